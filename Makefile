@@ -1,0 +1,81 @@
+# Everything runs in .venv; each target makes it first if it is missing or if the lock or pyproject.toml changed.
+#
+#   make run [RECIPE=digits] [SET="train.epochs=3 …"]   train, cut, export, prove, publish
+#   make test | test-long | check | bench               `.ci/run` is `make check test`
+#   make lock [LOCK_FLAGS=--upgrade]                    resolve pyproject.toml into requirements.lock
+#   make clean                                          remove what the build made; .piecehub/ stays
+#
+# The package index is whatever pip and uv are configured for: nothing here names one.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: run test test-long check bench lock clean
+
+RECIPE ?= digits
+SET ?=
+LOCK_FLAGS ?=
+PYTEST_FLAGS ?=
+UV_VERSION := 0.13.9
+
+# TensorFlow's C++ side logs some twenty lines at every import otherwise.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+PYTHON := $(shell for p in python3 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+# uv has a small environment of its own: `uv pip sync` removes what the lock does not name, uv itself too.
+UV := .venv/uv/bin/uv
+# Named by content, not by time: a fresh checkout or a touched file installs nothing again.
+STAMP := .venv/.installed-$(shell cat Makefile pyproject.toml requirements.lock | cksum | cut -d' ' -f1)
+
+run: $(STAMP)
+	.venv/bin/piecehub run $(RECIPE) $(foreach setting,$(SET),--set '$(setting)')
+
+test: $(STAMP)
+	.venv/bin/pytest -m 'not long' $(PYTEST_FLAGS)
+
+test-long: $(STAMP)
+	.venv/bin/pytest -m long $(PYTEST_FLAGS)
+
+check: $(STAMP)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	PYTHONPATH=. .venv/bin/lint-imports
+	.venv/bin/pyright
+
+bench: $(STAMP)
+	for file in benchmarks/bench_*.py; do .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)"; done
+	.venv/bin/python -m benchmarks.make_results
+
+lock: $(UV)
+	$(UV) pip compile pyproject.toml --all-extras --group dev --python .venv/bin/python --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
+		--quiet --output-file requirements.lock $(LOCK_FLAGS)
+
+clean:
+	rm -rf .venv build .pytest_cache .ruff_cache .import_linter_cache .hypothesis ./*.egg-info
+	find . -name .piecehub -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): $(UV)
+	@echo "Installing the locked packages into .venv …"
+	$(UV) pip sync --quiet --python .venv/bin/python --require-hashes --compile-bytecode requirements.lock
+	$(UV) pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
+	@rm -f .venv/.installed-*
+	@touch $@
+
+$(UV):
+	@[ -n "$(PYTHON)" ] || { echo "Expected Python 3.11 as python3 or python3.11. Received:" \
+		"$$(python3 --version 2>/dev/null || echo no python3); install it with its headers" \
+		"(on Debian 12: python3.11-dev and python3.11-venv)." >&2; exit 1; }
+	@$(PYTHON) -c 'import pathlib, sysconfig, sys; \
+		sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").is_file())' || { \
+		echo "Expected the headers of Python 3.11. Received: no Python.h; install them" \
+		"(on Debian 12: python3.11-dev), for some locked packages come as source only." >&2; exit 1; }
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || { \
+		echo "Expected a C++ compiler. Received: none; install one (on Debian: g++)," \
+		"for some locked packages come as source only." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Expected Python's venv module. Received: none; install it (on Debian 12: python3.11-venv)." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv/uv
+	.venv/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

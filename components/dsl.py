@@ -1,0 +1,140 @@
+"""The one door to TFX's `@component`: typed for the checker, loud on its traps, and the writer of provenance.
+
+Traps of TFX 1.21 that make no noise and raise here: postponed annotations, keyword-only arguments, defaults (a parameter
+left at its default is recorded nowhere), parameters other than int, float and str (bool, dict and list change their type
+on Kubeflow), a missing docstring, and code without a digest (the cache would return what older code made).
+
+Every component takes `code_digest` and `lock_digest`. Before the function runs the door compares the first with the code
+at hand; afterwards it writes `provenance.json` beside each output and notes the same digests in ML Metadata.
+"""
+
+import functools
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from tfx.dsl.component.experimental import annotations, decorators
+from tfx.types import artifact, standard_artifacts
+from tfx.types.system_executions import Deploy, Evaluate, Process, SystemExecution, Train, Transform
+
+from components import code
+from piecehub import provenance
+from piecehub.content import canonical_json, sha256_bytes
+from piecehub.errors import EnvironmentProblem
+from piecehub.modeling.examples import split_digests
+
+if TYPE_CHECKING:
+    T = TypeVar("T")
+    InputArtifact = Annotated[T, "input"]
+    OutputArtifact = Annotated[T, "output"]
+    Parameter = Annotated[T, "parameter"]
+else:
+    InputArtifact = annotations.InputArtifact
+    OutputArtifact = annotations.OutputArtifact
+    Parameter = annotations.Parameter
+
+__all__ = ["Deploy", "Evaluate", "InputArtifact", "OutputArtifact", "Parameter", "Process", "Train", "Transform"]
+_SCALARS = (int, float, str)
+_DIGESTS = ("code_digest", "lock_digest")
+
+
+def component(execution: type[SystemExecution]) -> Callable[[Callable[..., None]], Any]:
+    """Makes a TFX component of a function, as an execution of the given kind.
+
+    Raises:
+        TypeError: when the function would fall into one of TFX's silent traps.
+    """
+
+    def decorate(function: Callable[..., None]) -> Any:
+        _refuse_traps(function)
+        factory = decorators.component(_door(function), component_annotation=execution)
+        factory.__doc__ = function.__doc__
+        return factory
+
+    return decorate
+
+
+def _refuse_traps(function: Callable[..., None]) -> None:
+    name = function.__name__
+    if not function.__doc__:
+        raise TypeError(f"Expected a docstring on the component {name}. Received: none.")
+    parameters = inspect.signature(function).parameters
+    for key, parameter in parameters.items():
+        if isinstance(parameter.annotation, str):
+            raise TypeError(f"Expected evaluated annotations on {name}. Received: 'from __future__ import annotations'.")
+        if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            raise TypeError(f"Expected plain arguments on {name}. Received: '{key}', which TFX would drop.")
+        if parameter.default is not inspect.Parameter.empty:
+            raise TypeError(f"Expected no defaults on {name}. Received: one for '{key}', which no record would show.")
+        annotation = parameter.annotation
+        if isinstance(annotation, annotations.Parameter) and annotation.type not in _SCALARS:
+            raise TypeError(f"Expected int, float or str for {name}.{key}. Received: {annotation.type}.")
+    if missing := [key for key in _DIGESTS if key not in parameters]:
+        raise TypeError(f"Expected the parameter '{missing[0]}' on {name}. Received: none; its cache would go stale.")
+
+
+def _door(function: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(function)
+    def door(**arguments: Any) -> None:
+        annotated = inspect.signature(function).parameters
+        kinds = {key: type(parameter.annotation) for key, parameter in annotated.items()}
+        parameters = {k: v for k, v in arguments.items() if kinds[k] is annotations.Parameter}
+        _refuse_other_code(function, parameters)
+        inputs = {k: _inputs(v) for k, v in arguments.items() if kinds[k] is annotations.InputArtifact}
+        function(**arguments)
+        for key, value in arguments.items():
+            if kinds[key] is annotations.OutputArtifact:
+                _note(function.__name__, key, value, inputs, parameters)
+
+    door.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # TFX reads the arguments of it
+    return door
+
+
+def _refuse_other_code(function: Callable[..., None], parameters: dict[str, Any]) -> None:
+    recipe = parameters.get("recipe_folder", ""), parameters.get("model_file", "")
+    found = code.code_digest(function.__module__, *recipe)
+    if found != parameters["code_digest"]:
+        raise EnvironmentProblem(
+            f"Expected the code of {function.__name__} that the pipeline was compiled with. Received: other code; "
+            "compile the pipeline again, or use the image that belongs to it."
+        )
+
+
+def _inputs(value: Any) -> list[provenance.Input]:
+    return [_describe(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def _describe(item: artifact.Artifact) -> provenance.Input:
+    """An input by value: examples by their records, everything else by its files."""
+    folder = Path(item.uri)
+    if item.type_name == standard_artifacts.Examples.TYPE_NAME:
+        splits = split_digests(item.uri)
+        return provenance.Input(item.type_name, f"sha256:{sha256_bytes(canonical_json(splits))}", splits)
+    return provenance.Input(item.type_name, provenance.artifact_digest(folder), None, provenance.read(folder))
+
+
+def _note(
+    component_name: str,
+    key: str,
+    output: artifact.Artifact,
+    inputs: dict[str, list[provenance.Input]],
+    parameters: dict[str, Any],
+) -> None:
+    folder = Path(output.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = provenance.make(
+        component_name,
+        key,
+        provenance.artifact_digest(folder),
+        inputs,
+        {k: v for k, v in parameters.items() if k not in _DIGESTS and not provenance.is_place(k)},
+        *(parameters[k] for k in _DIGESTS),
+    )
+    provenance.write(folder, made)
+    output.set_string_custom_property("content_digest", made.statement["digest"])
+    output.set_string_custom_property("provenance_digest", made.digest)
+    splits = {k: dict(i.splits) for k, sources in inputs.items() for i in sources if i.splits}
+    if splits:
+        output.set_string_custom_property("input_splits", json.dumps(splits, sort_keys=True))

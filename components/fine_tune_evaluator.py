@@ -1,0 +1,48 @@
+"""ReusableSavedModel, downstream examples -> Evidence."""
+
+from pathlib import Path
+
+from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelEvaluation, Schema
+
+from components.artifacts import Evidence, Piece, ReusableSavedModel
+from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, component
+from piecehub.anomalies import refuse_anomalies
+from piecehub.modeling.examples import feature_spec_of, read_split
+from piecehub.transfer import evidence as evidences
+from piecehub.transfer.metrics import write_metrics
+from piecehub.transfer.protocol import Protocol
+from piecehub.transfer.tasks import task_from_features
+
+
+@component(Evaluate)
+def FineTuneEvaluator(
+    reusable_model: InputArtifact[ReusableSavedModel],
+    piece: InputArtifact[Piece],
+    examples: InputArtifact[Examples],
+    schema: InputArtifact[Schema],
+    anomalies: InputArtifact[ExampleAnomalies],
+    evidence: OutputArtifact[Evidence],
+    evaluation: OutputArtifact[ModelEvaluation],
+    task: Parameter[str],
+    label: Parameter[str],
+    protocol: Parameter[str],
+    trials_folder: Parameter[str],
+    code_digest: Parameter[str],
+    lock_digest: Parameter[str],
+) -> None:
+    """Measures how well the piece fine-tunes on one downstream task: evidence, no verdict."""
+    refuse_anomalies(Path(anomalies.uri))
+    spec = feature_spec_of(f"{schema.uri}/schema.pbtxt")
+    found = evidences.evaluate(
+        Path(reusable_model.uri) / "saved_model",
+        Path(piece.uri) / "controls",
+        task_from_features(task, label, read_split(examples.uri, "pool", spec), read_split(examples.uri, "test", spec)),
+        Protocol.from_json(protocol),
+        Path(trials_folder),
+        Path(evidence.uri),
+    )
+    write_metrics(Path(evidence.uri) / evidences.PREDICTIONS, Path(evaluation.uri))
+    gain = found.contrast("fine-tuning", "from scratch")
+    evidence.set_float_custom_property("gain_over_scratch", gain.estimate)
+    evidence.set_float_custom_property("gain_low", gain.low)
+    evidence.set_float_custom_property("gain_high", gain.high)

@@ -1,0 +1,50 @@
+"""Examples -> FullModel."""
+
+import json
+from pathlib import Path
+
+from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelRun, Schema
+
+from components.artifacts import FullModel
+from components.dsl import InputArtifact, OutputArtifact, Parameter, Train, component
+from piecehub.anomalies import refuse_anomalies
+from piecehub.modeling import full_model as training
+from piecehub.modeling.examples import feature_spec_of, read_split
+from piecehub.modeling.recipe_modules import get_function, load_module
+
+
+@component(Train)
+def FullModelTrainer(
+    examples: InputArtifact[Examples],
+    schema: InputArtifact[Schema],
+    anomalies: InputArtifact[ExampleAnomalies],
+    full_model: OutputArtifact[FullModel],
+    training_logs: OutputArtifact[ModelRun],
+    recipe_folder: Parameter[str],
+    model_file: Parameter[str],
+    model_function: Parameter[str],
+    model_arguments: Parameter[str],
+    label: Parameter[str],
+    epochs: Parameter[int],
+    batch_size: Parameter[int],
+    learning_rate: Parameter[float],
+    optimizer: Parameter[str],
+    seed: Parameter[int],
+    code_digest: Parameter[str],
+    lock_digest: Parameter[str],
+) -> None:
+    """Trains the full model that the recipe builds; refuses examples with anomalies."""
+    refuse_anomalies(Path(anomalies.uri))
+    spec = feature_spec_of(f"{schema.uri}/schema.pbtxt")
+    facts = training.train(
+        get_function(load_module(Path(recipe_folder), model_file), model_function),
+        json.loads(model_arguments),
+        read_split(examples.uri, "train", spec),
+        read_split(examples.uri, "eval", spec),
+        label,
+        training.TrainSettings(epochs, batch_size, learning_rate, seed, optimizer),
+        Path(training_logs.uri),
+        Path(full_model.uri),
+    )
+    full_model.set_float_custom_property("eval_accuracy", facts.evaluation["accuracy"])
+    full_model.set_int_custom_property("parameters", facts.parameters)

@@ -1,0 +1,25 @@
+"""Piece -> ReusableSavedModel."""
+
+from pathlib import Path
+
+from components.artifacts import Piece, ReusableSavedModel
+from components.dsl import InputArtifact, OutputArtifact, Parameter, Transform, component
+from piecehub.modeling import reusable
+
+
+@component(Transform)
+def ReusableExporter(
+    piece: InputArtifact[Piece],
+    reusable_model: OutputArtifact[ReusableSavedModel],
+    recipe_folder: Parameter[str],
+    model_file: Parameter[str],
+    code_digest: Parameter[str],
+    lock_digest: Parameter[str],
+) -> None:
+    """Exports the piece through the Reusable SavedModel interface, in a fresh process."""
+    facts = reusable.export_in_fresh_process(
+        Path(piece.uri), Path(recipe_folder), Path(reusable_model.uri) / "saved_model"
+    )
+    reusable_model.set_string_custom_property("saved_model_digest", facts.digest)
+    reusable_model.set_int_custom_property("trainable_variables", facts.trainable_variables)
+    reusable_model.set_int_custom_property("regularization_losses", facts.regularization_losses)

@@ -1,0 +1,1 @@
+"""Publishing reusable pieces of trained TensorFlow models: the work itself, without TFX."""

@@ -1,0 +1,191 @@
+"""The model page: Markdown with TensorFlow Hub's metadata header.
+
+The form is what TensorFlow Hub's documentation validator demands (tfhub.dev, tools/validator.py): the first line
+`# Module <publisher>/<name>/<version>`, a description, then `<!-- key: value -->` lines up to the first heading. Texts come
+from the recipe, every number from an artifact.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from piecehub.conformance import ConformanceReport
+from piecehub.content import content_digest, list_files
+
+FILE_NAME = "documentation.md"
+
+_TEMPLATE = """\
+# Module {{ publisher }}/{{ name }}/{{ version }}
+
+{{ person.description }}
+
+<!-- asset-path: {{ publisher }}/{{ name }}/{{ version }}/model.tar.gz -->
+{% for task in hub_tasks -%}
+<!-- task: {{ task }} -->
+{% endfor -%}
+<!-- fine-tunable: {{ "true" if blessed else "false" }} -->
+<!-- format: saved_model_2 -->
+<!-- license: {{ person.license_id }} -->
+
+## Overview
+
+{{ person.intended_use }}
+
+The piece has {{ "{:,}".format(piece.parameters) }} parameters. Input: {{ spec(piece.input) }}. \
+Output: {{ spec(piece.output) }}. Its content digest is `{{ digest }}`.
+
+## Usage
+
+```python
+import tensorflow_hub as hub
+
+piece = hub.load("<store>/{{ publisher }}/{{ name }}/{{ version }}")
+features = piece(inputs, training=False)
+layer = hub.KerasLayer("<store>/{{ publisher }}/{{ name }}/{{ version }}", trainable=True)  # in a tf_keras model
+```
+
+## Fine-tuning
+
+{% if blessed -%}
+Fine-tuning is recommended: the evidence below was judged before publishing.
+{%- else -%}
+Fine-tuning is not recommended: {{ reasons }}
+{%- endif %} It trains {{ piece.trainable_variables | length }} variables and brings \
+{{ piece.regularizers | length }} weight regularizers with it.
+{% if optimizer_regularization %}
+The full model was also regularized inside its optimizer ({{ optimizer_regularization }}). No SavedModel carries that: set \
+it in yours if you want it.
+{% endif %}
+{% for item in evidence %}
+### {{ item.task }}
+
+Accuracy on {{ item.examples }} test examples, {{ item.seeds }} seeds, with 95 % intervals over seeds and examples.
+
+| mode | {% for shots in item.shots %}{{ shots }} examples a class | {% endfor %}
+
+|---|{% for shots in item.shots %}---|{% endfor %}
+
+{% for mode, cells in item.modes.items() -%}
+| {{ mode }} | {% for cell in cells %}{{ percent(cell.mean) }} [{{ percent(cell.low) }}, {{ percent(cell.high) }}] | {% endfor %}
+
+{% endfor %}
+Gain of fine-tuning over from scratch: {{ points(item.gain.estimate) }} points \
+[{{ points(item.gain.low) }}, {{ points(item.gain.high) }}], paired over seeds and test examples.
+{% endfor %}
+## Training
+
+{{ person.training_data }} The full model was trained on {{ "{:,}".format(full.train_examples) }} examples and reaches \
+{{ percent(full.evaluation.accuracy) }} accuracy on {{ "{:,}".format(full.eval_examples) }} held-out ones. \
+{{ conformance }}
+
+## Limitations
+
+{{ person.limitations }}
+"""
+
+
+@dataclass(frozen=True)
+class Person:
+    """What only a person knows; `hub_tasks` is a JSON list of TensorFlow Hub's task ids."""
+
+    description: str
+    intended_use: str
+    limitations: str
+    training_data: str
+    license_id: str
+    hub_tasks: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The artifacts' folders that the numbers come from."""
+
+    full_model: Path
+    piece: Path
+    reusable_model: Path
+    conformance: Path
+    evidence: list[Path]
+    blessing: Path
+    incumbent: Path
+
+
+def write(publisher: str, name: str, person: Person, sources: Sources, folder: Path) -> None:
+    """Writes `documentation.md` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE_NAME).write_text(page(publisher, name, person, sources), encoding="utf-8")
+
+
+def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
+    """The text of the model page, for the version that a push of this candidate would get."""
+    digest = content_digest(list_files(sources.reusable_model / "saved_model"))
+    incumbent = _json(sources.incumbent / "incumbent.json")
+    verdict = _json(sources.blessing / "verdict.json")
+    full = _json(sources.full_model / "facts.json")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.globals |= {"percent": _percent, "points": _points, "spec": _spec}  # type: ignore[operator]
+    return environment.from_string(_TEMPLATE).render(
+        publisher=publisher,
+        name=name,
+        # The same content keeps its version; other content gets the next one.
+        version=incumbent["version"] + (incumbent["digest"] != digest),
+        person=person,
+        hub_tasks=json.loads(person.hub_tasks),
+        blessed=(sources.blessing / "BLESSED").is_file(),
+        reasons=" ".join(verdict["reasons"]),
+        digest=digest,
+        piece=_json(sources.piece / "facts.json"),
+        full=full,
+        optimizer_regularization=_optimizer_regularization(full["optimizer"]),
+        evidence=[_summary(_json(path / "evidence.json")) for path in sources.evidence],
+        conformance=_checks(ConformanceReport.read(sources.conformance)),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _summary(evidence: dict[str, Any]) -> dict[str, Any]:
+    """The evidence of one task as the page's table shows it."""
+    cells: list[dict[str, Any]] = evidence["cells"]
+    modes = {mode: [c for c in cells if c["mode"] == mode] for mode in dict.fromkeys(c["mode"] for c in cells)}
+    gain = next(c for c in evidence["contrasts"] if c["shots"] == "curve" and c["reference"] == "from scratch")
+    return {
+        "task": evidence["task"],
+        "shots": [cell["shots"] for cell in next(iter(modes.values()))],
+        "modes": modes,
+        "gain": gain,
+        "examples": gain["examples"],
+        "seeds": gain["seeds"],
+    }
+
+
+def _checks(report: ConformanceReport) -> str:
+    held = sum(finding.passed is True for finding in report.findings)
+    return f"{held} of {len(report.findings)} checks of the Reusable SavedModel interface held."
+
+
+def _optimizer_regularization(optimizer: dict[str, Any]) -> str:
+    """Regularization that lives in the optimizer and that no SavedModel carries (TensorFlow Hub, export guide)."""
+    keys = ("weight_decay", "l1_regularization_strength", "l2_regularization_strength", "use_ema")
+    return ", ".join(f"{key} = {optimizer[key]}" for key in keys if optimizer.get(key))
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _spec(specs: Any) -> str:
+    """Specs of tensors, one `{"shape", "dtype"}` or a list or dict of them, as a reader writes them."""
+    if isinstance(specs, list):
+        return ", ".join(_spec(spec) for spec in specs)
+    if "shape" not in specs:
+        return ", ".join(f"{key}: {_spec(spec)}" for key, spec in specs.items())
+    return f"`{specs['dtype']} [{', '.join('batch' if d is None else str(d) for d in specs['shape'])}]`"

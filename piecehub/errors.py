@@ -1,0 +1,60 @@
+"""The errors of piecehub: one sentence each, and the exit code that the command line answers with.
+
+Every message reads `Expected … Received: …`, and says what to do. Each class takes that one sentence and nothing
+else, so an error survives pickling through Beam's workers.
+"""
+
+
+class PiecehubError(Exception):
+    """Something that a person can mend; `exit_code` is what the command line returns."""
+
+    exit_code = 1
+
+    @property
+    def sentence(self) -> str:
+        """The message, on one line."""
+        return " ".join(str(self).split())
+
+
+class RecipeError(PiecehubError):
+    """The recipe or the command's words are wrong."""
+
+    exit_code = 2
+
+
+class EnvironmentProblem(PiecehubError):
+    """The machine lacks something: a package, a writable folder, a reachable store."""
+
+    exit_code = 3
+
+
+class DataError(PiecehubError):
+    """Examples are missing, empty or not what the schema says."""
+
+
+class TrainingError(PiecehubError):
+    """The full model could not be built or trained."""
+
+
+class PieceError(PiecehubError):
+    """The piece cannot be cut out of the full model."""
+
+
+class NotReusableError(PiecehubError):
+    """A SavedModel does not keep the Reusable SavedModel interface."""
+
+
+class StoreError(PiecehubError):
+    """The store is damaged, or does not hold what was asked for."""
+
+
+class VersionExists(StoreError):
+    """Other content already stands under that version; versions are immutable."""
+
+
+class StaleIncumbent(StoreError):
+    """A newer version was published since the candidate was judged."""
+
+
+class ArchiveError(StoreError):
+    """An archive is corrupt, hostile, or not a model."""

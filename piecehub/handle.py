@@ -1,0 +1,69 @@
+"""Handles: `publisher/name/version`, the last part of what `hub.load` takes."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from piecehub.errors import RecipeError
+
+# Publisher and name as TensorFlow Hub's documentation validator takes them (tfhub.dev, tools/validator.py).
+_PUBLISHER = re.compile(r"[a-z\d][a-z\d-]*")
+_SEGMENT = re.compile(r"[a-z\d][a-z\d._-]*")
+# Routes of our own server, and words of the store's layout, that a handle must not collide with.
+RESERVED_PUBLISHERS = frozenset(
+    {"models", "runs", "artifacts", "lineage", "pipelines", "api", "healthz", "static", "store"}
+)
+RESERVED_SEGMENTS = frozenset({"aliases"})
+
+
+def check_publisher(publisher: str) -> str:
+    """Returns `publisher`; raises RecipeError if it is not one, or is a route of the server."""
+    if not _PUBLISHER.fullmatch(publisher):
+        raise RecipeError(f"Expected a publisher of lower-case letters, digits and '-'. Received: '{publisher}'.")
+    if publisher in RESERVED_PUBLISHERS:
+        raise RecipeError(
+            f"Expected a publisher that is not a route of the server. Received: '{publisher}'; choose another."
+        )
+    return publisher
+
+
+def check_name(name: str) -> str:
+    """Returns `name` (`segment` or `segment/segment…`); raises RecipeError if a segment is not allowed."""
+    for segment in name.split("/"):
+        if not _SEGMENT.fullmatch(segment) or segment.isdigit() or segment in RESERVED_SEGMENTS:
+            raise RecipeError(
+                "Expected a model name of lower-case letters, digits, '.', '_' and '-', in segments that are no "
+                f"plain number and not 'aliases'. Received: '{name}'."
+            )
+    return name
+
+
+@dataclass(frozen=True, order=True)
+class Handle:
+    """One immutable published version."""
+
+    publisher: str
+    name: str
+    version: int
+
+    def __post_init__(self) -> None:
+        check_publisher(self.publisher)
+        check_name(self.name)
+        if self.version < 1:
+            raise RecipeError(f"Expected a version of 1 or more. Received: {self.version}.")
+
+    def __str__(self) -> str:
+        return f"{self.publisher}/{self.name}/{self.version}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `publisher/name/version`; raises RecipeError for anything else."""
+        publisher, _, rest = text.strip("/").partition("/")
+        name, _, version = rest.rpartition("/")
+        if not name or not version.isascii() or not version.isdigit():
+            raise RecipeError(f"Expected 'publisher/name/version' with a whole version. Received: '{text}'.")
+        return cls(publisher, name, int(version))
+
+    def url(self, store_url: str) -> str:
+        """What `hub.load` takes, for a store served at `store_url`."""
+        return f"{store_url.rstrip('/')}/{self}"

@@ -1,0 +1,188 @@
+"""The full model: built by the recipe, trained here, and kept so that it can be restored.
+
+    weights/               checkpoint (drawn in piecehub/modeling/weights.py)
+    facts.json             history, losses and accuracy, optimizer's configuration, counts
+    learning_curves.svg    loss and accuracy by epoch
+    preview.json           the same, for the pages
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from piecehub.errors import TrainingError
+from piecehub.modeling import curves, weights
+from piecehub.modeling.event_files import EventFiles
+from piecehub.modeling.recipe_modules import recipe_code
+from piecehub.modeling.whole_folder import whole_folder
+
+Build = Callable[..., keras.Model]
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train; `epochs` 0 keeps the random weights, `optimizer` is a name that Keras knows."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    optimizer: str = "adam"
+
+
+@dataclass(frozen=True)
+class TrainFacts:
+    """What training gave.
+
+    Attributes:
+        history: by metric, one number an epoch; metrics of the evaluation split begin with `val_`.
+        train: loss and accuracy of the finished model on the training split (no dropout), as Keras names them.
+        evaluation: the same on the evaluation split.
+        optimizer: its configuration, as Keras serializes it.
+        parameters: how many numbers the full model holds.
+        train_examples: how many examples it saw an epoch.
+        eval_examples: how many it was evaluated on.
+        settings: what `train` was told.
+    """
+
+    history: dict[str, list[float]]
+    train: dict[str, float]
+    evaluation: dict[str, float]
+    optimizer: dict[str, Any]
+    parameters: int
+    train_examples: int
+    eval_examples: int
+    settings: TrainSettings
+
+
+def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -> keras.Model:
+    """`build(seed=seed, **build_kwargs)`, the same in every process: automatic layer names start from zero.
+
+    Raises:
+        TrainingError: if `build` raises, or returns no Keras model with weights.
+    """
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    with recipe_code("the recipe to build a full model", TrainingError):
+        model = build(seed=seed, **build_kwargs)
+    if not isinstance(model, keras.Model):
+        raise TrainingError(
+            f"Expected the recipe's function to return a keras.Model. Received: {type(model).__name__}; return one."
+        )
+    if not model.built:
+        raise TrainingError(f"Expected a full model with an Input. Received: '{model.name}', not built; add an Input.")
+    return model
+
+
+def train(
+    build: Build,
+    build_kwargs: Mapping[str, Any],
+    train_arrays: Arrays,
+    eval_arrays: Arrays,
+    label: str,
+    settings: TrainSettings,
+    log_dir: Path,
+    out_dir: Path,
+) -> TrainFacts:
+    """Trains a classifier and writes it to `out_dir`; equal arguments give equal bytes there, in any process.
+
+    Args:
+        build: the recipe's function; its model ends in logits, `[batch, classes] float32`.
+        build_kwargs: its arguments, but for `seed`.
+        train_arrays: features and label by name, `[examples, …]`, in a canonical order.
+        eval_arrays: the same for the evaluation split.
+        label: which of them is the class, an integer from 0.
+        settings: the numbers that change the result.
+        log_dir: where TensorBoard's event files go.
+        out_dir: a folder that is empty or does not exist.
+
+    Raises:
+        TrainingError: if the model cannot be built or trained, or diverges.
+    """
+    tf.config.experimental.enable_op_determinism()
+    model = build_full_model(build, build_kwargs, settings.seed)
+    _compile(model, settings)
+    with recipe_code("the full model to train", TrainingError):
+        facts = _fit(model, _pair(model, train_arrays, label), _pair(model, eval_arrays, label), settings, log_dir)
+    if not np.isfinite([*facts.train.values(), *facts.evaluation.values()]).all():
+        raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
+    _write(model, facts, out_dir)
+    return facts
+
+
+def restore(build: Build, build_kwargs: Mapping[str, Any], seed: int, folder: Path) -> keras.Model:
+    """The full model that `train` wrote to `folder`, with its weights."""
+    model = build_full_model(build, build_kwargs, seed)
+    weights.load(model, folder / "weights")
+    return model
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """`facts.json` of a full model, as plain JSON (see `TrainFacts`)."""
+    return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+
+
+def _compile(model: keras.Model, settings: TrainSettings) -> None:
+    optimizer = keras.optimizers.get(settings.optimizer)
+    optimizer.learning_rate = settings.learning_rate
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        jit_compile=False,  # XLA draws other random numbers, so the result would depend on the machine
+    )
+
+
+def _pair(model: keras.Model, arrays: Arrays, label: str) -> tuple[Any, np.ndarray]:
+    """Inputs in the form that `model` takes, and labels `[examples]`."""
+    features = {name: array for name, array in arrays.items() if name != label}
+    inputs = features if isinstance(model.input, dict) else list(features.values())
+    single = not isinstance(inputs, dict) and len(inputs) == 1
+    return (inputs[0] if single else inputs), arrays[label].reshape(-1)
+
+
+def _fit(
+    model: keras.Model,
+    train_pair: tuple[Any, np.ndarray],
+    eval_pair: tuple[Any, np.ndarray],
+    settings: TrainSettings,
+    log_dir: Path,
+) -> TrainFacts:
+    history = model.fit(
+        *train_pair,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        validation_data=eval_pair,
+        callbacks=[EventFiles(log_dir)],
+        verbose=0,
+    ).history
+    return TrainFacts(
+        history={name: [float(value) for value in values] for name, values in history.items()},
+        train=_evaluate(model, train_pair, settings),
+        evaluation=_evaluate(model, eval_pair, settings),
+        optimizer=keras.optimizers.serialize(model.optimizer),
+        parameters=model.count_params(),
+        train_examples=len(train_pair[1]),
+        eval_examples=len(eval_pair[1]),
+        settings=settings,
+    )
+
+
+def _evaluate(model: keras.Model, pair: tuple[Any, np.ndarray], settings: TrainSettings) -> dict[str, float]:
+    numbers = model.evaluate(*pair, batch_size=settings.batch_size, verbose=0, return_dict=True)
+    return {name: float(value) for name, value in numbers.items()}
+
+
+def _write(model: keras.Model, facts: TrainFacts, out_dir: Path) -> None:
+    with whole_folder(out_dir) as folder:
+        weights.save(model, folder / "weights")
+        text = json.dumps(asdict(facts), indent=2, sort_keys=True)
+        (folder / "facts.json").write_text(text + "\n", encoding="utf-8")
+        curves.write(facts.history, folder)

@@ -1,0 +1,45 @@
+"""The incumbent: the newest published version of a name, brought into a run as files.
+
+    incumbent.json      {"handle": "publisher/name/version" or "", "version": 0 if there is none, "digest"}
+    evidence/<task>/    what was published as evidence of that task
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from piecehub.handle import check_name, check_publisher
+from piecehub.store.catalog import Store
+
+FILE_NAME = "incumbent.json"
+EVIDENCE = "evidence/"
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """The newest published version; `version` is 0 and the texts are empty if there is none."""
+
+    handle: str = ""
+    version: int = 0
+    digest: str = ""
+
+
+def write_incumbent(store_folder: Path, publisher: str, name: str, destination: Path) -> Incumbent:
+    """Writes what the store holds now into `destination`; an empty or missing store gives an incumbent of version 0."""
+    store = Store.open(store_folder)
+    newest = store.newest(check_publisher(publisher), check_name(name))
+    found = Incumbent(str(newest.handle), newest.handle.version, newest.digest) if newest else Incumbent()
+    destination.mkdir(parents=True, exist_ok=True)
+    for blob in newest.blobs if newest else ():
+        if blob.title.startswith(EVIDENCE):
+            target = destination / blob.title
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(store.blob_path(blob.digest), target)
+    (destination / FILE_NAME).write_text(json.dumps(asdict(found), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return found
+
+
+def read_incumbent(folder: Path) -> Incumbent:
+    """Reads `incumbent.json`."""
+    return Incumbent(**json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))

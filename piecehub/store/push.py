@@ -1,0 +1,113 @@
+"""Pushes a candidate from a run's artifacts into the store: what is blessed and conforms, and nothing else.
+
+    outcome.json    {"pushed", "created", "handle", "digest", "why"}: what a PushedModel artifact holds
+
+An unblessed candidate is no error: `pushed` is false and `why` says what the gate said.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from piecehub import provenance
+from piecehub.conformance import REPORT_NAME, ConformanceReport
+from piecehub.content import content_digest, list_files
+from piecehub.errors import StoreError
+from piecehub.manifest import DOCUMENTATION_TITLE
+from piecehub.store.catalog import Store
+from piecehub.store.incumbent import EVIDENCE, read_incumbent
+from piecehub.store.publish import publish
+
+OUTCOME = "outcome.json"
+_PUBLISHED_EVIDENCE = ("evidence.json", "predictions.parquet", "accuracy.svg")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The folders of the artifacts that a push reads."""
+
+    reusable_model: Path
+    conformance: Path
+    evidence: list[Path]
+    blessing: Path
+    incumbent: Path
+    documentation: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the push came to; `created` is false where the same content was published before."""
+
+    pushed: bool
+    created: bool
+    handle: str
+    digest: str
+    why: str
+
+
+def push(candidate: Candidate, publisher: str, name: str, store_folder: Path, destination: Path) -> Outcome:
+    """Publishes the candidate if it may be, and writes `outcome.json` into `destination`.
+
+    Raises:
+        StoreError: if the report is about another SavedModel, the store cannot take it, or a newer version was
+            published since the candidate was judged.
+    """
+    model = candidate.reusable_model / "saved_model"
+    digest = content_digest(list_files(model))
+    report = ConformanceReport.read(candidate.conformance)
+    if report.digest != digest:
+        raise StoreError(f"Expected a conformance report about {digest}. Received: one about {report.digest}.")
+    refusal = _refusal(candidate, report)
+    outcome = Outcome(False, False, "", digest, refusal) if refusal else _publish(candidate, publisher, name, store_folder)
+    destination.mkdir(parents=True, exist_ok=True)
+    (destination / OUTCOME).write_text(json.dumps(asdict(outcome), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return outcome
+
+
+def read_outcome(folder: Path) -> Outcome:
+    """Reads `outcome.json`."""
+    return Outcome(**json.loads((folder / OUTCOME).read_text(encoding="utf-8")))
+
+
+def _refusal(candidate: Candidate, report: ConformanceReport) -> str:
+    """Why the candidate may not be published; empty if it may."""
+    if not report.conforms:
+        return report.failures[0].sentence
+    if not (candidate.blessing / "BLESSED").is_file():
+        return " ".join(_verdict(candidate)["reasons"]) or "The gate did not bless it."
+    return ""
+
+
+def _verdict(candidate: Candidate) -> dict[str, Any]:
+    return json.loads((candidate.blessing / "verdict.json").read_text(encoding="utf-8"))
+
+
+def _publish(candidate: Candidate, publisher: str, name: str, store_folder: Path) -> Outcome:
+    incumbent = read_incumbent(candidate.incumbent)
+    published = publish(
+        Store.create(store_folder),
+        candidate.reusable_model / "saved_model",
+        publisher,
+        name,
+        version=None,
+        blobs=_blobs(candidate),
+        facts={"fine_tunable": True, "verdict": _verdict(candidate)},
+        judged_against=incumbent.version,
+    )
+    why = "" if published.created else "The same content was published before."
+    return Outcome(True, published.created, str(published.handle), published.digest, why)
+
+
+def _blobs(candidate: Candidate) -> dict[str, Path]:
+    """What is published beside the archive, by title."""
+    blobs = {
+        DOCUMENTATION_TITLE: candidate.documentation / "documentation.md",
+        REPORT_NAME: candidate.conformance / REPORT_NAME,
+        # The page was written last, from everything: its chain holds the statement of every artifact before it.
+        provenance.FILE_NAME: candidate.documentation / provenance.FILE_NAME,
+    }
+    for folder in candidate.evidence:
+        task = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))["task"]
+        blobs |= {f"{EVIDENCE}{task}/{file}": folder / file for file in _PUBLISHED_EVIDENCE}
+    return blobs

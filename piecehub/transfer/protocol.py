@@ -1,0 +1,106 @@
+"""The protocol: which trials are made of a task, and what its modes are."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal, Self
+
+from piecehub.content import canonical_json, sha256_bytes
+from piecehub.errors import RecipeError
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way to use a piece on a downstream task.
+
+    Attributes:
+        name: how files call it; `title` is how pages do.
+        training: `probe` fits logistic regression on frozen features, `tuning` trains all weights with a new head.
+        weights: of the `piece`, or of the re-initialised `control`.
+    """
+
+    name: str
+    title: str
+    training: Literal["probe", "tuning"]
+    weights: Literal["piece", "control"]
+
+    @property
+    def setting_name(self) -> str:
+        """The hyperparameter that is chosen on validation."""
+        return "inverse_regularization" if self.training == "probe" else "learning_rate"
+
+
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode("fine_tuning", "Fine-tuning", "tuning", "piece"),
+        Mode("feature_extraction", "Feature extraction", "probe", "piece"),
+        Mode("from_scratch", "From scratch", "tuning", "control"),
+        Mode("random_features", "Random features", "probe", "control"),
+    )
+}
+# The floor that needs no training: every test example gets the pool's class frequencies.
+MAJORITY = "majority"
+
+
+def mode_title(name: str) -> str:
+    """How a person calls a mode."""
+    return MODES[name].title if name in MODES else name.replace("_", " ").capitalize()
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is computed for a task; equal for treatment and control.
+
+    Attributes:
+        shots: labelled examples per class, ascending.
+        seeds: each fixes the shots, the order of the data and the control's weights.
+        learning_rates: tried by every mode that trains weights.
+        steps: gradient steps of one training.
+        batch_size: examples per step.
+        inverse_regularization: logistic regression's C, tried by every mode that freezes weights.
+        version: of the trials' meaning; raised when the engine's numbers change.
+    """
+
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+    learning_rates: tuple[float, ...]
+    steps: int
+    batch_size: int
+    inverse_regularization: tuple[float, ...]
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        _check_ascending("shots", self.shots)
+        _check_ascending("seeds", tuple(seed + 1 for seed in self.seeds))
+        _check_ascending("learning rates", self.learning_rates)
+        _check_ascending("values of inverse regularization", self.inverse_regularization)
+        if self.steps < 1 or self.batch_size < 1:
+            raise RecipeError(
+                f"Expected 1 or more steps and a batch size of 1 or more. Received: {self.steps}, {self.batch_size}."
+            )
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<hex>` of all fields."""
+        return f"sha256:{sha256_bytes(canonical_json(asdict(self)))}"
+
+    def settings(self, mode: Mode) -> tuple[float, ...]:
+        """The grid that `mode` chooses from."""
+        return self.inverse_regularization if mode.training == "probe" else self.learning_rates
+
+    def to_json(self) -> str:
+        """The protocol as a JSON document that `from_json` reads."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads what `to_json` wrote."""
+        value = json.loads(text)
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in value.items()})
+
+
+def _check_ascending(what: str, values: tuple[float, ...]) -> None:
+    if not values or values[0] <= 0 or any(a >= b for a, b in zip(values, values[1:], strict=False)):
+        raise RecipeError(f"Expected one or more {what}, ascending, none twice, none too small. Received: {values}.")

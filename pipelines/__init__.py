@@ -1,0 +1,1 @@
+"""Joins the components into a pipeline, and chooses what runs it."""

@@ -1,0 +1,66 @@
+"""A recipe's examples on disk, written once, by content.
+
+    <data>/<content digest>/upstream/{train,eval}/*.tfrecord      what the full model is trained on
+    <data>/<content digest>/<task>/{pool,test}/*.tfrecord         one folder a downstream task
+    <data>/keys/<key>                                             content digest that a writer's code and arguments gave
+
+A user's own TFRecords of tf.Example lie in the same layout in any folder (`data.folder`), and take the same road.
+"""
+
+import shutil
+import uuid
+from pathlib import Path
+
+from components.code import digest_of, lock_digest, recipe_closure
+from piecehub.content import canonical_json, content_digest, list_files, sha256_bytes
+from piecehub.errors import DataError, RecipeError
+from piecehub.modeling.recipe_modules import get_function, load_module
+from pipelines.config import LoadedRecipe
+
+
+def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:
+    """The folder of the recipe's examples; writes them first if no run did before.
+
+    Raises:
+        RecipeError: if the recipe's module or folder is missing, or the module raises.
+        DataError: if a split is missing or empty.
+    """
+    config = loaded.config
+    folder = _written(loaded, data) if config.data.module else (loaded.folder / config.data.folder).resolve()
+    for part, splits in [("upstream", ("train", "eval")), *((t.name, ("pool", "test")) for t in config.task)]:
+        for split in splits:
+            files = [f for f in (folder / part / split).glob("*") if f.is_file() and f.stat().st_size]
+            if not files:
+                raise DataError(f"Expected records in the split '{part}/{split}'. Received: none in '{folder}'.")
+    return folder
+
+
+def _written(loaded: LoadedRecipe, data: Path) -> Path:
+    settings = loaded.config.data
+    code = digest_of(recipe_closure(loaded.folder, settings.module), loaded.folder)
+    key = data / "keys" / sha256_bytes(canonical_json([code, settings.arguments, lock_digest()]))
+    if key.is_file() and (known := data / key.read_text(encoding="utf-8")).is_dir():
+        return known
+    staging = data / f"tmp-{uuid.uuid4().hex}"
+    staging.mkdir(parents=True)
+    try:
+        _call_writer(loaded, staging)
+        folder = data / content_digest(list_files(staging)).removeprefix("sha256:")
+        if not folder.exists():
+            staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    key.parent.mkdir(exist_ok=True)
+    key.write_text(folder.name, encoding="utf-8")
+    return folder
+
+
+def _call_writer(loaded: LoadedRecipe, folder: Path) -> None:
+    settings = loaded.config.data
+    write = get_function(load_module(loaded.folder, settings.module), "write")
+    try:
+        write(folder, **settings.arguments)
+    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise RecipeError(
+            f"Expected '{settings.module}' to write the examples. Received: {type(error).__name__}: {error}."
+        ) from error
