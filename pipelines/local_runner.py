@@ -31,6 +31,7 @@ from tfx.proto.orchestration import execution_result_pb2, pipeline_pb2
 from piecehub import provenance, runs
 from piecehub.errors import EnvironmentProblem, PiecehubError
 from piecehub.workdir import Workdir, make_writable
+from pipelines import preflight
 from pipelines.config import LoadedRecipe
 from pipelines.data import examples_folder
 from pipelines.pipeline import NEVER_CACHED, Places, create_pipeline
@@ -63,6 +64,7 @@ def run(loaded: LoadedRecipe, workdir: Workdir) -> Outcome:
         make_writable(folder)
     with _alone(workdir):
         _sweep(workdir)
+        preflight.check(loaded)
         places = Places(
             pipeline_root=str(workdir.artifacts.resolve() / loaded.config.recipe.name.replace("/", "-")),
             examples=str(examples_folder(loaded, workdir.data.resolve())),

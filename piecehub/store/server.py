@@ -15,14 +15,16 @@ No path is made from a URL: its parts are checked as a handle, the manifest name
 """
 
 import base64
+import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.responses import StreamingResponse
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from piecehub.errors import RecipeError, StoreError
@@ -35,8 +37,9 @@ Document = Callable[[Request, Manifest], Awaitable[Response]]
 _BLOCK_BYTES = 1 << 20
 _FOREVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
-# A number, as `str(int)` spells it; longer ones are no versions, and Python refuses to read very long ones.
+# A version as `str(int)` spells it; Python refuses to read numbers of thousands of digits.
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_log = logging.getLogger(__name__)
 
 
 def hub_routes(open_store: Callable[[], Store], document: Document | None = None) -> list[Route]:
@@ -47,21 +50,24 @@ def hub_routes(open_store: Callable[[], Store], document: Document | None = None
         document: answers a request for the page of a version; None answers with its `documentation.md`.
     """
 
-    def healthz(request: Request) -> Response:
+    async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     def models(request: Request) -> Response:
-        return JSONResponse([_summary(m, str(request.base_url)) for m in _looked_up(open_store().models)])
+        with _status_of_errors():
+            return JSONResponse([_summary(manifest, str(request.base_url)) for manifest in open_store().models()])
 
     async def model(request: Request) -> Response:
-        store, path = open_store(), f"{request.path_params['publisher']}/{request.path_params['name']}"
-        manifest, is_versioned = _looked_up(lambda: _resolve(store, path.rstrip("/")))
-        wanted = request.query_params.get("tf-hub-format")
-        if wanted is not None:
-            return _hosted(request, store, manifest, wanted, _FOREVER if is_versioned else _ASK_AGAIN)
-        if not is_versioned:
-            return RedirectResponse(f"{request.scope.get('root_path', '')}/{manifest.handle}", 302)
-        return await document(request, manifest) if document else _documentation(request, store, manifest)
+        path = f"{request.path_params['publisher']}/{request.path_params['name']}".rstrip("/")
+        with _status_of_errors():
+            store = await run_in_threadpool(open_store)
+            manifest, is_versioned = await run_in_threadpool(_resolve, store, path)
+            wanted = request.query_params.get("tf-hub-format")
+            if wanted is not None:
+                return _archive(request, store, manifest, wanted, _FOREVER if is_versioned else _ASK_AGAIN)
+            if not is_versioned:
+                return RedirectResponse(f"{request.scope.get('root_path', '')}/{manifest.handle}", 302)
+            return await document(request, manifest) if document else _documentation(request, store, manifest)
 
     return [
         Route("/healthz", healthz),
@@ -70,30 +76,81 @@ def hub_routes(open_store: Callable[[], Store], document: Document | None = None
     ]
 
 
-def _resolve(store: Store, path: str) -> tuple[Manifest, bool]:
-    """The version that a URL's path names, and whether it gave a number; raises HTTPException 404 if there is none."""
-    rest, _, last = path.rpartition("/")
+@contextmanager
+def _status_of_errors() -> Iterator[None]:
+    """Turns a name that is not allowed into 404, and a damaged store into 500 and a line in the log."""
     try:
-        if _VERSION.fullmatch(last) and "/" in rest:
-            manifest, is_versioned = store.find(Handle.parse(path)), True
-        else:
-            publisher, _, name = path.partition("/")
-            manifest, is_versioned = store.newest(publisher, name), False
+        yield
     except RecipeError as error:
         raise HTTPException(404, error.sentence) from error
+    except StoreError as error:
+        _log.error(error.sentence)
+        raise HTTPException(500, "Expected a whole store. Received: a damaged one; see the server's log.") from error
+
+
+def _resolve(store: Store, path: str) -> tuple[Manifest, bool]:
+    """The version that a URL's path names, and whether it gave a number; raises HTTPException 404 if there is none."""
+    publisher, _, name = path.partition("/")
+    is_versioned = "/" in name and _VERSION.fullmatch(name.rpartition("/")[2]) is not None
+    manifest = store.find(Handle.parse(path)) if is_versioned else store.newest(publisher, name)
     if manifest is None:
-        raise HTTPException(404, f"Expected a published version. Received: '{path}'; see /api/v1/models.")
+        raise HTTPException(404, f"Expected a published model. Received: '{path}'; /api/v1/models lists them.")
     return manifest, is_versioned
 
 
-def _looked_up[T](look_up: Callable[[], T]) -> T:
-    return look_up()
+def _summary(manifest: Manifest, store_url: str) -> dict[str, str]:
+    return {
+        "name": str(manifest.handle),
+        "handle": manifest.handle.url(store_url),
+        "digest": manifest.digest,
+        "published_at": manifest.published_at,
+    }
 
 
-def _hosted(request: Request, store: Store, manifest: Manifest, wanted: str, caching: str) -> Response:
-    if wanted == "compressed":
-        return _archive(request, store, manifest, caching)
-    if wanted == "uncompressed":
-        sentence = "Expected tf-hub-format=compressed. Received: 'uncompressed', which needs a store on gs://."
-        raise HTTPException(404, f"{sentence[:-1]}; unset TFHUB_MODEL_LOAD_FORMAT.")
-    raise HTTPException(404, f"Expected tf-hub-format=compressed. Received: {wanted!a}.")
+def _archive(request: Request, store: Store, manifest: Manifest, wanted: str, caching: str) -> Response:
+    if wanted == "uncompressed":  # the client takes only a 303 to gs:// here
+        raise HTTPException(404, "Expected 'compressed': this store is not on gs://. Received: 'uncompressed'.")
+    if wanted != "compressed":
+        raise HTTPException(404, f"Expected tf-hub-format=compressed. Received: {wanted[:50]!a}.")
+    return _blob(request, store, manifest.archive, caching)
+
+
+def _documentation(request: Request, store: Store, manifest: Manifest) -> Response:
+    blob = manifest.blob(DOCUMENTATION_TITLE)
+    if blob is None:
+        raise HTTPException(404, f"Expected documentation of '{manifest.handle}'. Received: none was published.")
+    return _blob(request, store, blob, _ASK_AGAIN)
+
+
+def _blob(request: Request, store: Store, blob: Blob, caching: str) -> Response:
+    path = store.blob_path(blob.digest)
+    if path.stat().st_size != blob.size_bytes:
+        raise StoreError(f"Expected {blob.size_bytes} bytes of {blob.digest}. Received: another size; restore it.")
+    headers = {"ETag": f'"{blob.digest}"', "Cache-Control": caching}
+    if _is_known(request.headers.get("if-none-match", ""), headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    headers |= {"Accept-Ranges": "bytes", "Repr-Digest": _repr_digest(blob.digest)}
+    if request.method == "HEAD" or "range" in request.headers:
+        return _BlockFileResponse(path, headers=headers, media_type=blob.media_type)
+    return StreamingResponse(_blocks(path), headers=headers, media_type=blob.media_type)
+
+
+class _BlockFileResponse(FileResponse):
+    chunk_size = _BLOCK_BYTES
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            yield block
+
+
+def _is_known(if_none_match: str, etag: str) -> bool:
+    """Whether the client holds these bytes already (RFC 9110, 13.1.2: weak comparison, a list, or '*')."""
+    known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in known or "*" in known
+
+
+def _repr_digest(digest: str) -> str:
+    """The digest as the field of RFC 9530 has it."""
+    return f"sha-256=:{base64.b64encode(bytes.fromhex(digest.partition(':')[2])).decode()}:"

@@ -1,0 +1,54 @@
+"""The command line as a person meets it: exit codes, sentences, and a light start."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "matplotlib", "sklearn", "pandas")
+
+
+def piecehub(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "piecehub.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["kubeflow", "compile", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; sys.argv[1:] = {!r}\nfrom piecehub import cli\ntry: cli.main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print('|' + ' '.join(sys.modules), file=sys.stderr)"
+    ).format(arguments)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage:")
+    loaded = done.stderr.rpartition("|")[2].split()
+    assert "click" in loaded
+    assert not set(HEAVY) & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "nothing-like-this"], 2, "Expected a folder with a 'recipe.toml'"),
+        (["run", "digits", "--set", "train.epoch=1"], 2, "did you mean 'train.epochs'"),
+        (["lineage", "piecehub/none/1"], 1, "piecehub/none"),
+        (["lineage", "nonsense"], 2, "publisher/name"),
+        (["models", "--nope"], 2, "No such option"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence_with_its_exit_code(
+    tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    done = piecehub(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_models_of_an_empty_folder_is_an_empty_list(tmp_path: Path) -> None:
+    done = piecehub("models", "--json", cwd=tmp_path)
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
