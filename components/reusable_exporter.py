@@ -21,5 +21,5 @@ def ReusableExporter(
         Path(piece.uri), Path(recipe_folder), Path(reusable_model.uri) / "saved_model"
     )
     reusable_model.set_string_custom_property("saved_model_digest", facts.digest)
-    reusable_model.set_int_custom_property("trainable_variables", facts.trainable_variables)
+    reusable_model.set_int_custom_property("trainable_variables", len(facts.trainable_variables))
     reusable_model.set_int_custom_property("regularization_losses", facts.regularization_losses)

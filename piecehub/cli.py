@@ -5,11 +5,14 @@ Everything heavy is imported inside the command that needs it, so `--help` answe
 """
 
 import json
+import os
 import sys
+import warnings
 from pathlib import Path
 
 import click
 
+from piecehub.conformance import ConformanceReport
 from piecehub.errors import EnvironmentProblem, PiecehubError
 from piecehub.workdir import DEFAULT_NAME, Workdir
 
@@ -54,6 +57,7 @@ def run(recipe: str, settings: tuple[str, ...], workdir: Path) -> None:
 
     loaded = load_recipe(recipe, settings)
     click.echo("loading TensorFlow and TFX …", err=True)
+    _quiet()
     from pipelines import local_runner, summary
 
     outcome = local_runner.run(loaded, Workdir(workdir))
@@ -104,19 +108,26 @@ def check(saved_model: str, as_json: bool, workdir: Path) -> None:
 
     Loads the model and runs it: check only what you trust. Exits 1 if a check of level fail falls short.
     """
-    from piecehub.modeling.conformance.check import check_source
+    from piecehub.source import saved_model_folder
 
-    report = check_source(saved_model, Workdir(workdir).store)
+    with saved_model_folder(saved_model, Workdir(workdir).store) as folder:
+        _quiet()
+        from piecehub.modeling.conformance.check import check_saved_model
+
+        report = check_saved_model(folder)
     click.echo(report.to_json() if as_json else _table(report), nl=not as_json)
     if not report.conforms:
         first = report.failures[0]
         raise PiecehubError(f"{first.check} fell short: {first.sentence}")
 
 
-def _table(report: object) -> str:
-    from piecehub.conformance import ConformanceReport
+def _quiet() -> None:
+    """TensorFlow's own lines about the machine it runs on say nothing to a person; set before its import."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
 
-    assert isinstance(report, ConformanceReport)
+
+def _table(report: ConformanceReport) -> str:
     words = {True: "ok", False: "FELL SHORT", None: "not made"}
     return "\n".join(f"{f.check:<5} {words[f.passed]:<11} {f.level:<5} {f.title}\n      {f.sentence}" for f in report.findings)
 
@@ -148,6 +159,7 @@ def compile(recipe: str, output: Path, image: str, settings: tuple[str, ...], wo
     from pipelines.config import load_recipe
 
     loaded = load_recipe(recipe, settings)
+    _quiet()
     from pipelines.kubeflow_runner import compile_recipe
 
     compile_recipe(loaded, Workdir(workdir), output, image)

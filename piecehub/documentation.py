@@ -69,7 +69,7 @@ Accuracy on {{ item.examples }} test examples, {{ item.seeds }} seeds, with 95 %
 |---|{% for shots in item.shots %}---|{% endfor %}
 
 {% for mode, cells in item.modes.items() -%}
-| {{ mode }} | {% for cell in cells %}{{ percent(cell.mean) }} [{{ percent(cell.low) }}, {{ percent(cell.high) }}] | {% endfor %}
+| {{ mode.replace('_', ' ') }} | {% for cell in cells %}{{ percent(cell.mean) }} [{{ percent(cell.low) }}, {{ percent(cell.high) }}] | {% endfor %}
 
 {% endfor %}
 Gain of fine-tuning over from scratch: {{ points(item.gain.estimate) }} points \
@@ -152,7 +152,7 @@ def _summary(evidence: dict[str, Any]) -> dict[str, Any]:
     """The evidence of one task as the page's table shows it."""
     cells: list[dict[str, Any]] = evidence["cells"]
     modes = {mode: [c for c in cells if c["mode"] == mode] for mode in dict.fromkeys(c["mode"] for c in cells)}
-    gain = next(c for c in evidence["contrasts"] if c["shots"] == "curve" and c["reference"] == "from scratch")
+    gain = next(c for c in evidence["contrasts"] if c["shots"] == "curve" and c["reference"] == "from_scratch")
     return {
         "task": evidence["task"],
         "shots": [cell["shots"] for cell in next(iter(modes.values()))],

@@ -27,8 +27,8 @@ def _evidence_text(evidence: dict[str, Any]) -> str:
     lines.append(f"  {'':<20}" + "".join(f"{count:>22}" for count in shots))
     for mode in dict.fromkeys(cell["mode"] for cell in cells):
         row = [_interval(cell) for cell in cells if cell["mode"] == mode]
-        lines.append(f"  {mode:<20}" + "".join(f"{value:>22}" for value in row))
-    gain = next(c for c in evidence["contrasts"] if c["shots"] == "curve" and c["reference"] == "from scratch")
+        lines.append(f"  {mode.replace('_', ' '):<20}" + "".join(f"{value:>22}" for value in row))
+    gain = next(c for c in evidence["contrasts"] if c["shots"] == "curve" and c["reference"] == "from_scratch")
     lines.append(
         f"  gain of fine-tuning over from scratch: {100 * gain['estimate']:+.1f} points "
         f"[{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"

@@ -52,3 +52,23 @@ def test_a_wrong_call_is_one_sentence_with_its_exit_code(
 def test_models_of_an_empty_folder_is_an_empty_list(tmp_path: Path) -> None:
     done = piecehub("models", "--json", cwd=tmp_path)
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("nothing", 2, "Expected a folder, an archive"),
+        ("piecehub/digits/1", 1, "piecehub/digits/1"),
+        ("cut.tar.gz", 1, "Expected"),
+        ("page.html", 1, "Expected"),
+    ],
+)
+def test_checking_what_is_no_model_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, name: str, code: int, words: str
+) -> None:
+    (tmp_path / "cut.tar.gz").write_bytes(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03cut off")
+    (tmp_path / "page.html").write_text("<html>not found</html>")
+    done = piecehub("check", name, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr and len(done.stderr.splitlines()) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cut.tar.gz", "page.html"]

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, cast
 
 from isal import __version__ as _isal_version
 from isal import igzip_threaded
@@ -51,14 +51,7 @@ def pack(model_dir: Path, destination: Path, *, threads: int = _THREADS) -> Pack
     files = _model_files(model_dir)
     with destination.open("wb") as file:
         sink = _HashingSink(file)
-        with (
-            igzip_threaded.open(sink, "wb", _LEVEL, threads=threads, block_size=BLOCK_BYTES) as packed,
-            # A stream ("w|"), because the threaded writer has no `tell`; whole blocks, because the bytes that ISA-L
-            # writes depend on how it is fed.
-            tarfile.open(
-                fileobj=packed, mode="w|", bufsize=BLOCK_BYTES, copybufsize=BLOCK_BYTES, encoding="utf-8"
-            ) as tar,
-        ):
+        with _compressor(sink, threads) as packed, _tar_stream(packed) as tar:
             for folder in _folders(files):
                 _add(tar, _header(folder, tarfile.DIRTYPE, 0o755))
             for path in sorted(files, key=lambda path: (path == _MODEL_FILE, path)):
@@ -140,6 +133,17 @@ def _add(tar: tarfile.TarFile, header: tarfile.TarInfo, source: IO[bytes] | None
     tar.addfile(header, source)
 
 
+def _compressor(sink: "_HashingSink", threads: int) -> IO[bytes]:
+    return cast(Any, igzip_threaded).open(sink, "wb", _LEVEL, threads=threads, block_size=BLOCK_BYTES)
+
+
+def _tar_stream(packed: IO[bytes]) -> tarfile.TarFile:
+    # A stream ("w|"), because the threaded writer has no `tell`; whole blocks, because what ISA-L writes depends on how
+    # it is fed.
+    blocks = {"bufsize": BLOCK_BYTES, "copybufsize": BLOCK_BYTES}
+    return cast(Any, tarfile).open(fileobj=packed, mode="w|", encoding="utf-8", **blocks)
+
+
 def _fits_ustar(header: tarfile.TarInfo) -> bool:
     try:
         header.tobuf(tarfile.USTAR_FORMAT, "utf-8")
@@ -186,4 +190,4 @@ def _write(folder: Path, member: Member) -> None:
     with target.open("xb") as file:
         for block in _blocks(member):
             file.write(block)
-    os.chmod(target, 0o644)
+    target.chmod(0o644)

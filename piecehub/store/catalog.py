@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from piecehub.errors import PiecehubError, StoreError
+from piecehub.errors import StoreError
 from piecehub.handle import Handle, check_name, check_publisher
 from piecehub.manifest import FILE_NAME, Manifest, check_digest
 from piecehub.store import disk

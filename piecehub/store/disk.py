@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ STAGING_LIFETIME_S = 24 * 3600
 
 
 @contextmanager
-def writing_to(root: Path) -> Iterator[None]:
+def writing_to(root: Path) -> Generator[None, None, None]:
     """Turns what the disk refuses, such as a full one, into one EnvironmentProblem."""
     try:
         yield
@@ -31,7 +31,7 @@ def writing_to(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def staging(root: Path) -> Iterator[Path]:
+def staging(root: Path) -> Generator[Path, None, None]:
     """A folder of one's own below `root/tmp`, gone at the end whatever happens.
 
     Raises:
@@ -77,7 +77,7 @@ def move_synced(source: Path, target: Path, root: Path) -> None:
     sweep that removes old unreferenced blobs.
     """
     _make_synced(target.parent, root)
-    os.replace(source, target)
+    source.replace(target)
     sync(target.parent)
 
 
@@ -85,7 +85,7 @@ def link_new(source: Path, target: Path, root: Path) -> bool:
     """Gives a synced file the name `target`; False if that name is taken: the one step that can have one winner."""
     _make_synced(target.parent, root)
     try:
-        os.link(source, target)
+        target.hardlink_to(source)
     except FileExistsError:
         return False
     sync(target.parent)

@@ -1,7 +1,7 @@
 """The incumbent: the newest published version of a name, brought into a run as files.
 
-    incumbent.json      {"handle": "publisher/name/version" or "", "version": 0 if there is none, "digest"}
-    evidence/<task>/    what was published as evidence of that task
+incumbent.json      {"handle": "publisher/name/version" or "", "version": 0 if there is none, "digest"}
+evidence/<task>/    what was published as evidence of that task
 """
 
 import json

@@ -7,13 +7,13 @@ takes only regular files and folders, each name once, and no more bytes than it 
 import gzip
 import tarfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO, Any, cast
 
-from isal import igzip, isal_zlib
+from isal import igzip, igzip_lib
 
 from piecehub.errors import ArchiveError
 
@@ -26,7 +26,8 @@ _HEADER_BYTES = 4096
 # tarfile reads a block ahead, and an archive ends with up to a record of zeros.
 _SLACK_BYTES = 2 * BLOCK_BYTES
 # Chained extended headers make tarfile call itself (RecursionError); a broken one may raise ValueError.
-_UNREADABLE = (tarfile.TarError, EOFError, gzip.BadGzipFile, isal_zlib.error, ValueError, RecursionError)
+_BROKEN_DEFLATE = cast(type[Exception], igzip_lib.IsalError)
+_UNREADABLE = (tarfile.TarError, EOFError, gzip.BadGzipFile, _BROKEN_DEFLATE, ValueError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Member:
 
 
 @contextmanager
-def one_sentence(archive: Path) -> Iterator[None]:
+def one_sentence(archive: Path) -> Generator[None, None, None]:
     """Turns what a corrupt archive makes its readers raise into one ArchiveError."""
     try:
         yield
@@ -57,8 +58,8 @@ def read_members(archive: Path, *, max_bytes: int) -> Iterator[Member]:
             than `max_bytes` of data or `MAX_MEMBERS` members.
     """
     names = _Names()
-    with igzip.open(archive, "rb") as unpacked:
-        source = _Metered(cast(IO[bytes], unpacked))
+    with _unpacked(archive) as unpacked:
+        source = _Metered(unpacked)
         with tarfile.open(
             fileobj=cast(IO[bytes], source), mode="r|", bufsize=BLOCK_BYTES, encoding="utf-8", errors="surrogateescape"
         ) as tar:
@@ -74,6 +75,10 @@ def read_members(archive: Path, *, max_bytes: int) -> Iterator[Member]:
         # tarfile stops at the zeros; gzip's checksum stands behind them.
         while source.read(BLOCK_BYTES):
             pass
+
+
+def _unpacked(archive: Path) -> IO[bytes]:
+    return cast(Any, igzip).open(archive, "rb")
 
 
 def safe_path(name: str) -> str:

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
-from piecehub.content import content_digest, list_files, sha256_file
+from piecehub.content import FileEntry, content_digest, list_files, sha256_file
 from piecehub.errors import StaleIncumbent, StoreError, VersionExists
 from piecehub.handle import Handle
 from piecehub.manifest import ARCHIVE_TITLE, FILE_NAME, Blob, Manifest
@@ -48,7 +48,7 @@ class _Wish:
     name: str
     version: int | None
     digest: str
-    judged_against: int | None | Unset
+    judged_against: int | Unset | None
 
 
 def publish(
@@ -60,7 +60,7 @@ def publish(
     version: int | None = None,
     blobs: Mapping[str, Path | bytes],
     facts: Mapping[str, Any],
-    judged_against: int | None | Unset = UNSET,
+    judged_against: int | Unset | None = UNSET,
 ) -> Published:
     """Publishes the SavedModel in `model_dir`; content that is already there is a success.
 
@@ -72,7 +72,7 @@ def publish(
         version: the version to take; None takes the next one, or stays at the newest if that has the same content.
         blobs: what goes with it, by title: `documentation.md`, `evidence.json`, …
         facts: plain JSON values for pages and gates.
-        judged_against: the newest version when the candidate was judged (None: there was none).
+        judged_against: the newest version when the candidate was judged (None or 0: there was none).
 
     Raises:
         RecipeError: if the handle is not allowed.
@@ -112,12 +112,13 @@ def _settle(store: Store, wish: _Wish) -> Published | Handle:
 
 
 def _check_incumbent(newest: Manifest | None, wish: _Wish) -> None:
-    found = newest.handle.version if newest else None
-    if wish.judged_against in (UNSET, found) or (newest and newest.digest == wish.digest):
+    found = newest.handle.version if newest else 0
+    judged = wish.judged_against or 0  # versions start at 1
+    if judged in (UNSET, found) or (newest and newest.digest == wish.digest):
         return
     raise StaleIncumbent(
-        f"Expected version {wish.judged_against} of '{wish.publisher}/{wish.name}' to be the newest still. "
-        f"Received: version {found}; run again, so that the candidate is judged against it."
+        f"Expected version {judged} of '{wish.publisher}/{wish.name}' to be the newest still. "
+        f"Received: {found} (0: none); run again, so that the candidate is judged against it."
     )
 
 
@@ -134,7 +135,7 @@ def _commit(store: Store, staging: Path, wish: _Wish, draft: Manifest) -> Publis
             return Published(settled, wish.digest, created=True)
 
 
-def _store_archive(store: Store, staging: Path, model_dir: Path, files: tuple[Any, ...]) -> Blob:
+def _store_archive(store: Store, staging: Path, model_dir: Path, files: tuple[FileEntry, ...]) -> Blob:
     path = staging / ARCHIVE_TITLE
     packed = archive.pack(model_dir, path)
     disk.sync(path)

@@ -59,7 +59,9 @@ def push(candidate: Candidate, publisher: str, name: str, store_folder: Path, de
     if report.digest != digest:
         raise StoreError(f"Expected a conformance report about {digest}. Received: one about {report.digest}.")
     refusal = _refusal(candidate, report)
-    outcome = Outcome(False, False, "", digest, refusal) if refusal else _publish(candidate, publisher, name, store_folder)
+    outcome = (
+        Outcome(False, False, "", digest, refusal) if refusal else _publish(candidate, publisher, name, store_folder)
+    )
     destination.mkdir(parents=True, exist_ok=True)
     (destination / OUTCOME).write_text(json.dumps(asdict(outcome), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return outcome

@@ -17,7 +17,7 @@ No path is made from a URL: its parts are checked as a handle, the manifest name
 import base64
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def hub_routes(open_store: Callable[[], Store], document: Document | None = None
 
 
 @contextmanager
-def _status_of_errors() -> Iterator[None]:
+def _status_of_errors() -> Generator[None, None, None]:
     """Turns a name that is not allowed into 404, and a damaged store into 500 and a line in the log."""
     try:
         yield

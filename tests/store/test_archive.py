@@ -90,7 +90,7 @@ def test_members_over_8_gib_get_an_extended_header():
 
 
 def test_packing_needs_a_model_without_links(make_model, tmp_path):
-    with pytest.raises(ArchiveError, match="holds no 'saved_model.pb'"):
+    with pytest.raises(ArchiveError, match=r"holds no 'saved_model\.pb'"):
         archive.pack(tmp_path, tmp_path / "a.gz")
     model = make_model()
     (model / "link").symlink_to("saved_model.pb")
@@ -112,16 +112,23 @@ def test_verify_names_the_file_that_differs(make_model, tmp_path):
             archive.verify(tmp_path / "a.gz", changed)
 
 
-def test_no_flipped_bit_passes_verification(make_model, tmp_path):
+def test_no_flipped_bit_changes_a_file_unseen(make_model, tmp_path):
     model = make_model()
     archive.pack(model, tmp_path / "a.gz")
     whole, files = (tmp_path / "a.gz").read_bytes(), list_files(model)
-    for position in range(10, len(whole), max(1, len(whole) // 150)):
+    unseen = 0
+    for position in range(10, len(whole)):
         flipped = bytearray(whole)
         flipped[position] ^= 4
         (tmp_path / "b.gz").write_bytes(flipped)
-        with pytest.raises(ArchiveError):
+        try:
             archive.verify(tmp_path / "b.gz", files)
+        except ArchiveError:
+            continue
+        # Deflate has bits without meaning, such as the length of a code that is never used.
+        assert gzip.decompress(flipped) == gzip.decompress(whole)
+        unseen += 1
+    assert unseen < len(whole) / 10
 
 
 def test_an_existing_folder_is_not_replaced(make_model, tmp_path):

@@ -1,0 +1,242 @@
+"""What TFX 1.21 compiles for Kubeflow, mended until Kubeflow Pipelines 2.16 runs it; plain dicts, no TFX.
+
+The spec is a PipelineSpec 2.1.0 in protobuf JSON (kfp/pipeline_spec):
+
+    {"components":     {ID: {"executorLabel", "inputDefinitions", "outputDefinitions"}},
+     "deploymentSpec": {"executors": {LABEL: {"container": {"image", "command", "args", "lifecycle"?, "resources"?}}}},
+     "pipelineInfo":   {"name"}, "schemaVersion", "sdkVersion",
+     "root":           {"dag": {"tasks": {ID: {"inputs", "cachingOptions", "retryPolicy", …}}}, "inputDefinitions"}}
+
+What cannot be mended is refused here, in a sentence, rather than by a pod an hour later.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import yaml
+
+from piecehub.content import canonical_json
+from piecehub.errors import RecipeError
+
+Spec = dict[str, Any]
+Scalar = str | int | float
+
+# The entry point (components/kubeflow_entrypoint.py) then calls ExampleGen's driver itself.
+RESOLVE_SPAN = "--resolve_span"
+# The driver of 2.16 adds it to the outputs of every task.
+_LOGS = "executor-logs"
+_TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_MAX_EXACT_INTEGER = 2**53  # protobuf's Value keeps numbers as doubles
+# Linux takes 128 KiB in one argument, and the executor input, which is one, also holds facts known only at run time.
+_MAX_ARGUMENT_BYTES = 96 * 1024
+_BYTES_PER_ARTIFACT = 1024
+# Kubernetes takes about 1 MB in one object; the workflow that Kubeflow makes of a package is larger than it.
+_MAX_PACKAGE_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a task that failed is tried again, and how long Kubeflow waits before."""
+
+    count: int = 2
+    backoff_s: int = 30
+    backoff_factor: float = 2.0
+    backoff_max_s: int = 600
+
+
+def refuse_parameters(parameters: Mapping[str, Mapping[str, object]]) -> None:
+    """Refuses what the compiler would change without a word: a bool becomes a number, so `True` comes back as 1.
+
+    Args:
+        parameters: each component's parameters by its id, before compilation (afterwards it cannot be told).
+
+    Raises:
+        RecipeError: if one is a bool.
+    """
+    for task, values in parameters.items():
+        for key, value in values.items():
+            if isinstance(value, bool):
+                raise RecipeError(
+                    f"Expected an int, float or str for {task}.{key}. Received: {value}, which Kubeflow would turn "
+                    f"into {int(value)}; pass an int or a str."
+                )
+
+
+def mend(
+    spec: Mapping[str, Any],
+    *,
+    never_cached: Collection[str],
+    defaults: Mapping[str, Scalar] | None = None,
+    retries: Retries | None = None,
+    resources: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Spec:
+    """The spec as Kubeflow Pipelines 2.16 runs it; the given one is left as it was.
+
+    Args:
+        spec: what TFX compiled.
+        never_cached: tasks that run in every run.
+        defaults: values of runtime parameters that a submission may leave out.
+        retries: how tasks are retried; `Retries()` if None.
+        resources: by task, Kubeflow's `container.resources`, such as {"resourceCpuRequest": "1"}.
+
+    Raises:
+        RecipeError: for what Kubeflow cannot run and no mending cures.
+    """
+    refuse(spec)
+    mended = deepcopy(dict(spec))
+    _call_driver_at_run_time(mended)
+    _keep_defaults(mended, defaults or {})
+    _cache_none_of(mended, never_cached)
+    _retry(mended, retries or Retries())
+    _ask_for(mended, resources or {})
+    return mended
+
+
+def refuse(spec: Mapping[str, Any]) -> None:
+    """Raises RecipeError for the first thing in `spec` that Kubeflow Pipelines 2.16 cannot run."""
+    for task, body in _tasks(spec).items():
+        _refuse_name(task)
+        _refuse_condition(task, body)
+        _refuse_parameters_of(task, body)
+        _refuse_executor_input(task, body)
+    for component, body in spec["components"].items():
+        _refuse_prefixes(component, body)
+    for label, executor in _executors(spec).items():
+        _refuse_executor(label, executor)
+
+
+def write_yaml(spec: Mapping[str, Any]) -> bytes:
+    """The spec as one YAML document; equal specs give equal bytes.
+
+    Raises:
+        RecipeError: if it is too large for Kubernetes.
+    """
+    text = yaml.safe_dump(dict(spec), sort_keys=True, allow_unicode=True, width=120).encode()
+    if len(text) > _MAX_PACKAGE_BYTES:
+        raise RecipeError(
+            f"Expected a package of at most {_MAX_PACKAGE_BYTES} bytes. Received: {len(text)}, which Kubernetes would "
+            "refuse as a workflow; keep long parameters in files."
+        )
+    return text
+
+
+def _tasks(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return spec["root"]["dag"]["tasks"]
+
+
+def _executors(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return spec["deploymentSpec"]["executors"]
+
+
+def _call_driver_at_run_time(spec: Spec) -> None:
+    # `lifecycle.preCacheCheck` is Vertex AI's: Kubeflow drops it, and span and fingerprint would be missing.
+    for executor in _executors(spec).values():
+        container = executor.get("container", {})
+        if container.pop("lifecycle", None):
+            container["args"] = [*container["args"], RESOLVE_SPAN]
+
+
+def _keep_defaults(spec: Spec, defaults: Mapping[str, Scalar]) -> None:
+    declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    for name in declared.keys() & defaults.keys():
+        declared[name] |= {"defaultValue": defaults[name], "isOptional": True}
+
+
+def _cache_none_of(spec: Spec, never_cached: Collection[str]) -> None:
+    for task in never_cached:
+        _task(spec, task)["cachingOptions"] = {"enableCache": False}
+
+
+def _retry(spec: Spec, retries: Retries) -> None:
+    for body in _tasks(spec).values():
+        body["retryPolicy"] = {
+            "maxRetryCount": retries.count,
+            "backoffDuration": f"{retries.backoff_s}s",
+            "backoffFactor": retries.backoff_factor,
+            "backoffMaxDuration": f"{retries.backoff_max_s}s",
+        }
+
+
+def _ask_for(spec: Spec, resources: Mapping[str, Mapping[str, Any]]) -> None:
+    for task, asked in resources.items():
+        component = spec["components"][_task(spec, task)["componentRef"]["name"]]
+        _executors(spec)[component["executorLabel"]]["container"]["resources"] = dict(asked)
+
+
+def _task(spec: Spec, name: str) -> dict[str, Any]:
+    if name not in _tasks(spec):
+        raise RecipeError(f"Expected a component of the pipeline: {', '.join(_tasks(spec))}. Received: '{name}'.")
+    return _tasks(spec)[name]
+
+
+def _refuse_name(task: str) -> None:
+    if not _TASK_NAME.fullmatch(task):
+        raise RecipeError(f"Expected a component id of letters, digits and '-'. Received: '{task}'; rename it.")
+
+
+def _refuse_condition(task: str, body: Mapping[str, Any]) -> None:
+    if body.get("triggerPolicy", {}).get("condition"):
+        raise RecipeError(
+            f"Expected {task} to run without a condition. Received: one, which Kubeflow cannot read from TFX; let the "
+            "component read its input and decide."
+        )
+
+
+def _refuse_parameters_of(task: str, body: Mapping[str, Any]) -> None:
+    for key, source in body.get("inputs", {}).get("parameters", {}).items():
+        if "taskOutputParameter" in source:
+            raise RecipeError(
+                f"Expected a value for {task}.{key} that is known at compilation. Received: an output of another "
+                "component, which TFX compiles to a task that does not exist; make it an input artifact."
+            )
+        constant = source.get("runtimeValue", {}).get("constant")
+        if isinstance(constant, int | float) and abs(constant) > _MAX_EXACT_INTEGER:
+            raise RecipeError(
+                f"Expected a number within 2^53 for {task}.{key}. Received: {constant:.0f}, of which Kubeflow would "
+                "lose digits; pass it as a str."
+            )
+
+
+def _refuse_prefixes(component: str, body: Mapping[str, Any]) -> None:
+    # Outputs of a task lie side by side in the object store, and 2.16 downloads by plain prefix: reading `model` would
+    # bring `model_run` with it.
+    names = [*body.get("outputDefinitions", {}).get("artifacts", {}), _LOGS]
+    for short, long in permutations(names, 2):
+        if long.startswith(short):
+            raise RecipeError(
+                f"Expected outputs of {component} of which none begins with another's name. Received: '{short}' and "
+                f"'{long}', which Kubeflow 2.16 would download together; rename one."
+            )
+
+
+def _refuse_executor(label: str, executor: Mapping[str, Any]) -> None:
+    if "resolver" in executor:
+        raise RecipeError(
+            f"Expected components only. Received: the resolver '{label}', which Kubeflow refuses; write a component "
+            "that finds the artifact."
+        )
+    for argument in executor.get("container", {}).get("args", []):
+        _refuse_long(label, argument.encode())
+
+
+def _refuse_executor_input(task: str, body: Mapping[str, Any]) -> None:
+    inputs = body.get("inputs", {})
+    artifacts = b"x" * _BYTES_PER_ARTIFACT * len(inputs.get("artifacts", {}))
+    _refuse_long(task, b"".join([artifacts, *_constants(inputs)]))
+
+
+def _constants(inputs: Mapping[str, Any]) -> Iterator[bytes]:
+    for key, source in inputs.get("parameters", {}).items():
+        yield canonical_json({key: source.get("runtimeValue", {}).get("constant")})
+
+
+def _refuse_long(name: str, argument: bytes) -> None:
+    if len(argument) > _MAX_ARGUMENT_BYTES:
+        raise RecipeError(
+            f"Expected at most {_MAX_ARGUMENT_BYTES} bytes in one argument of {name}. Received: {len(argument)}; keep "
+            "long parameters in files."
+        )

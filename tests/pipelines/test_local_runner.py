@@ -1,0 +1,215 @@
+"""The local runner: a run that publishes, a cache that tells the truth, failures in one sentence, nothing left behind."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import TINY, Finished, World, write_foreign_repository
+
+from piecehub import runs
+from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
+from piecehub.store.catalog import Store
+from piecehub.workdir import Workdir
+
+EVALUATED = {"FineTuneEvaluator"}
+JUDGED = {"PublishGate", "DocumentationWriter", "HubPusher"}
+FROM_THE_STORE = {"IncumbentResolver", "HubPusher"}
+CUT = {"PieceExtractor", "ReusableExporter", "ReusabilityValidator"}
+
+
+@pytest.fixture(scope="module")
+def settled(world: World, first: Finished) -> Finished:
+    """The second run: the first one's version is the incumbent now, so it is judged again."""
+    return world.run()
+
+
+def test_the_first_run_computes_everything_and_publishes(world: World, first: Finished) -> None:
+    assert first.handle == "piecehub/digits/1"
+    assert {event.state for event in first.states.values()} == {"done"}
+    assert len(first.states) == 17
+    assert [str(m.handle) for m in Store.open(world.workdir.store).models()] == ["piecehub/digits/1"]
+
+
+def test_a_second_run_publishes_nothing_new_and_comes_from_the_cache(settled: Finished) -> None:
+    assert (settled.handle, settled.why) == ("piecehub/digits/1", "The same content was published before.")
+    assert settled.ran() == FROM_THE_STORE | JUDGED
+
+
+def test_once_the_incumbent_is_known_only_what_sees_the_store_runs(world: World, settled: Finished) -> None:
+    assert world.run().ran() == FROM_THE_STORE
+
+
+def test_a_new_margin_runs_only_the_gate_the_documentation_and_the_pusher(world: World, settled: Finished) -> None:
+    assert world.run("gate.non_inferiority_margin=0.05").ran() == FROM_THE_STORE | JUDGED
+
+
+def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished) -> None:
+    page = Path(runs.__file__).parent / "ui" / "app.py"
+    before = page.read_bytes()
+    try:
+        page.write_bytes(before + b"\n# an edit\n")
+        assert world.run().ran() == FROM_THE_STORE
+    finally:
+        page.write_bytes(before)
+
+
+def test_a_new_learning_rate_trains_again_and_runs_all_after_it(world: World, settled: Finished) -> None:
+    ran = world.run("train.learning_rate=0.0021").ran()
+    assert ran == {"FullModelTrainer"} | CUT | EVALUATED | JUDGED | FROM_THE_STORE
+
+
+def test_a_wiped_store_is_published_to_again(world: World, settled: Finished) -> None:
+    kept = world.workdir.root / "kept"
+    world.workdir.store.rename(kept)
+    try:
+        again = world.run()
+        assert again.handle == "piecehub/digits/1"
+        assert again.ran() <= FROM_THE_STORE | JUDGED
+        assert again.ran() >= FROM_THE_STORE
+    finally:
+        shutil.rmtree(world.workdir.store)
+        kept.rename(world.workdir.store)
+
+
+def test_random_weights_are_not_published(world: World, settled: Finished) -> None:
+    before = [m.handle for m in Store.open(world.workdir.store).models()]
+    refused = world.run("train.epochs=0")
+    assert refused.handle == ""
+    assert refused.why.startswith("Expected ")
+    assert [m.handle for m in Store.open(world.workdir.store).models()] == before
+
+
+def _records(world: World, folder: Path, *, label: object = 0) -> None:
+    """The run's own examples, and one more record whose label is `label`, or missing."""
+    import numpy as np
+
+    from piecehub.modeling.records import write_records
+    from pipelines.config import load_recipe
+    from pipelines.data import examples_folder
+
+    source = examples_folder(load_recipe(str(world.recipe), TINY), world.workdir.data)
+    shutil.copytree(source, folder)
+    example = {"image": np.zeros((8, 8, 1), np.float32)} | ({} if label is None else {"label": np.asarray(label)})
+    write_records(folder / "upstream" / "train" / "odd", [example] * 3, shards=1)
+    (folder / "upstream" / "train" / "odd" / "part-00000-of-00001.tfrecord").rename(
+        folder / "upstream" / "train" / "part-odd.tfrecord"
+    )
+    (folder / "upstream" / "train" / "odd").rmdir()
+
+
+@pytest.mark.parametrize(
+    ("label", "words"), [(None, "feature 'label'"), (77, "feature 'label'")], ids=["missing", "out of range"]
+)
+def test_a_record_that_breaks_the_schema_stops_the_run_before_training(
+    world: World, first: Finished, tmp_path: Path, label: object, words: str
+) -> None:
+    _records(world, tmp_path / "data", label=label)
+    with pytest.raises(PiecehubError, match=f"FullModelTrainer failed. Expected examples that keep the schema.*{words}"):
+        world.run('data.module=""', f'data.folder="{tmp_path / "data"}"')
+    run = runs.run_ids(world.workdir)[0]
+    record = runs.read_run(world.workdir, run)
+    assert record is not None
+    states = runs.node_states(record, runs.read_events(world.workdir, run))
+    assert states["FullModelTrainer"].state == "failed"
+    assert states["HubPusher"].state == "not run"
+
+
+def test_labels_of_a_wrong_type_stop_the_run_before_training(world: World, first: Finished, tmp_path: Path) -> None:
+    import numpy as np
+
+    from piecehub.modeling.records import write_records
+
+    for part, splits in [("upstream", ("train", "eval")), ("digits-5-9", ("pool", "test"))]:
+        for split in splits:
+            example = {"image": np.zeros((8, 8, 1), np.float32), "label": np.asarray(b"four")}
+            write_records(tmp_path / part / split, [example] * 4, shards=1)
+    with pytest.raises(PiecehubError, match="Expected examples that keep the schema.*'label'"):
+        world.run('data.module=""', f'data.folder="{tmp_path}"')
+
+
+def test_an_empty_split_is_one_sentence(world: World, first: Finished, tmp_path: Path) -> None:
+    _records(world, tmp_path / "data")
+    for file in (tmp_path / "data" / "digits-5-9" / "pool").iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match="Expected records in the split 'digits-5-9/pool'"):
+        world.run('data.module=""', f'data.folder="{tmp_path / "data"}"')
+
+
+def test_a_missing_layer_is_found_before_any_training(world: World) -> None:
+    with pytest.raises(RecipeError, match="'nothing'"):
+        world.run('piece.layer="nothing"')
+
+
+def test_a_recipe_module_that_raises_is_one_sentence(world: World, tmp_path: Path) -> None:
+    model = world.recipe / "broken.py"
+    model.write_text("raise RuntimeError('by design')\n")
+    with pytest.raises(RecipeError, match="RuntimeError.*by design"):
+        world.run('model.module="broken.py"')
+
+
+def test_a_store_that_cannot_be_written_is_one_sentence(world: World, first: Finished, tmp_path: Path) -> None:
+    from pipelines import local_runner
+    from pipelines.config import load_recipe
+
+    (tmp_path / "store").write_text("a file stands where the store should be")
+    with pytest.raises(EnvironmentProblem, match="Expected a folder that can be written"):
+        local_runner.run(load_recipe(str(world.recipe), TINY), Workdir(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workdir, Path]]:
+    """A run in a process of its own that was killed while it trained."""
+    root = tmp_path_factory.mktemp("killed")
+    write_foreign_repository(root / "repository")
+    workdir = Workdir(root / "work")
+    process = _start(root)
+    try:
+        _wait_for(workdir, process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    yield workdir, root
+
+
+def _start(root: Path) -> subprocess.Popen[bytes]:
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    command = [sys.executable, "-P", "-m", "piecehub.cli", "run", "recipe", "--workdir", str(root / "work"), *settings]
+    with (root / "output.txt").open("ab") as output:
+        return subprocess.Popen(command, cwd=root / "repository", stdout=output, stderr=output, start_new_session=True)
+
+
+def _wait_for(workdir: Workdir, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
+        for run in runs.run_ids(workdir):
+            if any(e.node == "FullModelTrainer" for e in runs.read_events(workdir, run)):
+                time.sleep(1)
+                return
+        time.sleep(0.2)
+    raise AssertionError("the training never began")
+
+
+def test_a_killed_run_leaves_nothing_and_the_next_one_publishes_the_same_content(
+    killed: tuple[Workdir, Path], world: World, first: Finished
+) -> None:
+    from ml_metadata import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    workdir, root = killed
+    config = mlmd.ConnectionConfig()
+    config.sqlite.filename_uri = str(workdir.metadata)
+    running = [e for e in metadata_store.MetadataStore(config).get_executions() if e.last_known_state == mlmd.Execution.RUNNING]
+    assert len(running) == 1
+    assert _start(root).wait() == 0, (root / "output.txt").read_text()[-2000:]
+    states = {e.id: e.last_known_state for e in metadata_store.MetadataStore(config).get_executions()}
+    assert states[running[0].id] == mlmd.Execution.FAILED
+    assert mlmd.Execution.RUNNING not in states.values()
+    assert not list(workdir.artifacts.glob(f"*/*/*/{running[0].id}"))
+    mine, other = Store.open(workdir.store).models(), Store.open(world.workdir.store).models()
+    assert mine[0].digest in {m.digest for m in other}
