@@ -42,7 +42,7 @@ def FineTuneEvaluator(
         Path(evidence.uri),
     )
     write_metrics(Path(evidence.uri) / evidences.PREDICTIONS, Path(evaluation.uri))
-    gain = found.contrast("fine-tuning", "from scratch")
+    gain = found.contrast("fine_tuning", "from_scratch")
     evidence.set_float_custom_property("gain_over_scratch", gain.estimate)
     evidence.set_float_custom_property("gain_low", gain.low)
     evidence.set_float_custom_property("gain_high", gain.high)

@@ -17,6 +17,7 @@ from piecehub.errors import EnvironmentProblem, PiecehubError
 from piecehub.workdir import DEFAULT_NAME, Workdir
 
 STORE_URL = "http://127.0.0.1:8470"
+VERSION = "0.1.0"  # as in pyproject.toml; asking importlib.metadata for it would cost every start 50 ms
 _NOT_PUBLISHED = 4
 _EXTRAS = {"tensorflow": "tf", "tensorflow_hub": "tf", "tfx": "pipeline", "kfp": "pipeline", "pydantic": "pipeline"}
 
@@ -40,7 +41,7 @@ class _Command(click.Command):
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="piecehub")
+@click.version_option(VERSION)
 def cli() -> None:
     """Train a model, cut out the reusable piece, prove that it fine-tunes, publish it."""
 
@@ -152,7 +153,7 @@ def kubeflow() -> None:
 @kubeflow.command(cls=_Command)
 @click.argument("recipe")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="package.yaml")
-@click.option("--image", default="piecehub:latest", show_default=True, help="The image that holds piecehub.")
+@click.option("--image", default=f"piecehub:{VERSION}", show_default=True, help="The image that holds piecehub; its tag is never moved.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
 def compile(recipe: str, output: Path, image: str, settings: tuple[str, ...], workdir: Path) -> None:  # noqa: A001
     """Compile RECIPE into a package that Kubeflow Pipelines runs."""

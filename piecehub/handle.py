@@ -9,6 +9,7 @@ from piecehub.errors import RecipeError
 # Publisher and name as TensorFlow Hub's documentation validator takes them (tfhub.dev, tools/validator.py).
 _PUBLISHER = re.compile(r"[a-z\d][a-z\d-]*")
 _SEGMENT = re.compile(r"[a-z\d][a-z\d._-]*")
+_VERSION = re.compile(r"\d{1,18}", re.ASCII)
 # Routes of our own server, and words of the store's layout, that a handle must not collide with.
 RESERVED_PUBLISHERS = frozenset(
     {"models", "runs", "artifacts", "lineage", "pipelines", "api", "healthz", "static", "store"}
@@ -60,7 +61,7 @@ class Handle:
         """Reads `publisher/name/version`; raises RecipeError for anything else."""
         publisher, _, rest = text.strip("/").partition("/")
         name, _, version = rest.rpartition("/")
-        if not name or not version.isascii() or not version.isdigit():
+        if not name or not _VERSION.fullmatch(version):
             raise RecipeError(f"Expected 'publisher/name/version' with a whole version. Received: '{text}'.")
         return cls(publisher, name, int(version))
 

@@ -9,6 +9,7 @@
     logs/<run>/        events.jsonl, <component>.log
 """
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +59,10 @@ def make_writable(folder: Path) -> Path:
     Raises:
         EnvironmentProblem: if it cannot.
     """
-    probe = folder / ".writable"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise EnvironmentProblem(
             f"Expected a folder that can be written. Received: '{folder}' ({error.strerror}); "

@@ -15,11 +15,35 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import Channel
 
 from piecehub.errors import EnvironmentProblem, RecipeError
+from piecehub.workdir import Workdir
+from pipelines.config import LoadedRecipe
+from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
+from pipelines.pipeline import NEVER_CACHED, Places, create_pipeline
 
 # -P: what lies in the container's current folder must not hide an installed package.
 COMMAND = ("python", "-P", "-m", "components.kubeflow_entrypoint")
 _PINNED_IMAGE = re.compile(r".+(@sha256:[0-9a-f]{64}|:(?!latest$)[\w][\w.-]{0,127})")
+
+
+def compile_recipe(loaded: LoadedRecipe, workdir: Workdir, output: Path, image: str) -> None:
+    """Writes the package of a recipe.
+
+    The recipe's folder and `workdir` stand in the package by their paths here, so the containers must see both at the
+    same paths: compile in the image, with the working folder on the volume that the pods mount (kubeflow/README.md).
+
+    Raises:
+        PiecehubError: as `compile_package` and `examples_folder` do.
+    """
+    _refuse_words(output, image)
+    places = Places(
+        pipeline_root=str(workdir.artifacts.resolve()),
+        examples=str(examples_folder(loaded, workdir.data.resolve())),
+        store=str(workdir.store.resolve()),
+        trials=str(workdir.trials.resolve()),
+    )
+    pipeline = create_pipeline(loaded, places, beam_args=["--runner=FnApiRunner"])
+    compile_package(pipeline, output, image, never_cached=NEVER_CACHED)
 
 
 def compile_package(
@@ -35,7 +59,7 @@ def compile_package(
     Args:
         pipeline: the pipeline of `create_pipeline`.
         output: the package, a `.yaml` file.
-        image: the image of every component, by digest or by a tag that never moves: Kubeflow's cache knows its name only.
+        image: the image of every component, by digest or by a tag that never moves: Kubeflow's cache knows names only.
         never_cached: ids of components that run in every run.
         resources: by component id, Kubeflow's `container.resources`.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.types import channel_utils
 
 from components.code import code_digest, lock_digest
 from components.documentation_writer import DocumentationWriter
@@ -110,7 +111,7 @@ def create_pipeline(
         evaluation += [examples, statistics, anomalies, evaluator]
         evaluators.append(evaluator)
     evidence = [e.outputs["evidence"] for e in evaluators]
-    evidence = evidence[0] if len(evidence) == 1 else tfx.dsl.union(evidence)
+    evidence = evidence[0] if len(evidence) == 1 else channel_utils.union(evidence)
 
     # The verdict, against what the store holds now; the page; the push.
     named = {"publisher": config.recipe.publisher, "name": config.recipe.name}

@@ -1,7 +1,7 @@
 """TensorBoard's event files, written by TensorFlow alone: TensorFlow 2.21 no longer brings the tensorboard package.
 
-    <log_dir>/train/events.out.tfevents.*          epoch_<metric>, as Keras's own callback names them
-    <log_dir>/validation/events.out.tfevents.*
+<log_dir>/train/events.out.tfevents.*          epoch_<metric>, as Keras's own callback names them
+<log_dir>/validation/events.out.tfevents.*
 """
 
 from pathlib import Path
@@ -21,11 +21,13 @@ class EventFiles(keras.callbacks.Callback):
         }
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Writes one epoch's metrics."""
         for name, value in (logs or {}).items():
             with self._writers["validation" if name.startswith("val_") else "train"].as_default():
                 _write_scalar(f"epoch_{name.removeprefix('val_')}", float(value), epoch)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Closes the files."""
         for writer in self._writers.values():
             writer.close()
 

@@ -12,6 +12,7 @@ depend on order, sharding or compression.
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,8 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from piecehub.errors import DataError
 
 FeatureSpec = Mapping[str, tf.io.FixedLenFeature]
-_TYPES = {schema_pb2.FLOAT: tf.float32, schema_pb2.INT: tf.int64, schema_pb2.BYTES: tf.string}
+_protos: Any = schema_pb2  # generated: the type checker sees none of its names
+_TYPES = {_protos.FLOAT: tf.float32, _protos.INT: tf.int64, _protos.BYTES: tf.string}
 
 
 def read_split(uri: str, split: str, feature_spec: FeatureSpec) -> dict[str, np.ndarray]:
@@ -55,7 +57,7 @@ def feature_spec_of(schema_path: str) -> dict[str, tf.io.FixedLenFeature]:
     with tf.io.gfile.GFile(schema_path) as file:
         text = file.read()
     try:
-        schema = text_format.Parse(text, schema_pb2.Schema())
+        schema = text_format.Parse(text, _protos.Schema())
     except text_format.ParseError as error:
         raise DataError(f"Expected a Schema in {schema_path}. Received: {error}.") from error
     return {feature.name: _fixed(feature, schema_path) for feature in schema.feature}
@@ -90,12 +92,12 @@ def _records(path: str) -> list[bytes]:
     with tf.io.gfile.GFile(path, "rb") as file:
         compression = "GZIP" if file.read(2) == b"\x1f\x8b" else ""
     try:
-        return list(tf.data.TFRecordDataset(path, compression).as_numpy_iterator())
+        return [bytes(record) for record in tf.data.TFRecordDataset(path, compression).as_numpy_iterator()]
     except tf.errors.DataLossError as error:
         raise DataError(f"Expected a TFRecord file. Received: {path}, which is damaged; write it again.") from error
 
 
-def _fixed(feature: schema_pb2.Feature, schema_path: str) -> tf.io.FixedLenFeature:
+def _fixed(feature: Any, schema_path: str) -> tf.io.FixedLenFeature:
     if not feature.HasField("shape") or feature.type not in _TYPES:
         raise DataError(
             f"Expected a type and a shape for feature '{feature.name}'. Received: none in {schema_path}; "
@@ -123,6 +125,6 @@ def _form(kind: str, count: int) -> str:
     return f"{count} values of {kind.removesuffix('_list')}"
 
 
-def _form_of(spec: tf.io.FixedLenFeature) -> str:
+def _form_of(spec: Any) -> str:
     kind = {tf.float32: "float_list", tf.int64: "int64_list", tf.string: "bytes_list"}[spec.dtype]
     return _form(kind, int(np.prod(spec.shape, dtype=int)))

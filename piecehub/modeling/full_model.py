@@ -1,16 +1,16 @@
 """The full model: built by the recipe, trained here, and kept so that it can be restored.
 
-    weights/               checkpoint (drawn in piecehub/modeling/weights.py)
-    facts.json             history, losses and accuracy, optimizer's configuration, counts
-    learning_curves.svg    loss and accuracy by epoch
-    preview.json           the same, for the pages
+weights/               checkpoint (drawn in piecehub/modeling/weights.py)
+facts.json             history, losses and accuracy, optimizer's configuration, counts
+learning_curves.svg    loss and accuracy by epoch
+preview.json           the same, for the pages
 """
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -129,8 +129,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
 
 
-def _compile(model: keras.Model, settings: TrainSettings) -> None:
-    optimizer = keras.optimizers.get(settings.optimizer)
+def _compile(model: Any, settings: TrainSettings) -> None:
+    optimizer: Any = keras.optimizers.get(settings.optimizer)
     optimizer.learning_rate = settings.learning_rate
     model.compile(
         optimizer=optimizer,
@@ -140,16 +140,16 @@ def _compile(model: keras.Model, settings: TrainSettings) -> None:
     )
 
 
-def _pair(model: keras.Model, arrays: Arrays, label: str) -> tuple[Any, np.ndarray]:
+def _pair(model: Any, arrays: Arrays, label: str) -> tuple[Any, np.ndarray]:
     """Inputs in the form that `model` takes, and labels `[examples]`."""
     features = {name: array for name, array in arrays.items() if name != label}
-    inputs = features if isinstance(model.input, dict) else list(features.values())
+    inputs: Any = features if isinstance(model.input, dict) else list(features.values())
     single = not isinstance(inputs, dict) and len(inputs) == 1
     return (inputs[0] if single else inputs), arrays[label].reshape(-1)
 
 
 def _fit(
-    model: keras.Model,
+    model: Any,
     train_pair: tuple[Any, np.ndarray],
     eval_pair: tuple[Any, np.ndarray],
     settings: TrainSettings,
@@ -167,7 +167,7 @@ def _fit(
         history={name: [float(value) for value in values] for name, values in history.items()},
         train=_evaluate(model, train_pair, settings),
         evaluation=_evaluate(model, eval_pair, settings),
-        optimizer=keras.optimizers.serialize(model.optimizer),
+        optimizer=cast(dict[str, Any], keras.optimizers.serialize(model.optimizer)),
         parameters=model.count_params(),
         train_examples=len(train_pair[1]),
         eval_examples=len(eval_pair[1]),
@@ -175,7 +175,7 @@ def _fit(
     )
 
 
-def _evaluate(model: keras.Model, pair: tuple[Any, np.ndarray], settings: TrainSettings) -> dict[str, float]:
+def _evaluate(model: Any, pair: tuple[Any, np.ndarray], settings: TrainSettings) -> dict[str, float]:
     numbers = model.evaluate(*pair, batch_size=settings.batch_size, verbose=0, return_dict=True)
     return {name: float(value) for name, value in numbers.items()}
 

@@ -26,7 +26,7 @@ Road = Literal["cut", "take"]
 
 @dataclass(frozen=True)
 class Builder:
-    """How to build the piece again: `function(seed=seed, **kwargs)` of the recipe's `file`, then the road to `layer`."""
+    """How to build the piece again: `function(seed=seed, **kwargs)` of the recipe's `file`, then `road` to `layer`."""
 
     file: str
     function: str
@@ -133,7 +133,7 @@ def piece_facts(piece: keras.Model) -> dict[str, Any]:
         "trainable_variables": [variable.path for variable in piece.trainable_variables],
         "parameters": piece.count_params(),
         "regularizers": [
-            {"variable": v.path, **keras.regularizers.serialize(v.regularizer)}
+            {"variable": v.path, "regularizer": keras.regularizers.serialize(v.regularizer)}
             for v in piece.trainable_variables
             if v.regularizer is not None
         ],
@@ -158,7 +158,9 @@ def _build_piece(builder: Builder, recipe_folder: Path, seed: int) -> keras.Mode
 def _layer(full: keras.Model, name: str) -> keras.Layer:
     names = [layer.name for layer in full.layers]
     if name not in names:
-        raise PieceError(f"Expected a layer of '{full.name}': {', '.join(names)}. Received: '{name}'; name one of them.")
+        raise PieceError(
+            f"Expected a layer of '{full.name}': {', '.join(names)}. Received: '{name}'; name one of them."
+        )
     return full.get_layer(name)
 
 

@@ -140,7 +140,7 @@ def _forward(model: keras.Model) -> Forward:
     def forward(inputs: Any, training: bool) -> Any:
         trainable = [tf.convert_to_tensor(v.value) for v in model.trainable_variables]
         state = [tf.convert_to_tensor(v.value) for v in model.non_trainable_variables]
-        outputs, new_state = model.stateless_call(trainable, state, inputs, training=training)
+        outputs, new_state, *_ = model.stateless_call(trainable, state, inputs, training=training)
         if training:
             for variable, value in zip(model.non_trainable_variables, new_state, strict=True):
                 variable.value.assign(value)
@@ -185,7 +185,7 @@ def _named(outputs: Any) -> dict[str, tf.Tensor]:
 
 def _derive_uuid(path: Path) -> None:
     """Replaces the random uuid of `fingerprint.pb` by one derived from its other fields."""
-    fingerprint = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    fingerprint: Any = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
     fingerprint.ClearField("uuid")
     derived = sha256_bytes(fingerprint.SerializeToString(deterministic=True))
     fingerprint.uuid = str(int(derived[:16], 16))  # as TensorFlow writes it: 64 bits, in decimal

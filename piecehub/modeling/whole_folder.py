@@ -1,6 +1,5 @@
 """Writing a folder so that it is there whole or not at all: written beside, then renamed."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         yield beside
         beside.chmod(0o755)
-        os.replace(beside, folder)
+        beside.replace(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -9,6 +9,7 @@ shot counts of a seed choose their setting on the same examples.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,6 +108,24 @@ class Task:
             return cls(str(file["name"]), "accuracy", classes, *arrays)
 
 
+def task_from_features(
+    name: str, label: str, pool: Mapping[str, ArrayLike], test: Mapping[str, ArrayLike]
+) -> Task:
+    """A task from decoded examples: the feature `label` is the label, the one other feature the piece's input.
+
+    Raises:
+        DataError: if there is no such label, or not exactly one other feature.
+    """
+    inputs = [key for key in pool if key != label]
+    if label not in pool or len(inputs) != 1 or set(pool) != set(test):
+        raise DataError(
+            f"Expected examples of '{name}' with the label '{label}' and one other feature, in pool and test. "
+            f"Received: {sorted(pool)} and {sorted(test)}; mend the task's label or its schema."
+        )
+    (key,) = inputs
+    return Task.from_arrays(name, pool[key], _column(pool[label]), test[key], _column(test[label]))
+
+
 def check_shots(task: Task, largest: int) -> None:
     """Raises DataError unless each class has more than `largest` examples in the pool: the rest is validation."""
     counts = np.bincount(task.pool_y, minlength=task.num_classes)
@@ -133,6 +152,12 @@ def _class_orders(task: Task, seed: int) -> list[Indices]:
     """One permutation of each class; a class's order does not depend on the other classes."""
     labels = range(task.num_classes)
     return [np.random.default_rng([seed, c]).permutation(np.flatnonzero(task.pool_y == c)) for c in labels]
+
+
+def _column(labels: ArrayLike) -> NDArray[np.generic]:
+    """Labels `[examples]` of a feature that may be stored as `[examples, 1]`."""
+    array = np.asarray(labels)
+    return array.reshape(len(array)) if array.shape == (len(array), 1) else array
 
 
 def _rows(values: ArrayLike) -> NDArray[np.generic]:

@@ -1,13 +1,16 @@
 """Places the boxes and edges of a DAG; equal DAGs are placed equally.
 
-Layers and their order come from igraph's `layout_sugiyama` (C; 500 components take some 50 ms). Edges that others imply
+The order within layers comes from igraph's `layout_sugiyama` (C; 500 components take some 50 ms). Layers are ours, and
+so are the waypoints of long edges: igraph 1.0 returns bends in another order than the edges. Edges that others imply
 are left out: a component that reads A and B, where B reads A, hangs below B only, so the picture stays calm.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
-import igraph
+import igraph  # type: ignore[reportMissingTypeStubs]
 
 BOX_WIDTH, BOX_HEIGHT = 214, 46
 # What a desktop shows beside the list of components, in pixels; it decides the direction.
@@ -16,6 +19,8 @@ _MARGIN = 8
 _SIDE_GAP, _LAYER_GAP = 22, 38
 
 Point = tuple[float, float]
+# A layer, and the component that stands there or the edge that passes.
+_Waypoint = tuple[int, str | tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -46,14 +51,6 @@ class Layout:
     edges: tuple[Edge, ...]
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """Centres along and across the flow: of the nodes, and of the bends of each edge."""
-
-    nodes: list[Point]
-    bends: list[list[Point]]
-
-
 def place(upstream: Mapping[str, Sequence[str]]) -> Layout:
     """The layout of a DAG, flowing down or to the right, whichever is shown larger.
 
@@ -63,7 +60,7 @@ def place(upstream: Mapping[str, Sequence[str]]) -> Layout:
     ids = list(upstream)
     if not ids:
         return Layout(0, 0, (), ())
-    edges = _reduced({key: [u for u in upstream[key] if u in upstream] for key in ids})
+    edges = _reduced({key: list(dict.fromkeys(u for u in upstream[key] if u in upstream)) for key in ids})
     down = _draw(ids, edges, is_down=True)
     right = _draw(ids, edges, is_down=False)
     return max(down, right, key=_scale)
@@ -75,67 +72,118 @@ def _scale(layout: Layout) -> float:
 
 def _reduced(upstream: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """The edges without those that a longer way implies: the transitive reduction."""
+    ids = list(upstream)
     ancestors: dict[str, int] = {}
-    bit = {key: 1 << index for index, key in enumerate(upstream)}
-    for key in _in_order(upstream):
+    bit = {key: 1 << index for index, key in enumerate(ids)}
+    edges = [(source, key) for key in ids for source in upstream[key]]
+    for key in _in_order(ids, edges):
         ancestors[key] = 0
         for source in upstream[key]:
             ancestors[key] |= bit[source] | ancestors[source]
     return [
         (source, key)
-        for key in upstream
-        for source in dict.fromkeys(upstream[key])
+        for key in ids
+        for source in upstream[key]
         if not any(ancestors[other] & bit[source] for other in upstream[key])
     ]
 
 
-def _in_order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
-    graph = _graph(list(upstream), [(s, key) for key in upstream for s in upstream[key]])
-    names = list(upstream)
-    return [names[index] for index in graph.topological_sorting()]
+def _in_order(ids: list[str], edges: Sequence[tuple[str, str]]) -> list[str]:
+    return [ids[index] for index in _graph(ids, edges).topological_sorting()]
 
 
-def _graph(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> igraph.Graph:
+def _graph(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> Any:
     index = {key: number for number, key in enumerate(ids)}
-    return igraph.Graph(n=len(ids), edges=[(index[s], index[t]) for s, t in edges], directed=True)
+    return _untyped_graph(len(ids), [(index[s], index[t]) for s, t in edges])
 
 
-def _draw(ids: Sequence[str], edges: Sequence[tuple[str, str]], *, is_down: bool) -> Layout:
+def _untyped_graph(size: int, edges: Sequence[tuple[int, int]]) -> Any:
+    return igraph.Graph(n=size, edges=edges, directed=True)
+
+
+def _layers(ids: list[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Each component below all that it follows; one that feeds more than it reads stands close to its readers."""
+    before: dict[str, list[str]] = {key: [] for key in ids}
+    after: dict[str, list[str]] = {key: [] for key in ids}
+    for source, target in edges:
+        before[target].append(source)
+        after[source].append(target)
+    order = _in_order(ids, edges)
+    layers: dict[str, int] = {}
+    for key in order:
+        layers[key] = max((layers[source] + 1 for source in before[key]), default=0)
+    for key in reversed(order):
+        if len(after[key]) >= max(len(before[key]), 1):
+            layers[key] = min(layers[target] for target in after[key]) - 1
+    return layers
+
+
+def _draw(ids: list[str], edges: Sequence[tuple[str, str]], *, is_down: bool) -> Layout:
     length, breadth = (BOX_HEIGHT, BOX_WIDTH) if is_down else (BOX_WIDTH, BOX_HEIGHT)
-    placed = _sugiyama(_graph(ids, edges), breadth + _SIDE_GAP, length + _LAYER_GAP)
-    every = [*placed.nodes, *(bend for bends in placed.bends for bend in bends)]
-    left = min(across for across, _ in every) - breadth / 2 - _MARGIN
-    top = min(along for _, along in every) - length / 2 - _MARGIN
-    size = (
-        max(across for across, _ in every) + breadth / 2 + _MARGIN - left,
-        max(along for _, along in every) + length / 2 + _MARGIN - top,
+    ways = _ways(_layers(ids, edges), edges)
+    across = _across(_layers(ids, edges), ways, breadth + _SIDE_GAP)
+    lowest = max(along for along, _ in across)
+    width, height = (
+        max(across.values()) + breadth + 2 * _MARGIN,
+        lowest * (length + _LAYER_GAP) + length + 2 * _MARGIN,
     )
 
-    def turned(point: Point) -> Point:
-        across, along = point[0] - left, point[1] - top
-        return (across, along) if is_down else (along, across)
+    def centre(point: _Waypoint) -> Point:
+        x = across[point] + breadth / 2 + _MARGIN
+        y = point[0] * (length + _LAYER_GAP) + length / 2 + _MARGIN
+        return (x, y) if is_down else (y, x)
 
-    centres = {key: turned(point) for key, point in zip(ids, placed.nodes, strict=True)}
-    boxes = tuple(Box(key, x - BOX_WIDTH / 2, y - BOX_HEIGHT / 2) for key, (x, y) in centres.items())
+    boxes = [Box(name, *centre((layer, name))) for layer, name in across if isinstance(name, str)]
+    corners = {b.id: Box(b.id, b.x - BOX_WIDTH / 2, b.y - BOX_HEIGHT / 2) for b in boxes}
     drawn = tuple(
-        Edge(s, t, _path([centres[s], *map(turned, bends), centres[t]], length / 2, is_down=is_down))
-        for (s, t), bends in zip(edges, placed.bends, strict=True)
+        Edge(s, t, _path([centre(point) for point in way], length / 2, is_down=is_down)) for (s, t), way in ways.items()
     )
-    width, height = size if is_down else (size[1], size[0])
-    return Layout(width, height, boxes, drawn)
+    if not is_down:
+        width, height = height, width
+    return Layout(width, height, tuple(corners[key] for key in ids), drawn)
 
 
-def _sugiyama(graph: igraph.Graph, gap: float, layer_gap: float) -> _Placed:
-    layout = graph.layout_sugiyama(hgap=gap, vgap=layer_gap)
-    nodes = [(float(x), float(y)) for x, y in layout]
-    bends = [[(float(x), float(y)) for x, y in routing] for routing in layout.edge_routing]
-    return _Placed(nodes, bends)
+def _ways(layers: Mapping[str, int], edges: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[_Waypoint]]:
+    """For each edge its ends, and a waypoint in every layer between."""
+    return {
+        (s, t): [
+            (layers[s], s),
+            *((layer, (s, t)) for layer in range(layers[s] + 1, layers[t])),
+            (layers[t], t),
+        ]
+        for s, t in edges
+    }
+
+
+def _across(
+    layers: Mapping[str, int], ways: Mapping[tuple[str, str], list[_Waypoint]], gap: float
+) -> dict[_Waypoint, float]:
+    """Where each component and waypoint stands across the flow: its near side, from 0 up."""
+    points: dict[_Waypoint, int] = {(layer, key): 0 for key, layer in layers.items()}
+    points |= {point: 0 for way in ways.values() for point in way}
+    index = {point: number for number, point in enumerate(points)}
+    steps = [(index[a], index[b]) for way in ways.values() for a, b in pairwise(way)]
+    graph = _untyped_graph(len(points), steps)
+    found = graph.layout_sugiyama(layers=[layer for layer, _ in points], hgap=gap, vgap=1)
+    places = {point: float(x) for point, (x, _) in zip(points, found, strict=True)}
+    return _apart(places, gap)
+
+
+def _apart(places: Mapping[_Waypoint, float], gap: float) -> dict[_Waypoint, float]:
+    """Pushes apart what igraph, in rare cases, leaves too close within a layer."""
+    ends: dict[int, float] = {}
+    least = min(places.values())
+    apart: dict[_Waypoint, float] = {}
+    for point in sorted(places, key=lambda p: (places[p], str(p))):
+        apart[point] = max(places[point] - least, ends.get(point[0], 0.0))
+        ends[point[0]] = apart[point] + gap
+    return apart
 
 
 def _path(points: Sequence[Point], half: float, *, is_down: bool) -> str:
     """A line from box to box: straight through the layers that it passes, curved between layers."""
     parts: list[str] = []
-    for (x1, y1), (x2, y2) in zip(points, points[1:], strict=False):
+    for (x1, y1), (x2, y2) in pairwise(points):
         if is_down:
             (x1, y1), (x2, y2) = (x1, y1 + half), (x2, y2 - half)
             middle = (y1 + y2) / 2

@@ -35,6 +35,13 @@ def test_the_exporter_runs_the_modeling_room_and_not_the_transfer_room() -> None
     assert not [f for f in files if "transfer" in f.relative_to(PROJECT).parts]
 
 
+def test_what_a_fresh_process_imports_by_name_belongs_to_the_code() -> None:
+    files = code.module_closure("components.reusability_validator")
+    assert PROJECT / "piecehub" / "modeling" / "conformance" / "dynamic.py" in files
+    files = code.module_closure("components.fine_tune_evaluator")
+    assert {PROJECT / "piecehub" / "transfer" / f"{name}.py" for name in ("engine", "workers", "batch_norm")} <= set(files)
+
+
 def test_an_edit_changes_the_digest_and_a_path_does_not(tmp_path: Path) -> None:
     digests = []
     for folder, text in [("a", "x = 1\n"), ("b", "x = 1\n"), ("c", "x = 2\n")]:

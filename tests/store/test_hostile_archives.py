@@ -67,6 +67,9 @@ HOSTILE: dict[str, Callable[[Tar], object]] = {
     "sparse bomb": lambda tar: _extended(
         tar, {"GNU.sparse.major": "0", "GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 40)}
     ),
+    "small sparse file": lambda tar: _extended(
+        tar, {"GNU.sparse.major": "0", "GNU.sparse.map": "0,1", "GNU.sparse.size": "100"}
+    ),
     "size below 0": lambda tar: _extended(tar, {"size": "-512"}),
     "size beyond all bounds": lambda tar: _extended(tar, {"size": str(1 << 60)}),
     "chain of headers": _chain,
@@ -141,3 +144,12 @@ def test_a_wrong_checksum_or_trailing_bytes_are_refused(make_model, tmp_path):
     for data in (whole[:-8] + bytes(4) + whole[-4:], whole + b"garbage"):
         (tmp_path / "b.gz").write_bytes(data)
         _refused(tmp_path / "b.gz", tmp_path)
+
+
+def test_the_checksum_is_read_even_far_behind_the_last_member(tmp_path):
+    plain = gzip.decompress(_make(tmp_path / "a.tar.gz", lambda tar: None).read_bytes()) + bytes(1_500_000)
+    whole = gzip.compress(plain, 1)
+    (tmp_path / "a.tar.gz").write_bytes(whole[:-8] + bytes(4) + whole[-4:])
+    _refused(tmp_path / "a.tar.gz", tmp_path)
+    (tmp_path / "a.tar.gz").write_bytes(whole)
+    archive.unpack(tmp_path / "a.tar.gz", tmp_path / "model")

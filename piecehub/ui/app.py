@@ -1,0 +1,223 @@
+"""The server's routes: pages for people, their JSON twins, and the hosting protocol below them.
+
+    /                                        runs and models
+    /runs/<id>                               a run: DAG, components, parameters, outputs
+    /runs/<id>/logs/<component>              the end of a log, as text
+    /runs/<id>/plots/<component>/<output>/<plot>
+    /models/<publisher>/<name>/<version>     a model; without the version 302 to the newest
+    /models/<…>/<version>/files/<title>      a blob that was published with it
+    /api/v1/runs, /api/v1/runs/<id>, /api/v1/models
+    /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py)
+
+Read-only: GET and HEAD. No path is made from a URL: every file is found by looking its name up in what the page shows.
+"""
+
+import ipaddress
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from piecehub import runs
+from piecehub.errors import PiecehubError, RecipeError
+from piecehub.handle import Handle
+from piecehub.manifest import Manifest
+from piecehub.store.catalog import Store
+from piecehub.store.server import hub_routes
+from piecehub.ui import words
+from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
+from piecehub.ui.model_pages import model_cards, model_page
+from piecehub.ui.run_pages import log_text, plot_path, run_json, run_page, run_rows
+from piecehub.workdir import Workdir
+
+_HERE = Path(__file__).parent
+_LOOPBACK = ["localhost", "127.0.0.1", "::1", "[::1]"]
+_RUNS_SHOWN = 25
+# A name has no segment that is a plain number (piecehub/handle.py), so the first such segment is the version.
+_MODEL_PATH = re.compile(r"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>[1-9]\d{0,17})(?:/files/(?P<title>.+))?)?")
+_IMAGES = ("image/svg+xml", "image/png")
+
+
+def create_app(workdir: Workdir, *, host: str = "127.0.0.1") -> Starlette:
+    """The server of one working folder.
+
+    Args:
+        workdir: whose runs and store are shown.
+        host: the address that the server listens on. On other machines' side of it (anything but loopback) only
+            the hosting protocol is served, because runs tell parameters, folders and logs.
+    """
+    pages = _Pages(workdir)
+    routes = pages.routes() if is_loopback(host) else hub_routes(pages.open_store)
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(host), www_redirect=False),
+        ],
+        exception_handlers={HTTPException: pages.http_error, PiecehubError: pages.damage, 500: pages.failure},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _hosts(host: str) -> list[str]:
+    """The `Host` headers that are answered; a page of another site that resolves to this machine has another one."""
+    return ["*"] if host in ("", "0.0.0.0", "::") else [*_LOOPBACK, host.lower()]
+
+
+class _Pages:
+    """The pages of one working folder."""
+
+    def __init__(self, workdir: Workdir) -> None:
+        self._workdir = workdir
+        self._templates = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals["words"] = words  # type: ignore[reportArgumentType]
+
+    def open_store(self) -> Store:
+        return Store.open(self._workdir.store)
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/", self.index),
+            Route("/runs", self.to_index),
+            Route("/models", self.to_index),
+            Route("/runs/{run}", self.run),
+            Route("/runs/{run}/logs/{node:path}", self.log),
+            Route("/runs/{run}/plots/{node}/{output}/{plot}", self.plot),
+            Route("/api/v1/runs", self.api_runs),
+            Route("/api/v1/runs/{run}", self.api_run),
+            Route("/models/{path:path}", self.model),
+            Mount("/static", StaticFiles(directory=_HERE / "static")),
+            *hub_routes(self.open_store, self.document),
+        ]
+
+    def index(self, _: Request) -> Response:
+        rows = run_rows(self._workdir, runs.run_ids(self._workdir)[:_RUNS_SHOWN])
+        return self._html("index.html", rows=rows, cards=model_cards(self.open_store()))
+
+    def to_index(self, request: Request) -> Response:
+        return RedirectResponse(f"/#{request.url.path.strip('/')}", 302)
+
+    def run(self, request: Request) -> Response:
+        page = run_page(self._workdir, request.path_params["run"])
+        if page is None:
+            raise HTTPException(404, f"Expected a run. Received: '{request.path_params['run']}'; none has that id.")
+        return self._html("run.html", page=page)
+
+    def log(self, request: Request) -> Response:
+        text = log_text(self._workdir, request.path_params["run"], request.path_params["node"])
+        if text is None:
+            raise HTTPException(404, "Expected a component's log. Received: none of that name.")
+        return PlainTextResponse(text)
+
+    def plot(self, request: Request) -> Response:
+        keys = ("run", "node", "output", "plot")
+        path = plot_path(self._workdir, *(request.path_params[key] for key in keys))
+        if path is None:
+            raise HTTPException(404, "Expected a component's plot. Received: none of that name.")
+        return FileResponse(path, media_type="image/svg+xml", headers=PLOT_HEADERS)
+
+    def api_runs(self, request: Request) -> Response:
+        """A page of runs, newest first; `?before=<id>` goes on where `next` says."""
+        before = request.query_params.get("before")
+        ids = [run_id for run_id in runs.run_ids(self._workdir) if before is None or run_id < before]
+        rows = [asdict(row) for row in run_rows(self._workdir, ids[:_RUNS_SHOWN])]
+        following = ids[_RUNS_SHOWN - 1] if len(ids) > _RUNS_SHOWN else None
+        return JSONResponse({"schema": 1, "runs": rows, "next": following})
+
+    def api_run(self, request: Request) -> Response:
+        page = run_page(self._workdir, request.path_params["run"])
+        if page is None:
+            raise HTTPException(404, f"Expected a run. Received: '{request.path_params['run']}'; none has that id.")
+        return JSONResponse(run_json(page))
+
+    def model(self, request: Request) -> Response:
+        found = _MODEL_PATH.fullmatch(request.path_params["path"].strip("/"))
+        if found is None:
+            raise HTTPException(404, "Expected /models/publisher/name/version. Received: another path.")
+        manifest = self._manifest(found["model"], found["version"])
+        if found["version"] is None:
+            return RedirectResponse(f"/models/{manifest.handle}", 302)
+        if found["title"]:
+            return self._file(manifest, found["title"])
+        return self._model_page(request, manifest)
+
+    def _manifest(self, model: str, version: str | None) -> Manifest:
+        """The version that a URL names; raises HTTPException 404 if there is none."""
+        publisher, _, name = model.partition("/")
+        store = self.open_store()
+        try:
+            found = store.find(Handle(publisher, name, int(version))) if version else store.newest(publisher, name)
+        except RecipeError as error:
+            raise HTTPException(404, error.sentence) from error
+        if found is None:
+            raise HTTPException(404, f"Expected a published model. Received: '{model}'; this store does not have it.")
+        return found
+
+    async def document(self, request: Request, manifest: Manifest) -> Response:
+        """The page that the hosting protocol shows where a person opens a handle."""
+        return await run_in_threadpool(self._model_page, request, manifest)
+
+    def _model_page(self, request: Request, manifest: Manifest) -> Response:
+        return self._html("model.html", page=model_page(self.open_store(), manifest, str(request.base_url)))
+
+    def _file(self, manifest: Manifest, title: str) -> Response:
+        blob = manifest.blob(title)
+        if blob is None:
+            raise HTTPException(404, f"Expected a file of {manifest.handle}. Received: '{title}'; it has none such.")
+        path = self.open_store().blob_path(blob.digest)
+        if blob.media_type in _IMAGES:
+            return FileResponse(path, media_type=blob.media_type, headers=PLOT_HEADERS)
+        return FileResponse(path, media_type="application/octet-stream", filename=title.rpartition("/")[2])
+
+    def http_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return self._problem(request, error.status_code, error.detail, error.headers)
+
+    def damage(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, PiecehubError)
+        return self._problem(request, 500, error.sentence)
+
+    def failure(self, request: Request, _: Exception) -> Response:
+        sentence = "Expected to draw this page. Received: an error; see the server's log."
+        # Starlette answers this one outside of all middleware.
+        return self._problem(request, 500, sentence, SECURITY_HEADERS)
+
+    def _problem(self, request: Request, status: int, sentence: str, headers: Any = None) -> Response:
+        """One sentence: a page for browsers, JSON for the API, plain text for other clients."""
+        if request.url.path.startswith("/api/"):
+            return JSONResponse({"error": sentence}, status, headers)
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse(f"{sentence}\n", status, headers)
+        return self._html("problem.html", status, headers, status=status, sentence=sentence)
+
+    def _html(self, template: str, status_code: int = 200, headers: Any = None, /, **values: Any) -> Response:
+        text = self._templates.get_template(template).render(**values)
+        return HTMLResponse(text, status_code, {"Cache-Control": "no-cache", **(headers or {})})

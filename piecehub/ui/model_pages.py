@@ -1,0 +1,201 @@
+"""What the model pages show, as plain values: of a manifest and the blobs that were published with it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from piecehub import lineage
+from piecehub.conformance import REPORT_NAME, ConformanceReport
+from piecehub.errors import StoreError
+from piecehub.lineage import Lineage
+from piecehub.manifest import DOCUMENTATION_TITLE, Manifest
+from piecehub.store.catalog import Store
+from piecehub.ui import words
+from piecehub.ui.markdown import Documentation, render
+
+# Blobs of a version lie under `evidence/<task>/<file>` (piecehub/store/push.py).
+_EVIDENCE = "evidence/"
+# The contrast that says whether the piece pays: candidate, reference, shots (piecehub/transfer/evidence.py).
+_GAIN = ("fine_tuning", "from_scratch", "curve")
+
+
+@dataclass(frozen=True)
+class Number:
+    """One of the key numbers of a model."""
+
+    value: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """The evidence of one downstream task: its plot, and the same numbers as a table."""
+
+    name: str
+    plot: str
+    shots: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+    gain: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file that was published with a version."""
+
+    title: str
+    size: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model in a list."""
+
+    handle: str
+    model: str
+    version: int
+    published_at: str
+    description: str
+    number: Number | None
+
+
+@dataclass(frozen=True)
+class ModelPage:
+    """Everything on the page of a version; `lineage_problem` says why there is no lineage."""
+
+    card: ModelCard
+    url: str
+    digest: str
+    archive_size: str
+    newest: int
+    versions: tuple[int, ...]
+    numbers: tuple[Number, ...]
+    tasks: tuple[Task, ...]
+    conformance: ConformanceReport | None
+    documentation: Documentation | None
+    lineage: Lineage | None
+    lineage_problem: str
+    blobs: tuple[Blob, ...]
+
+
+def model_cards(store: Store) -> list[ModelCard]:
+    """The newest version of each model, the newest published first."""
+    newest: dict[tuple[str, str], Manifest] = {}
+    for manifest in store.models():
+        key = manifest.handle.publisher, manifest.handle.name
+        if key not in newest or newest[key].handle.version < manifest.handle.version:
+            newest[key] = manifest
+    return [_card(store, manifest) for manifest in newest.values()]
+
+
+def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
+    """The page of one version, for a store that is reached at `store_url`."""
+    handle = manifest.handle
+    versions = store.versions(handle.publisher, handle.name)
+    report = _text(store, manifest, REPORT_NAME)
+    conformance = ConformanceReport.from_json(report) if report else None
+    tasks = tuple(_tasks(store, manifest))
+    found, problem = _lineage(store, manifest)
+    return ModelPage(
+        card=_card(store, manifest),
+        url=handle.url(store_url),
+        digest=manifest.digest,
+        archive_size=words.size(manifest.archive.size_bytes),
+        newest=versions[-1],
+        versions=tuple(reversed(versions)),
+        numbers=tuple(_numbers(tasks, conformance)),
+        tasks=tasks,
+        conformance=conformance,
+        documentation=_documentation(store, manifest),
+        lineage=found,
+        lineage_problem=problem,
+        blobs=tuple(Blob(b.title, words.size(b.size_bytes)) for b in (manifest.archive, *manifest.blobs)),
+    )
+
+
+def _card(store: Store, manifest: Manifest) -> ModelCard:
+    handle = manifest.handle
+    page = _documentation(store, manifest)
+    gain = next((number for number in map(_gain_number, _tasks(store, manifest)) if number), None)
+    model = f"{handle.publisher}/{handle.name}"
+    description = page.description if page else ""
+    return ModelCard(str(handle), model, handle.version, manifest.published_at, description, gain)
+
+
+def _documentation(store: Store, manifest: Manifest) -> Documentation | None:
+    text = _text(store, manifest, DOCUMENTATION_TITLE)
+    return render(text) if text is not None else None
+
+
+def _text(store: Store, manifest: Manifest, title: str) -> str | None:
+    blob = manifest.blob(title)
+    return store.blob_path(blob.digest).read_text(encoding="utf-8") if blob else None
+
+
+def _lineage(store: Store, manifest: Manifest) -> tuple[Lineage | None, str]:
+    try:
+        return lineage.of_manifest(store, manifest), ""
+    except StoreError as error:
+        return None, error.sentence
+
+
+def _tasks(store: Store, manifest: Manifest) -> list[Task]:
+    titles = [b.title for b in manifest.blobs if b.title.startswith(_EVIDENCE) and b.title.endswith("/evidence.json")]
+    return [_task(store, manifest, title) for title in sorted(titles)]
+
+
+def _task(store: Store, manifest: Manifest, title: str) -> Task:
+    """The evidence of one task.
+
+    Raises:
+        StoreError: if it is not what the evaluator writes.
+    """
+    folder = title.removesuffix("evidence.json")
+    plot = f"{folder}accuracy.svg"
+    try:
+        value = json.loads(_text(store, manifest, title) or "")
+        cells: list[dict[str, Any]] = value["cells"]
+        shots = list(dict.fromkeys(cell["shots"] for cell in cells))
+        modes = dict.fromkeys(cell["mode"] for cell in cells)
+        rows = tuple(
+            (_spoken(mode).capitalize(), tuple(_cell(cells, mode, number) for number in shots)) for mode in modes
+        )
+        contrasts: list[dict[str, Any]] = value["contrasts"]
+        gains = [c for c in contrasts if (c["candidate"], c["reference"], c["shots"]) == _GAIN]
+        gain: dict[str, Any] = gains[0] if gains else {}
+        return Task(value["task"], plot if manifest.blob(plot) else "", tuple(map(str, shots)), rows, gain)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"Expected evidence with task, cells and contrasts in '{title}' of {manifest.handle}. "
+            f"Received: {type(error).__name__} {error}; publish again with this piecehub."
+        ) from error
+
+
+def _cell(cells: list[dict[str, Any]], mode: str, shots: Any) -> str:
+    for cell in cells:
+        if (cell["mode"], cell["shots"]) == (mode, shots):
+            return f"{words.percent(cell['mean'])} [{words.percent(cell['low'])}, {words.percent(cell['high'])}]"
+    return ""
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ").replace("fine tuning", "fine-tuning")
+
+
+def _gain_number(task: Task) -> Number | None:
+    if not task.gain:
+        return None
+    low, high = words.points(task.gain["low"]), words.points(task.gain["high"])
+    meaning = f"fine-tuning over from scratch on {task.name}; 95 % interval {low} to {high}"
+    return Number(words.points(task.gain["estimate"]), "points", meaning)
+
+
+def _numbers(tasks: tuple[Task, ...], conformance: ConformanceReport | None) -> list[Number]:
+    """The two key numbers: what the piece gains, and how well it keeps the interface."""
+    gains = [number for number in map(_gain_number, tasks) if number][:1]
+    if conformance is None:
+        return gains
+    held = sum(finding.passed is True for finding in conformance.findings)
+    meaning = "checks of the Reusable SavedModel interface held"
+    return [*gains, Number(str(held), f"of {len(conformance.findings)}", meaning)]

@@ -1,0 +1,103 @@
+"""How pages write times, sizes, parameters and states for people."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+# Each state is an icon, a word and (in style.css) a colour, so that none of the three is needed alone.
+STATES = {
+    "waiting": ("·", "waiting"),
+    "running": ("◌", "running"),
+    "done": ("✓", "done"),
+    "cached": ("↺", "from cache"),
+    "failed": ("✗", "failed"),
+    "not run": ("–", "not run"),
+    "stopped": ("◼", "stopped"),
+}
+_SECRET = re.compile(r"secret|(?<![a-z])token(?![a-z])|passw|api.?key|credential", re.IGNORECASE)
+_DIGESTS = ("code_digest", "lock_digest")
+_LONGEST_VALUE = 600
+_LONGEST_NAME = 26
+
+
+def state_icon(state: str) -> str:
+    """The sign of a state."""
+    return STATES[state][0]
+
+
+def state_word(state: str) -> str:
+    """The word for a state."""
+    return STATES[state][1]
+
+
+def duration(seconds: float) -> str:
+    """`0.3 s`, `2 min 05 s`, `1 h 03 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def moment(at: str) -> str:
+    """An ISO 8601 time as `24 Nov 2026, 01:44 UTC`."""
+    time = parse_time(at).astimezone(UTC)
+    return f"{time.day} {time:%b %Y, %H:%M} UTC"
+
+
+def parse_time(at: str) -> datetime:
+    """An ISO 8601 time; one without a zone is UTC."""
+    time = datetime.fromisoformat(at)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def size(size_bytes: int) -> str:
+    """`517 bytes`, `12 kB`, `1.2 GB`."""
+    if size_bytes < 1000:
+        return f"{size_bytes} bytes"
+    value = float(size_bytes)
+    for unit in ("kB", "MB", "GB"):
+        value /= 1000
+        if value < 999.5 or unit == "GB":
+            break
+    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+
+
+def percent(value: float) -> str:
+    """A share as `97.1 %`."""
+    return f"{100 * value:.1f} %"
+
+
+def points(value: float) -> str:
+    """A difference of shares as `+2.4`."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def short_digest(digest: str) -> str:
+    """The first 12 hex digits; of joined digests, each."""
+    return " + ".join(part.partition(":")[2][:12] or part[:12] for part in digest.split("+"))
+
+
+def cut(name: str) -> str:
+    """A name that fits a box, cut in the middle."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    half = (_LONGEST_NAME - 1) // 2
+    return f"{name[: _LONGEST_NAME - 1 - half]}…{name[-half:]}"
+
+
+def parameter(key: str, value: Any) -> str:
+    """A parameter's value for the page; what may be a secret is not shown."""
+    if _SECRET.search(key):
+        return "(not shown: the key looks like a secret)"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}… ({len(text):,} characters)"
+
+
+def parameters(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """All parameters of a component for the page; what a person set comes before the digests."""
+    ordered = sorted(values.items(), key=lambda item: (item[0] in _DIGESTS, item[0]))
+    return [(key, parameter(key, value)) for key, value in ordered]

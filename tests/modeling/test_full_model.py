@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from piecehub.content import list_files
+from piecehub.errors import PieceError, TrainingError
+from piecehub.modeling import full_model
+
+KWARGS = {"width": 8, "l2": 1e-3}
+
+
+def _train(made: Any, folder: Path, **changes: Any) -> full_model.TrainFacts:
+    settings = {"epochs": 2, "batch_size": 32, "learning_rate": 1e-2, "seed": 1, **changes}
+    arrays = {"image": made.images, "label": made.labels}
+    held_out = {name: array[:50] for name, array in arrays.items()}
+    return full_model.train(
+        made.module.build, KWARGS, arrays, held_out, "label", full_model.TrainSettings(**settings),
+        folder / "logs", folder / "full",
+    )  # fmt: skip
+
+
+def test_training_lowers_the_loss_and_says_so(made: Any) -> None:
+    facts = full_model.read_facts(made.full)
+    assert facts["history"]["loss"][1] < facts["history"]["loss"][0]
+    assert facts["evaluation"] == made.train_facts.evaluation
+    assert (facts["train_examples"], facts["eval_examples"]) == (200, 50)
+    assert facts["optimizer"]["class_name"] == "Adam"
+    assert facts["optimizer"]["config"]["learning_rate"] == pytest.approx(1e-2)
+
+
+def test_equal_arguments_give_equal_bytes_and_another_seed_others(made: Any, tmp_path: Path) -> None:
+    _train(made, tmp_path / "again")
+    _train(made, tmp_path / "other", seed=2)
+    assert list_files(tmp_path / "again" / "full") == list_files(made.full)
+    assert list_files(tmp_path / "other" / "full") != list_files(made.full)
+
+
+def test_the_restored_model_scores_as_the_trained_one(made: Any) -> None:
+    model: Any = full_model.restore(made.module.build, KWARGS, 1, made.full)
+    logits = model.predict(made.images[:50], verbose=0)
+    assert np.mean(logits.argmax(1) == made.labels[:50]) == pytest.approx(made.train_facts.evaluation["accuracy"])
+
+
+def test_no_epochs_keep_the_random_weights(made: Any, tmp_path: Path) -> None:
+    facts = _train(made, tmp_path, epochs=0)
+    assert facts.history == {}
+    assert set(facts.evaluation) == {"loss", "accuracy"}
+    fresh = full_model.build_full_model(made.module.build, KWARGS, 1)
+    kept = full_model.restore(made.module.build, KWARGS, 1, tmp_path / "full")
+    for one, other in zip(fresh.variables, kept.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert (tmp_path / "full" / "learning_curves.svg").is_file()
+
+
+def test_curves_are_written_for_people_and_for_the_pages(made: Any) -> None:
+    preview = json.loads((made.full / "preview.json").read_text())
+    assert preview["schema"] == 1
+    assert preview["kind"] == "curves"
+    assert preview["data"]["series"] == made.train_facts.history
+    svg = (made.full / "learning_curves.svg").read_text()
+    assert "<svg" in svg
+    assert "<dc:date>" not in svg
+
+
+def test_tensorboard_finds_every_epoch(made: Any) -> None:
+    [path] = (made.logs / "validation").glob("events.out.tfevents.*")
+    records = [tf.compat.v1.Event.FromString(r) for r in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
+    values = [value for event in records for value in event.summary.value]
+    losses = [float(tf.make_ndarray(value.tensor)) for value in values if value.tag == "epoch_loss"]
+    assert losses == pytest.approx(made.train_facts.history["val_loss"])
+    assert {value.metadata.plugin_data.plugin_name for value in values if value.HasField("metadata")} == {"scalars"}
+
+
+def _raises(seed: int) -> keras.Model:
+    raise ValueError("no such width")
+
+
+def _returns_text(seed: int) -> Any:
+    return "model"
+
+
+def _unbuilt(seed: int) -> keras.Model:
+    return keras.Sequential([keras.layers.Dense(2)])
+
+
+@pytest.mark.parametrize(
+    ("build", "kwargs", "words"),
+    [
+        (_raises, {}, r"ValueError: no such width \(.*test_full_model\.py:\d+\)"),
+        (_raises, {"width": 3}, "TypeError: .*unexpected keyword argument 'width'"),
+        (_returns_text, {}, "to return a keras.Model. Received: str"),
+        (_unbuilt, {}, "add an Input"),
+    ],
+)
+def test_a_build_function_that_fails_gives_one_sentence(build: Any, kwargs: dict[str, Any], words: str) -> None:
+    with pytest.raises(TrainingError, match=words):
+        full_model.build_full_model(build, kwargs, seed=0)
+
+
+def test_a_training_that_fails_leaves_no_folder(made: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Expected the full model to train"):
+        _train(made, tmp_path, batch_size=-1)
+    assert not (tmp_path / "full").exists()
+
+
+def test_a_training_that_diverges_is_refused(made: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        _train(made, tmp_path, optimizer="sgd", learning_rate=1e30)
+    assert not (tmp_path / "full").exists()
+
+
+def test_weights_of_another_model_are_refused(made: Any) -> None:
+    with pytest.raises(PieceError, match="or those of another model"):
+        full_model.restore(made.module.build, {**KWARGS, "width": 4}, 1, made.full)
+
+
+def test_layers_without_a_name_get_the_same_one_in_every_build(made: Any) -> None:
+    builds = [full_model.build_full_model(made.module.build, KWARGS, seed=1) for _ in range(2)]
+    assert [layer.name for layer in builds[0].layers] == [layer.name for layer in builds[1].layers]

@@ -1,0 +1,234 @@
+import copy
+import json
+
+import pytest
+import yaml
+
+from piecehub.errors import RecipeError
+from pipelines import kubeflow_mend
+from pipelines.kubeflow_mend import Retries, mend, refuse_parameters, write_yaml
+
+
+@pytest.fixture
+def spec():
+    """Two tasks as TFX 1.21 compiles them: examples and a trainer of them."""
+    return {
+        "pipelineInfo": {"name": "tiny"},
+        "schemaVersion": "2.1.0",
+        "components": {
+            "Examples": {
+                "executorLabel": "Examples_executor",
+                "outputDefinitions": {"artifacts": {"examples": {"artifactType": {"instanceSchema": ""}}}},
+            },
+            "Trainer": {
+                "executorLabel": "Trainer_executor",
+                "inputDefinitions": {"parameters": {"epochs": {"parameterType": "NUMBER_INTEGER"}}},
+                "outputDefinitions": {"artifacts": {"full_model": {}, "report": {}}},
+            },
+        },
+        "deploymentSpec": {
+            "executors": {
+                "Examples_executor": {
+                    "container": {
+                        "image": "i:1",
+                        "args": ["--json_serialized_invocation_args", "{{$}}"],
+                        "lifecycle": {"preCacheCheck": {"command": ["python"]}},
+                    }
+                },
+                "Trainer_executor": {
+                    "container": {"image": "i:1", "args": ["--json_serialized_invocation_args", "{{$}}"]}
+                },
+            }
+        },
+        "root": {
+            "inputDefinitions": {"parameters": {"epochs": {"parameterType": "NUMBER_INTEGER"}}},
+            "dag": {
+                "tasks": {
+                    "Examples": {
+                        "cachingOptions": {"enableCache": True},
+                        "componentRef": {"name": "Examples"},
+                    },
+                    "Trainer": {
+                        "cachingOptions": {"enableCache": True},
+                        "componentRef": {"name": "Trainer"},
+                        "inputs": {
+                            "artifacts": {"examples": {"taskOutputArtifact": {"producerTask": "Examples"}}},
+                            "parameters": {
+                                "epochs": {"componentInputParameter": "epochs"},
+                                "seed": {"runtimeValue": {"constant": 7.0}},
+                            },
+                        },
+                    },
+                }
+            },
+        },
+    }
+
+
+def _task(spec, name):
+    return spec["root"]["dag"]["tasks"][name]
+
+
+def _container(spec, name):
+    return spec["deploymentSpec"]["executors"][f"{name}_executor"]["container"]
+
+
+def test_the_fixture_itself_is_not_refused(spec):
+    kubeflow_mend.refuse(spec)
+
+
+def test_the_given_spec_is_left_as_it_was(spec):
+    before = copy.deepcopy(spec)
+    mend(spec, never_cached=["Trainer"], defaults={"epochs": 1}, resources={"Trainer": {"resourceCpuRequest": "1"}})
+    assert spec == before
+
+
+def test_the_driver_of_examples_is_called_by_the_entry_point(spec):
+    mended = mend(spec, never_cached=[])
+    assert "lifecycle" not in _container(mended, "Examples")
+    assert _container(mended, "Examples")["args"][-1] == "--resolve_span"
+    assert "--resolve_span" not in _container(mended, "Trainer")["args"]
+
+
+def test_a_component_that_is_never_cached_says_so_and_others_stay_cached(spec):
+    mended = mend(spec, never_cached=["Trainer"])
+    assert _task(mended, "Trainer")["cachingOptions"] == {"enableCache": False}
+    assert _task(mended, "Examples")["cachingOptions"] == {"enableCache": True}
+
+
+def test_a_misspelt_component_is_refused(spec):
+    with pytest.raises(RecipeError, match="Received: 'Tainer'"):
+        mend(spec, never_cached=["Tainer"])
+    with pytest.raises(RecipeError, match="Received: 'Tainer'"):
+        mend(spec, never_cached=[], resources={"Tainer": {}})
+
+
+def test_every_task_is_retried(spec):
+    mended = mend(spec, never_cached=[], retries=Retries(count=4, backoff_s=5, backoff_factor=3.0, backoff_max_s=60))
+    for name in ("Examples", "Trainer"):
+        assert _task(mended, name)["retryPolicy"] == {
+            "maxRetryCount": 4,
+            "backoffDuration": "5s",
+            "backoffFactor": 3.0,
+            "backoffMaxDuration": "60s",
+        }
+
+
+def test_a_runtime_parameter_keeps_its_default(spec):
+    parameter = mend(spec, never_cached=[], defaults={"epochs": 12})["root"]["inputDefinitions"]["parameters"]["epochs"]
+    assert parameter == {"parameterType": "NUMBER_INTEGER", "defaultValue": 12, "isOptional": True}
+
+
+def test_a_default_of_zero_is_a_default(spec):
+    parameter = mend(spec, never_cached=[], defaults={"epochs": 0})["root"]["inputDefinitions"]["parameters"]["epochs"]
+    assert parameter["defaultValue"] == 0
+
+
+def test_a_runtime_parameter_without_default_stays_required(spec):
+    parameter = mend(spec, never_cached=[])["root"]["inputDefinitions"]["parameters"]["epochs"]
+    assert parameter == {"parameterType": "NUMBER_INTEGER"}
+
+
+def test_resources_reach_the_container_that_they_are_for(spec):
+    asked = {"resourceCpuRequest": "2", "resourceMemoryRequest": "4Gi"}
+    mended = mend(spec, never_cached=[], resources={"Trainer": asked})
+    assert _container(mended, "Trainer")["resources"] == asked
+    assert "resources" not in _container(mended, "Examples")
+
+
+def test_a_bool_is_refused_before_it_becomes_a_number():
+    refuse_parameters({"Trainer": {"epochs": 1, "rate": 0.5, "name": "x", "optional": None}})
+    with pytest.raises(RecipeError, match=r"Trainer\.shuffle\. Received: True, .* into 1"):
+        refuse_parameters({"Trainer": {"shuffle": True}})
+
+
+def test_a_number_that_would_lose_digits_is_refused(spec):
+    value = _task(spec, "Trainer")["inputs"]["parameters"]["seed"]["runtimeValue"]
+    value["constant"] = float(2**53)
+    kubeflow_mend.refuse(spec)
+    value["constant"] = float(2**53 + 2)
+    with pytest.raises(RecipeError, match=r"within 2\^53 for Trainer\.seed"):
+        kubeflow_mend.refuse(spec)
+
+
+def test_a_parameter_that_another_component_makes_is_refused(spec):
+    _task(spec, "Trainer")["inputs"]["parameters"]["seed"] = {"taskOutputParameter": {"producerTask": "Examples_task"}}
+    with pytest.raises(RecipeError, match=r"Trainer\.seed that is known at compilation"):
+        kubeflow_mend.refuse(spec)
+
+
+def test_a_condition_is_refused(spec):
+    _task(spec, "Trainer")["triggerPolicy"] = {"condition": "inputs.artifacts['x'].artifacts[0].metadata['y'] == 1.0"}
+    with pytest.raises(RecipeError, match="Trainer to run without a condition"):
+        kubeflow_mend.refuse(spec)
+
+
+def test_a_resolver_is_refused(spec):
+    spec["deploymentSpec"]["executors"]["Trainer_executor"] = {"resolver": {}}
+    with pytest.raises(RecipeError, match="the resolver 'Trainer_executor'"):
+        kubeflow_mend.refuse(spec)
+
+
+@pytest.mark.parametrize("name", ["Trainer_2", "Trainer.2", "2nd"])
+def test_a_component_id_that_kubeflow_does_not_take_is_refused(spec, name):
+    spec["root"]["dag"]["tasks"][name] = spec["root"]["dag"]["tasks"].pop("Trainer")
+    with pytest.raises(RecipeError, match=f"Received: '{name}'"):
+        kubeflow_mend.refuse(spec)
+
+
+def test_outputs_of_which_one_begins_with_the_other_are_refused(spec):
+    outputs = spec["components"]["Trainer"]["outputDefinitions"]["artifacts"]
+    outputs["report_by_class"] = {}
+    with pytest.raises(RecipeError, match="Received: 'report' and 'report_by_class'"):
+        kubeflow_mend.refuse(spec)
+
+
+def test_an_output_that_the_launchers_log_begins_with_is_refused(spec):
+    spec["components"]["Trainer"]["outputDefinitions"]["artifacts"] = {"executor": {}}
+    with pytest.raises(RecipeError, match="Received: 'executor' and 'executor-logs'"):
+        kubeflow_mend.refuse(spec)
+
+
+def test_an_input_may_begin_with_the_name_of_another(spec):
+    spec["components"]["Trainer"]["inputDefinitions"]["artifacts"] = {"model": {}, "model_run": {}}
+    kubeflow_mend.refuse(spec)
+
+
+def test_an_argument_that_linux_would_not_take_is_refused(spec):
+    _container(spec, "Trainer")["args"].append("x" * (96 * 1024))
+    kubeflow_mend.refuse(spec)
+    _container(spec, "Trainer")["args"].append("x" * (96 * 1024 + 1))
+    with pytest.raises(RecipeError, match=r"in one argument of Trainer_executor\. Received: 98305"):
+        kubeflow_mend.refuse(spec)
+
+
+def test_parameters_that_are_too_long_together_are_refused(spec):
+    parameters = _task(spec, "Trainer")["inputs"]["parameters"]
+    parameters |= {f"p{i}": {"runtimeValue": {"constant": "x" * 40_000}} for i in range(2)}
+    kubeflow_mend.refuse(spec)
+    parameters["p2"] = {"runtimeValue": {"constant": "x" * 40_000}}
+    with pytest.raises(RecipeError, match="in one argument of Trainer"):
+        kubeflow_mend.refuse(spec)
+
+
+def test_the_yaml_reads_back_as_the_spec(spec):
+    assert yaml.safe_load(write_yaml(spec)) == spec
+
+
+def test_specs_that_differ_in_order_only_give_equal_bytes(spec):
+    turned = json.loads(json.dumps(spec), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+    assert list(turned) != list(spec)
+    assert write_yaml(turned) == write_yaml(spec)
+
+
+def test_a_package_that_kubernetes_would_not_take_is_refused(spec):
+    for number in range(6):
+        _container(spec, "Trainer")["args"].append(f"{number}" * 90_000)
+    with pytest.raises(RecipeError, match="package of at most"):
+        write_yaml(spec)
+
+
+def test_mending_refuses_what_it_cannot_mend(spec):
+    _task(spec, "Trainer")["triggerPolicy"] = {"condition": "true"}
+    with pytest.raises(RecipeError, match="without a condition"):
+        mend(spec, never_cached=[])

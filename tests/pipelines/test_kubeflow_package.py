@@ -1,0 +1,86 @@
+"""The package of a real recipe: every component and artifact type of ours compiles, and is importable by its name."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+from kfp import components as kfp_components
+
+from piecehub.workdir import Workdir
+from pipelines.config import load_recipe
+from pipelines.kubeflow_runner import compile_recipe
+
+IMAGE = "registry.example/piecehub:0.1.0"
+OURS = {
+    "DocumentationWriter",
+    "FineTuneEvaluator",
+    "FullModelTrainer",
+    "HubPusher",
+    "IncumbentResolver",
+    "PieceExtractor",
+    "PublishGate",
+    "ReusabilityValidator",
+    "ReusableExporter",
+}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("package")
+    compile_recipe(load_recipe("digits"), Workdir(folder / "work"), folder / "digits.yaml", IMAGE)
+    return folder / "digits.yaml"
+
+
+@pytest.fixture(scope="module")
+def spec(package):
+    return yaml.safe_load(package.read_bytes())
+
+
+def _titles(spec):
+    for component in spec["components"].values():
+        for side in ("inputDefinitions", "outputDefinitions"):
+            for artifact in component.get(side, {}).get("artifacts", {}).values():
+                yield yaml.safe_load(artifact["artifactType"]["instanceSchema"])["title"]
+
+
+def _executor_path(spec, component):
+    args = spec["deploymentSpec"]["executors"][f"{component}_executor"]["container"]["args"]
+    return args[args.index("--executor_class_path") + 1]
+
+
+def test_every_component_of_ours_is_in_the_package_and_importable(spec):
+    assert spec["components"].keys() >= OURS
+    for name in OURS:
+        module, _, executor = _executor_path(spec, name).rpartition(".")
+        assert module.startswith("components.")
+        assert hasattr(importlib.import_module(module), executor)
+
+
+def test_every_artifact_type_of_ours_is_importable_by_its_title(spec):
+    ours = {title for title in _titles(spec) if not title.startswith("tfx.")}
+    assert "components.ReusableSavedModel" in ours
+    for title in ours:
+        module, _, name = title.rpartition(".")
+        assert title == getattr(importlib.import_module(module), name).TYPE_NAME
+
+
+def test_what_touches_the_store_is_never_cached_and_all_else_is(spec):
+    cached = {name: task["cachingOptions"]["enableCache"] for name, task in spec["root"]["dag"]["tasks"].items()}
+    assert {name for name, enabled in cached.items() if not enabled} == {"IncumbentResolver", "HubPusher"}
+
+
+def test_examples_resolve_their_span_at_run_time(spec):
+    executors = spec["deploymentSpec"]["executors"]
+    resolving = {label for label, e in executors.items() if "--resolve_span" in e["container"]["args"]}
+    assert resolving == {"UpstreamExamples_executor", "DownstreamExamples_executor"}
+
+
+def test_the_kfp_sdk_loads_the_package(package):
+    assert kfp_components.load_component_from_file(str(package)).name == "digits"
+
+
+def test_compiling_again_gives_equal_bytes(package):
+    before = package.read_bytes()
+    compile_recipe(load_recipe("digits"), Workdir(Path(package.parent / "work")), package, IMAGE)
+    assert package.read_bytes() == before

@@ -1,0 +1,156 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from piecehub.conformance import Finding, report
+from piecehub.errors import DataError, RecipeError
+from piecehub.transfer import gate
+from piecehub.transfer.gate import IncumbentEvidence, Rule, Verdict, judge
+
+GOOD = report("sha256:candidate", [Finding("S1", "can be loaded", "fail", True, "It loads.")])
+
+
+def published(*evidences) -> IncumbentEvidence:
+    return IncumbentEvidence("piecehub/trees/1", "sha256:published", evidences)
+
+
+def test_a_piece_that_keeps_every_rule_is_blessed_and_the_reasons_say_why(make_evidence):
+    incumbent = published(make_evidence(folder="old", piece="sha256:published", fine_tuning=0.89))
+    verdict = judge([make_evidence()], GOOD, incumbent, Rule())
+    assert verdict.blessed
+    assert [c.rule for c in verdict.contrasts] == ["superiority", "non_inferiority", "features"]
+    assert "Received: +10." in verdict.reasons[0] and verdict.reasons[0].endswith("on trees.")
+
+
+def test_the_gain_equals_the_mean_of_the_paired_differences(make_evidence):
+    evidence = make_evidence()
+    verdict = judge([evidence], GOOD, None, Rule())
+    mean = (evidence.correct["fine_tuning"] * 1.0 - evidence.correct["from_scratch"]).mean()
+    assert verdict.contrasts[0].estimate == pytest.approx(mean, abs=1e-6)
+
+
+def test_no_gain_over_from_scratch_is_refused_with_its_numbers(make_evidence):
+    verdict = judge([make_evidence(fine_tuning=0.8, from_scratch=0.8)], GOOD, None, Rule())
+    assert verdict.status == "NOT_BLESSED"
+    (reason,) = verdict.reasons
+    assert reason.startswith("Expected a gain over from scratch whose 95 % interval lies above 0. Received: ")
+    assert not verdict.contrasts[0].held and verdict.contrasts[0].low <= 0 <= verdict.contrasts[0].high
+
+
+def test_the_gain_must_exceed_the_least_gain(make_evidence):
+    evidence = make_evidence()
+    assert judge([evidence], GOOD, None, Rule(min_gain=0.05)).blessed
+    assert judge([evidence], GOOD, None, Rule(min_gain=0.12)).status == "NOT_BLESSED"
+
+
+def test_one_task_without_a_gain_is_enough_to_refuse(make_evidence):
+    tasks = [make_evidence(), make_evidence(folder="b", task="leaves", fine_tuning=0.8)]
+    verdict = judge(tasks, GOOD, None, Rule())
+    assert verdict.status == "NOT_BLESSED"
+    assert all("leaves" in reason for reason in verdict.reasons)
+
+
+def test_a_piece_worse_than_the_incumbent_is_refused(make_evidence):
+    incumbent = published(make_evidence(folder="old", piece="sha256:published", fine_tuning=0.97))
+    evidence = make_evidence()
+    verdict = judge([evidence], GOOD, incumbent, Rule())
+    assert verdict.status == "NOT_BLESSED"
+    assert "piecehub/trees/1" in verdict.reasons[0]
+    assert judge([evidence], GOOD, incumbent, Rule(non_inferiority_margin=0.2)).blessed
+
+
+def test_the_published_piece_itself_is_not_inferior_without_any_evidence(make_evidence):
+    incumbent = IncumbentEvidence("piecehub/trees/1", "sha256:candidate", ())
+    assert judge([make_evidence()], GOOD, incumbent, Rule()).blessed
+
+
+@pytest.mark.parametrize("change", [{"seeds": 6}, {"without": "fine_tuning"}])
+def test_an_incumbent_that_cannot_be_compared_is_refused_or_accepted_as_the_rule_says(make_evidence, change):
+    incumbent = published(make_evidence(folder="old", piece="sha256:published", **change))
+    evidence = make_evidence()
+    assert judge([evidence], GOOD, incumbent, Rule()).status == "NOT_BLESSED"
+    accepted = judge([evidence], GOOD, incumbent, Rule(incomparable_incumbent="accept"))
+    assert accepted.blessed and "the rule accepts" in " ".join(accepted.reasons)
+
+
+def test_frozen_features_worse_than_random_ones_are_refused(make_evidence):
+    verdict = judge([make_evidence(feature_extraction=0.5)], GOOD, None, Rule())
+    assert verdict.status == "NOT_BLESSED"
+    assert "random ones" in verdict.reasons[0]
+    # Merely not better is no reason: pieces that fine-tune well may have such features.
+    assert judge([make_evidence(folder="b", feature_extraction=0.7)], GOOD, None, Rule()).blessed
+
+
+def test_too_few_seeds_are_inconclusive_whatever_the_gain(make_evidence):
+    verdict = judge([make_evidence(seeds=4)], GOOD, None, Rule())
+    assert verdict.status == "INCONCLUSIVE" and not verdict.blessed
+    assert "Received: 4 on trees" in verdict.reasons[0]
+    assert judge([make_evidence(seeds=4, folder="b")], GOOD, None, Rule(min_seeds=4)).blessed
+
+
+@pytest.mark.parametrize("passed", [False, None])
+def test_a_piece_that_does_not_conform_is_refused(make_evidence, passed):
+    bad = report("sha256:candidate", [Finding("D3", "statistics move", "fail", passed, "They do not.")])
+    verdict = judge([make_evidence()], bad, None, Rule())
+    assert verdict.status == "NOT_BLESSED"
+    assert "D3 statistics move" in verdict.reasons[0]
+
+
+def test_a_warning_does_not_refuse(make_evidence):
+    warned = report("sha256:candidate", [*GOOD.findings, Finding("S9", "is small", "warn", False, "It is large.")])
+    assert judge([make_evidence()], warned, None, Rule()).blessed
+
+
+def test_evidence_that_is_missing_or_of_another_piece_is_refused(make_evidence):
+    assert judge([], GOOD, None, Rule()).status == "NOT_BLESSED"
+    assert judge([make_evidence()], report("sha256:candidate", []), None, Rule()).status == "NOT_BLESSED"
+    other = judge([make_evidence(folder="b", piece="sha256:other")], GOOD, None, Rule())
+    assert other.status == "NOT_BLESSED" and "sha256:other" in other.reasons[0]
+
+
+def test_diverging_trainings_and_missing_modes_are_refused(make_evidence):
+    diverged = judge([make_evidence(diverged=1)], GOOD, None, Rule())
+    assert diverged.status == "NOT_BLESSED" and "2 of 10" in diverged.reasons[0]
+    missing = judge([make_evidence(folder="b", without="from_scratch")], GOOD, None, Rule())
+    assert missing.status == "NOT_BLESSED" and "from_scratch" in missing.reasons[0]
+
+
+def test_evidence_that_lost_its_predictions_raises_rather_than_blesses(make_evidence):
+    evidence = make_evidence()
+    (evidence.folder / "predictions.parquet").write_bytes(b"")
+    with pytest.raises(DataError, match="predictions"):
+        judge([evidence], GOOD, None, Rule())
+
+
+@pytest.mark.parametrize("rule", [{"incomparable_incumbent": "ignore"}, {"confidence": 95}, {"non_inferiority_margin": -1}])
+def test_a_rule_that_means_nothing_is_refused(rule):
+    with pytest.raises(RecipeError, match="Received"):
+        Rule(**rule)
+
+
+def test_a_verdict_survives_its_file(make_evidence, tmp_path):
+    verdict = judge([make_evidence()], GOOD, None, Rule())
+    verdict.write(tmp_path / "blessing")
+    assert Verdict.read(tmp_path / "blessing") == verdict
+    assert json.loads((tmp_path / "blessing" / "verdict.json").read_text())["status"] == "BLESSED"
+
+
+def test_the_incumbent_is_read_from_the_files_that_its_resolver_wrote(make_evidence, tmp_path):
+    old = make_evidence(folder="old", piece="sha256:published")
+    folder = tmp_path / "incumbent"
+    shutil.copytree(old.folder, folder / "evidence" / "trees")
+    facts = {"handle": "piecehub/trees/1", "version": 1, "digest": "sha256:published"}
+    (folder / "incumbent.json").write_text(json.dumps(facts))
+    found = gate.read_incumbent(folder)
+    assert found and found.handle == "piecehub/trees/1" and [e.task for e in found.evidences] == ["trees"]
+    (folder / "incumbent.json").write_text(json.dumps({"handle": "", "version": 0, "digest": ""}))
+    assert gate.read_incumbent(folder) is None
+
+
+def test_judging_needs_no_tensorflow():
+    code = "import sys, piecehub.transfer.gate as g; sys.exit(any(m in sys.modules for m in ('tensorflow', 'matplotlib')))"
+    root = Path(gate.__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
