@@ -11,10 +11,10 @@ from tfx.types import artifact
 class FullModel(artifact.Artifact):
     """The full model that was trained.
 
-        weights/                checkpoint of all variables, in the model's order
-        facts.json              accuracy, history, the optimizer's configuration
-        learning_curves.svg     loss and accuracy by epoch
-        preview.json            the same curves, for the run page
+    weights/                checkpoint of all variables, in the model's order
+    facts.json              accuracy, history, the optimizer's configuration
+    learning_curves.svg     loss and accuracy by epoch
+    preview.json            the same curves, for the run page
     """
 
     TYPE_NAME = "components.FullModel"
@@ -23,10 +23,10 @@ class FullModel(artifact.Artifact):
 class Piece(artifact.Artifact):
     """The part of the full model that is shared, in a form that holds every kind of model.
 
-        weights/            checkpoint of the piece
-        builder.json        how to build it again: file, function, arguments, road, layer
-        controls/seed-K/    re-initialised weights, for the from-scratch control
-        facts.json          specs of input and output, regularizers, the optimizer's configuration
+    weights/            checkpoint of the piece
+    builder.json        how to build it again: file, function, arguments, road, layer
+    controls/seed-K/    re-initialised weights, for the from-scratch control
+    facts.json          specs of input and output, regularizers, the optimizer's configuration
     """
 
     TYPE_NAME = "components.Piece"
@@ -35,7 +35,7 @@ class Piece(artifact.Artifact):
 class ReusableSavedModel(artifact.Artifact):
     """The piece, exported through TensorFlow Hub's Reusable SavedModel interface.
 
-        saved_model/        the SavedModel: what is published, and nothing else
+    saved_model/        the SavedModel: what is published, and nothing else
     """
 
     TYPE_NAME = "components.ReusableSavedModel"
@@ -44,7 +44,7 @@ class ReusableSavedModel(artifact.Artifact):
 class ConformanceReport(artifact.Artifact):
     """What the validator found about a SavedModel.
 
-        conformance.json    every check with its outcome (piecehub/conformance.py)
+    conformance.json    every check with its outcome (piecehub/conformance.py)
     """
 
     TYPE_NAME = "components.ConformanceReport"
@@ -53,8 +53,8 @@ class ConformanceReport(artifact.Artifact):
 class Incumbent(artifact.Artifact):
     """The newest published version of the same name, as it stood when the run began.
 
-        incumbent.json      {"handle": "publisher/name/version" or null, "version": 0 if there is none, "digest"}
-        evidence/<task>/    the evidence that was published with it
+    incumbent.json      {"handle": "publisher/name/version" or null, "version": 0 if there is none, "digest"}
+    evidence/<task>/    the evidence that was published with it
     """
 
     TYPE_NAME = "components.Incumbent"
@@ -63,10 +63,10 @@ class Incumbent(artifact.Artifact):
 class Evidence(artifact.Artifact):
     """How well the piece fine-tunes on one downstream task.
 
-        evidence.json       cells, contrasts and protocol (piecehub/transfer/evidence.py)
-        predictions.parquet one row a test example, mode, shots and seed
-        accuracy.svg, .png  accuracy by number of examples
-        preview.json        the same, for the run page
+    evidence.json       cells, contrasts and protocol (piecehub/transfer/evidence.py)
+    predictions.parquet one row a test example, mode, shots and seed
+    accuracy.svg, .png  accuracy by number of examples
+    preview.json        the same, for the run page
     """
 
     TYPE_NAME = "components.Evidence"
@@ -75,7 +75,7 @@ class Evidence(artifact.Artifact):
 class Documentation(artifact.Artifact):
     """The model page.
 
-        documentation.md    Markdown with TensorFlow Hub's metadata header
+    documentation.md    Markdown with TensorFlow Hub's metadata header
     """
 
     TYPE_NAME = "components.Documentation"

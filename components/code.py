@@ -11,7 +11,7 @@ from pathlib import Path
 
 import grimp
 
-from piecehub.content import content_digest, FileEntry, sha256_file
+from piecehub.content import FileEntry, content_digest, sha256_file
 from piecehub.errors import EnvironmentProblem, RecipeError
 
 _PROJECT = Path(__file__).resolve().parent.parent

@@ -63,7 +63,9 @@ def _refuse_traps(function: Callable[..., None]) -> None:
     parameters = inspect.signature(function).parameters
     for key, parameter in parameters.items():
         if isinstance(parameter.annotation, str):
-            raise TypeError(f"Expected evaluated annotations on {name}. Received: 'from __future__ import annotations'.")
+            raise TypeError(
+                f"Expected evaluated annotations on {name}. Received: 'from __future__ import annotations'."
+            )
         if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
             raise TypeError(f"Expected plain arguments on {name}. Received: '{key}', which TFX would drop.")
         if parameter.default is not inspect.Parameter.empty:

@@ -130,7 +130,9 @@ def _quiet() -> None:
 
 def _table(report: ConformanceReport) -> str:
     words = {True: "ok", False: "FELL SHORT", None: "not made"}
-    return "\n".join(f"{f.check:<5} {words[f.passed]:<11} {f.level:<5} {f.title}\n      {f.sentence}" for f in report.findings)
+    return "\n".join(
+        f"{f.check:<5} {words[f.passed]:<11} {f.level:<5} {f.title}\n      {f.sentence}" for f in report.findings
+    )
 
 
 @cli.command(cls=_Command)
@@ -153,9 +155,14 @@ def kubeflow() -> None:
 @kubeflow.command(cls=_Command)
 @click.argument("recipe")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="package.yaml")
-@click.option("--image", default=f"piecehub:{VERSION}", show_default=True, help="The image that holds piecehub; its tag is never moved.")
+@click.option(
+    "--image",
+    default=f"piecehub:{VERSION}",
+    show_default=True,
+    help="The image that holds piecehub; its tag is never moved.",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
-def compile(recipe: str, output: Path, image: str, settings: tuple[str, ...], workdir: Path) -> None:  # noqa: A001
+def compile(recipe: str, output: Path, image: str, settings: tuple[str, ...], workdir: Path) -> None:
     """Compile RECIPE into a package that Kubeflow Pipelines runs."""
     from pipelines.config import load_recipe
 

@@ -1,12 +1,12 @@
 """The folder in which piecehub keeps everything of one user or project, `.piecehub/` by default.
 
-    store/             the published versions (drawn in piecehub/store/catalog.py)
-    metadata.sqlite    ML Metadata: every run, execution and artifact
-    artifacts/         what components wrote: <pipeline>/<component>/<output>/<execution id>/
-    data/              examples that recipes wrote, by content digest
-    trials/            finished trials, by content digest
-    runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/runs.py)
-    logs/<run>/        events.jsonl, <component>.log
+store/             the published versions (drawn in piecehub/store/catalog.py)
+metadata.sqlite    ML Metadata: every run, execution and artifact
+artifacts/         what components wrote: <pipeline>/<component>/<output>/<execution id>/
+data/              examples that recipes wrote, by content digest
+trials/            finished trials, by content digest
+runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/runs.py)
+logs/<run>/        events.jsonl, <component>.log
 """
 
 import tempfile

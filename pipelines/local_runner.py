@@ -87,7 +87,9 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir) -
     with _progress_stream() as progress_fd:
         _say(progress_fd, f"{record.pipeline}  {len(nodes)} components  run {record.run}")
         node_runner = functools.partial(_Node, workdir=str(workdir.root), run=record.run, progress_fd=progress_fd)
-        runner = type("Runner", (beam_dag_runner.BeamDagRunner,), {"_PIPELINE_NODE_DO_FN_CLS": staticmethod(node_runner)})
+        runner = type(
+            "Runner", (beam_dag_runner.BeamDagRunner,), {"_PIPELINE_NODE_DO_FN_CLS": staticmethod(node_runner)}
+        )
         StandardOptions.DEFAULT_RUNNER = _RUNNER
         try:
             with _log_to(workdir.logs / record.run / "runner.log"):
@@ -177,9 +179,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         with tfx_metadata.Metadata(self._mlmd_connection_config) as connection:
             return _ended(connection.store, self._node_id, info)
 
-    def _tell(
-        self, workdir: Workdir, state: runs.State, seconds: float, message: str, outputs: dict[str, str]
-    ) -> None:
+    def _tell(self, workdir: Workdir, state: runs.State, seconds: float, message: str, outputs: dict[str, str]) -> None:
         event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs)
         runs.append_event(workdir, self._run, event)
         sign, word = {"done": ("✓", "done"), "cached": ("↺", "from cache")}.get(state, ("✗", state))

@@ -11,7 +11,9 @@ from pipelines.local_runner import Outcome
 
 def text(outcome: Outcome, workdir: Workdir, store_url: str) -> str:
     """The summary of a finished run."""
-    parts = [_evidence_text(json.loads((path / "evidence.json").read_text("utf-8"))) for path in _evidence(outcome, workdir)]
+    parts = [
+        _evidence_text(json.loads((path / "evidence.json").read_text("utf-8"))) for path in _evidence(outcome, workdir)
+    ]
     return "\n".join([*parts, _ending(outcome, workdir, store_url)])
 
 

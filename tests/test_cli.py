@@ -18,10 +18,10 @@ def piecehub(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPr
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["kubeflow", "compile", "--help"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys; sys.argv[1:] = {!r}\nfrom piecehub import cli\ntry: cli.main()\n"
+        f"import sys; sys.argv[1:] = {arguments!r}\nfrom piecehub import cli\ntry: cli.main()\n"
         "except SystemExit as end: assert not end.code\n"
         "print('|' + ' '.join(sys.modules), file=sys.stderr)"
-    ).format(arguments)
+    )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage:")
     loaded = done.stderr.rpartition("|")[2].split()

@@ -141,11 +141,26 @@ def _compile(model: Any, settings: TrainSettings) -> None:
 
 
 def _pair(model: Any, arrays: Arrays, label: str) -> tuple[Any, np.ndarray]:
-    """Inputs in the form that `model` takes, and labels `[examples]`."""
+    """Inputs in the form that `model` takes, and labels `[examples]`.
+
+    Features are found by the names of the model's inputs; if there is one of each, names need not agree.
+
+    Raises:
+        TrainingError: if the label or an input has no feature.
+    """
     features = {name: array for name, array in arrays.items() if name != label}
-    inputs: Any = features if isinstance(model.input, dict) else list(features.values())
-    single = not isinstance(inputs, dict) and len(inputs) == 1
-    return (inputs[0] if single else inputs), arrays[label].reshape(-1)
+    names = list(model.input) if isinstance(model.input, dict) else [tensor.name for tensor in model.inputs]
+    wanted = list(features) if len(names) == len(features) == 1 else names
+    missing = [name for name in (*wanted, label) if name not in arrays]
+    if missing:
+        raise TrainingError(
+            f"Expected a feature for each input of the full model, and the label. Received: no '{missing[0]}' among "
+            f"{', '.join(sorted(arrays))}; name inputs like features."
+        )
+    chosen = [features[name] for name in wanted]
+    if isinstance(model.input, dict):
+        return dict(zip(names, chosen, strict=True)), arrays[label].reshape(-1)
+    return (chosen[0] if len(chosen) == 1 else chosen), arrays[label].reshape(-1)
 
 
 def _fit(

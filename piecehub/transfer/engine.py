@@ -101,9 +101,7 @@ class Engine:
         parts = [self._piece(tf.constant(x[i : i + _INFERENCE_BATCH]), training=False).numpy() for i in starts]
         return np.concatenate(parts)
 
-    def fine_tune(
-        self, x: Rows, y: Labels, *, seed: int, learning_rate: float, steps: int, batch_size: int
-    ) -> float:
+    def fine_tune(self, x: Rows, y: Labels, *, seed: int, learning_rate: float, steps: int, batch_size: int) -> float:
         """Trains all weights from where they stand, with a new head; returns the last step's loss.
 
         The head is linear and starts at 0, the loss is cross-entropy and the piece's regularization losses, the

@@ -214,7 +214,7 @@ class _Chosen:
 def _write(
     task: Task, piece_digest: str, protocol: Protocol, results: Mapping[Trial, TrialResult], destination: Path
 ) -> Evidence:
-    from piecehub.transfer import plot  # noqa: PLC0415 - matplotlib is needed for writing only
+    from piecehub.transfer import plot
 
     chosen = {(m.name, k): _choose(m, k, protocol, results) for m in MODES.values() for k in protocol.shots}
     probabilities = {key: predictions.softmax([r.test_logits for r in c.results]) for key, c in chosen.items()}
@@ -287,9 +287,7 @@ def _contrasts(
     return [_contrast(candidate, reference, shots, table) for shots, table in tables]
 
 
-def _contrast(
-    candidate: str, reference: str, shots: int | Literal["curve"], table: NDArray[np.float64]
-) -> Contrast:
+def _contrast(candidate: str, reference: str, shots: int | Literal["curve"], table: NDArray[np.float64]) -> Contrast:
     interval = asdict(statistics.two_way_bootstrap(table))
     rounded = {name: _rounded(value) for name, value in interval.items()}
     return Contrast(candidate, reference, shots, **rounded, seeds=table.shape[0], examples=table.shape[1])

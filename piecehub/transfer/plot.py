@@ -55,7 +55,12 @@ _STYLES: dict[str, tuple[str, str, tuple[float, ...]]] = {
 }
 _PLAIN = ("#333333", "o", ())
 _INK, _GRID = "#222222", "#DDDDDD"
-_RC: dict[Any, Any] = {"svg.hashsalt": "piecehub", "svg.fonttype": "path", "font.size": 10, "font.family": "DejaVu Sans"}
+_RC: dict[Any, Any] = {
+    "svg.hashsalt": "piecehub",
+    "svg.fonttype": "path",
+    "font.size": 10,
+    "font.family": "DejaVu Sans",
+}
 
 
 def write(task: str, examples: int, cells: Sequence[AccuracyCell], folder: Path) -> None:

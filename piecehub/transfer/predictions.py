@@ -75,9 +75,7 @@ def read_correct(path: Path, protocol: Protocol) -> dict[str, NDArray[np.int8]]:
     return found
 
 
-def _table(
-    task: Task, seeds: Sequence[int], mode: str, shots: int, probabilities: NDArray[np.float32]
-) -> pa.Table:
+def _table(task: Task, seeds: Sequence[int], mode: str, shots: int, probabilities: NDArray[np.float32]) -> pa.Table:
     models, examples, classes = probabilities.shape
     flat = pa.array(np.ascontiguousarray(probabilities).reshape(-1))
     offsets = pa.array(np.arange(0, models * examples * classes + 1, classes, dtype=np.int32))

@@ -13,7 +13,7 @@ def fit(features: Floats, labels: NDArray[np.int64], inverse_regularization: flo
     The features are centred and divided by *one* number, their root mean square, so that the same grid of C fits
     every piece whatever the scale of its output, and directions keep their relation to each other.
     """
-    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - only trials need it
+    from sklearn.linear_model import LogisticRegression
 
     values = features.astype(np.float64)
     centre = values.mean(axis=0)

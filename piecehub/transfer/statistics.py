@@ -46,12 +46,15 @@ def two_way_bootstrap(
     if values.ndim != 2 or not values.size:
         raise ValueError(f"Expected differences of shape [seeds, examples]. Received: shape {values.shape}.")
     seed_weights, example_weights = _weights(*values.shape, replicates, seed)
-    means = np.concatenate(
-        [
-            np.einsum("bt,bt->b", (seed_weights[i : i + _BLOCK] @ values), example_weights[i : i + _BLOCK])
-            for i in range(0, replicates, _BLOCK)
-        ]
-    ) / values.size
+    means = (
+        np.concatenate(
+            [
+                np.einsum("bt,bt->b", (seed_weights[i : i + _BLOCK] @ values), example_weights[i : i + _BLOCK])
+                for i in range(0, replicates, _BLOCK)
+            ]
+        )
+        / values.size
+    )
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     superior = np.mean(means > 0) + np.mean(means == 0) / 2
@@ -69,9 +72,7 @@ def curve_average(values: Array, shots: Sequence[int], limit: int = CURVE_SHOTS)
 
 
 @lru_cache(maxsize=2)
-def _weights(
-    seeds: int, examples: int, replicates: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+def _weights(seeds: int, examples: int, replicates: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """How often each replicate draws each seed and each example; drawing them is most of a bootstrap's time."""
     generator = np.random.default_rng(seed)
     seed_weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), replicates).astype(np.float64)

@@ -108,9 +108,7 @@ class Task:
             return cls(str(file["name"]), "accuracy", classes, *arrays)
 
 
-def task_from_features(
-    name: str, label: str, pool: Mapping[str, ArrayLike], test: Mapping[str, ArrayLike]
-) -> Task:
+def task_from_features(name: str, label: str, pool: Mapping[str, ArrayLike], test: Mapping[str, ArrayLike]) -> Task:
     """A task from decoded examples: the feature `label` is the label, the one other feature the piece's input.
 
     Raises:

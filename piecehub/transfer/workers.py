@@ -59,7 +59,7 @@ class Bench:
     """A loaded piece and a task: what one worker runs trials on."""
 
     def __init__(self, job: Job) -> None:
-        from piecehub.transfer.engine import Engine  # noqa: PLC0415 - the parent imports this module without TensorFlow
+        from piecehub.transfer.engine import Engine
 
         self._task = Task.read(Path(job.task))
         self._controls = Path(job.controls)
@@ -112,7 +112,7 @@ class Bench:
 
 def main(job_path: str, pipe: str) -> int:
     """Runs the job's trials; returns the exit code."""
-    import piecehub.transfer.engine  # noqa: F401, PLC0415 - imported before the fork, so that workers share it
+    import piecehub.transfer.engine  # noqa: F401 - imported before the fork, so that workers share it
 
     # A terminal sends Ctrl-C to every process; the one that reads the pipe answers for all.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -131,7 +131,7 @@ def main(job_path: str, pipe: str) -> int:
 
 def _work(job: Job, taken: Any, out: int) -> None:
     """Takes trials, one at a time, until there are none left."""
-    from piecehub.transfer import engine  # noqa: PLC0415
+    from piecehub.transfer import engine
 
     engine.use_one_thread()
     try:

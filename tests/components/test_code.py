@@ -39,7 +39,9 @@ def test_what_a_fresh_process_imports_by_name_belongs_to_the_code() -> None:
     files = code.module_closure("components.reusability_validator")
     assert PROJECT / "piecehub" / "modeling" / "conformance" / "dynamic.py" in files
     files = code.module_closure("components.fine_tune_evaluator")
-    assert {PROJECT / "piecehub" / "transfer" / f"{name}.py" for name in ("engine", "workers", "batch_norm")} <= set(files)
+    assert {PROJECT / "piecehub" / "transfer" / f"{name}.py" for name in ("engine", "workers", "batch_norm")} <= set(
+        files
+    )
 
 
 def test_an_edit_changes_the_digest_and_a_path_does_not(tmp_path: Path) -> None:

@@ -122,3 +122,16 @@ def test_weights_of_another_model_are_refused(made: Any) -> None:
 def test_layers_without_a_name_get_the_same_one_in_every_build(made: Any) -> None:
     builds = [full_model.build_full_model(made.module.build, KWARGS, seed=1) for _ in range(2)]
     assert [layer.name for layer in builds[0].layers] == [layer.name for layer in builds[1].layers]
+
+
+def test_features_are_found_by_the_names_of_the_inputs(made: Any, tmp_path: Path) -> None:
+    arrays = {"id": np.arange(200), "image": made.images, "label": made.labels[:, None]}
+    settings = full_model.TrainSettings(epochs=0, batch_size=32, learning_rate=1e-2, seed=1)
+    places = (tmp_path / "logs", tmp_path / "full")
+    facts = full_model.train(made.module.build, KWARGS, arrays, arrays, "label", settings, *places)
+    assert facts.train_examples == 200
+    with pytest.raises(TrainingError, match="no 'image' among id, label, picture"):
+        renamed = {"picture" if name == "image" else name: array for name, array in arrays.items()}
+        full_model.train(made.module.build, KWARGS, renamed, renamed, "label", settings, *places)
+    with pytest.raises(TrainingError, match="no 'class'"):
+        full_model.train(made.module.build, KWARGS, arrays, arrays, "class", settings, *places)

@@ -110,7 +110,9 @@ def test_a_record_that_breaks_the_schema_stops_the_run_before_training(
     world: World, first: Finished, tmp_path: Path, label: object, words: str
 ) -> None:
     _records(world, tmp_path / "data", label=label)
-    with pytest.raises(PiecehubError, match=f"FullModelTrainer failed. Expected examples that keep the schema.*{words}"):
+    with pytest.raises(
+        PiecehubError, match=f"FullModelTrainer failed. Expected examples that keep the schema.*{words}"
+    ):
         world.run('data.module=""', f'data.folder="{tmp_path / "data"}"')
     run = runs.run_ids(world.workdir)[0]
     record = runs.read_run(world.workdir, run)
@@ -204,7 +206,9 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_publishes_the_same_content
     workdir, root = killed
     config = mlmd.ConnectionConfig()
     config.sqlite.filename_uri = str(workdir.metadata)
-    running = [e for e in metadata_store.MetadataStore(config).get_executions() if e.last_known_state == mlmd.Execution.RUNNING]
+    running = [
+        e for e in metadata_store.MetadataStore(config).get_executions() if e.last_known_state == mlmd.Execution.RUNNING
+    ]
     assert len(running) == 1
     assert _start(root).wait() == 0, (root / "output.txt").read_text()[-2000:]
     states = {e.id: e.last_known_state for e in metadata_store.MetadataStore(config).get_executions()}

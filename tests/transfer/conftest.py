@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from piecehub.transfer import predictions
 from piecehub.transfer.evidence import FACTS, PREDICTIONS, Cell, Evidence
 from piecehub.transfer.protocol import Protocol
@@ -115,7 +116,12 @@ def make_evidence(tmp_path) -> Callable[..., Evidence]:
         without: str = "",
         **accuracies: float,
     ) -> Evidence:
-        rates = {"fine_tuning": 0.9, "feature_extraction": 0.8, "from_scratch": 0.8, "random_features": 0.7} | accuracies
+        rates = {
+            "fine_tuning": 0.9,
+            "feature_extraction": 0.8,
+            "from_scratch": 0.8,
+            "random_features": 0.7,
+        } | accuracies
         rates = {mode: rate for mode, rate in rates.items() if mode != without}
         y = np.arange(300) % 3
         x = np.zeros((300, 1), np.float32)

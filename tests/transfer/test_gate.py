@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from piecehub.conformance import Finding, report
 from piecehub.errors import DataError, RecipeError
 from piecehub.transfer import gate
@@ -22,7 +23,7 @@ def test_a_piece_that_keeps_every_rule_is_blessed_and_the_reasons_say_why(make_e
     verdict = judge([make_evidence()], GOOD, incumbent, Rule())
     assert verdict.blessed
     assert [c.rule for c in verdict.contrasts] == ["superiority", "non_inferiority", "features"]
-    assert "Received: +10." in verdict.reasons[0] and verdict.reasons[0].endswith("on trees.")
+    assert "Received: +9." in verdict.reasons[0] and verdict.reasons[0].endswith("on trees.")
 
 
 def test_the_gain_equals_the_mean_of_the_paired_differences(make_evidence):
@@ -125,7 +126,9 @@ def test_evidence_that_lost_its_predictions_raises_rather_than_blesses(make_evid
         judge([evidence], GOOD, None, Rule())
 
 
-@pytest.mark.parametrize("rule", [{"incomparable_incumbent": "ignore"}, {"confidence": 95}, {"non_inferiority_margin": -1}])
+@pytest.mark.parametrize(
+    "rule", [{"incomparable_incumbent": "ignore"}, {"confidence": 95}, {"non_inferiority_margin": -1}]
+)
 def test_a_rule_that_means_nothing_is_refused(rule):
     with pytest.raises(RecipeError, match="Received"):
         Rule(**rule)
@@ -151,6 +154,8 @@ def test_the_incumbent_is_read_from_the_files_that_its_resolver_wrote(make_evide
 
 
 def test_judging_needs_no_tensorflow():
-    code = "import sys, piecehub.transfer.gate as g; sys.exit(any(m in sys.modules for m in ('tensorflow', 'matplotlib')))"
+    code = (
+        "import sys, piecehub.transfer.gate as g; sys.exit(any(m in sys.modules for m in ('tensorflow', 'matplotlib')))"
+    )
     root = Path(gate.__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+
 from piecehub.errors import RecipeError
 from piecehub.transfer.protocol import MODES, Protocol
 
@@ -26,7 +27,8 @@ def test_the_digest_changes_with_every_field(protocol):
 
 
 @pytest.mark.parametrize(
-    "change", [{"shots": ()}, {"shots": (5, 2)}, {"shots": (0,)}, {"seeds": (1, 1)}, {"learning_rates": (0.0,)}, {"steps": 0}]
+    "change",
+    [{"shots": ()}, {"shots": (5, 2)}, {"shots": (0,)}, {"seeds": (1, 1)}, {"learning_rates": (0.0,)}, {"steps": 0}],
 )
 def test_a_grid_that_means_nothing_is_refused(protocol, change):
     with pytest.raises(RecipeError, match="Received"):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from piecehub.transfer.statistics import curve_average, two_way_bootstrap
 
 

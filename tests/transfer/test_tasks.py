@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from piecehub.errors import DataError
 from piecehub.transfer.tasks import Task, check_shots, draw_shots, draw_validation, task_from_features
 

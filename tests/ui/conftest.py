@@ -78,40 +78,6 @@ def dead_pid() -> int:
     return process.pid
 
 
-def write_run(workdir, run, upstream=UPSTREAM, states=None, end=None, pid=None, pipeline="digits"):
-    """A run of `upstream`: the components of `states` in that state, each taking some seconds after the last."""
-    nodes = tuple(Node(key, tuple(value), dict(PARAMETERS)) for key, value in upstream.items())
-    started = "2026-11-24T01:44:00.000+00:00"
-    runs.write_run(workdir, Run(run, pipeline, "pipelines/recipes/digits", started, pid or os.getpid(), nodes))
-    second = 0
-    for node, (state, seconds, message) in (states or {}).items():
-        second = min(second + round(seconds), 59)
-        at = f"2026-11-24T01:44:{second:02}.500+00:00"
-        outputs = {"evidence": str(workdir.artifacts / "digits" / node)} if state in ("done", "cached") else {}
-        runs.append_event(workdir, run, Event(at, node, state, seconds, message, outputs))
-    if end:
-        runs.append_event(workdir, run, Event("2026-11-24T01:45:10.000+00:00", "", end, message=""))
-
-
-def publish_model(workdir: Workdir, name="digits", documentation=DOCUMENTATION, evidence=None, content=b"graph", **blobs):
-    """Publishes a SavedModel of one file, with everything that a push publishes beside it."""
-    folder = workdir.root / "source" / name
-    model = folder / "saved_model"
-    model.mkdir(parents=True, exist_ok=True)
-    (model / "saved_model.pb").write_bytes(content)
-    findings = [Finding(f"S{n}", "It has `__call__`.", "fail", True, "Seen.") for n in range(1, 18)]
-    findings.append(Finding("D9", "It is fast.", "warn", False, "Expected 1 s. Received: 2 s; make it smaller."))
-    everything = {
-        "documentation.md": documentation.encode(),
-        "conformance.json": report(content_digest(list_files(model)), findings).to_json().encode(),
-        "provenance.json": chain(content_digest(list_files(folder))).to_json().encode(),
-        "evidence/digits-5-9/evidence.json": json.dumps(evidence or EVIDENCE).encode(),
-        "evidence/digits-5-9/accuracy.svg": PLOT,
-        **blobs,
-    }
-    return publish(Store.create(workdir.store), model, "piecehub", name, blobs=everything, facts={})
-
-
 def chain(model_digest):
     """Trainer -> exporter -> evaluator -> gate."""
 
@@ -145,8 +111,14 @@ EVIDENCE = {
     "cells": cells(),
     "contrasts": [
         {
-            **{"shots": "curve", "candidate": "fine_tuning", "reference": "from_scratch"},
-            **{"estimate": 0.0324, "low": 0.0181, "high": 0.0462, "examples": 360, "seeds": 5},
+            "shots": "curve",
+            "candidate": "fine_tuning",
+            "reference": "from_scratch",
+            "estimate": 0.0324,
+            "low": 0.0181,
+            "high": 0.0462,
+            "examples": 360,
+            "seeds": 5,
         }
     ],
 }
@@ -159,21 +131,78 @@ DONE = {
 FAILED = {
     **{node: DONE[node] for node in list(UPSTREAM)[:7]},
     "ReusabilityValidator": ("failed", 0.6, "Expected regularization losses. Received: none; export with losses."),
-    **{node: ("not run", 0.0, "") for node in list(UPSTREAM)[8:]},
+    **dict.fromkeys(list(UPSTREAM)[8:], ("not run", 0.0, "")),
 }
 
 
-@pytest.fixture
-def workdir(tmp_path: Path) -> Workdir:
-    return Workdir(tmp_path / "work")
+class Site:
+    """A working folder, and the hands that fill it."""
+
+    upstream, done, failed, evidence, parameters = UPSTREAM, DONE, FAILED, EVIDENCE, PARAMETERS
+
+    def __init__(self, workdir: Workdir):
+        self.workdir = workdir
+
+    def write_run(self, run, upstream=UPSTREAM, states=None, end=None, pid=None, pipeline="digits"):
+        """A run of `upstream`: the components of `states` in that state, each taking some seconds after the last."""
+        nodes = tuple(Node(key, tuple(value), dict(PARAMETERS)) for key, value in upstream.items())
+        started = "2026-11-24T01:44:00.000+00:00"
+        runs.write_run(self.workdir, Run(run, pipeline, "pipelines/recipes/digits", started, pid or os.getpid(), nodes))
+        second = 0
+        for node, (state, seconds, message) in (states or {}).items():
+            second = min(second + round(seconds), 59)
+            at = f"2026-11-24T01:44:{second:02}.500+00:00"
+            outputs = {"evidence": str(self.workdir.artifacts / "digits" / node)} if state in ("done", "cached") else {}
+            runs.append_event(self.workdir, run, Event(at, node, state, seconds, message, outputs))
+        if end:
+            runs.append_event(self.workdir, run, Event("2026-11-24T01:45:10.000+00:00", "", end, message=""))
+
+    def publish(self, name="digits", documentation=DOCUMENTATION, evidence=None, content=b"graph", **blobs):
+        """Publishes a SavedModel of one file, with everything that a push publishes beside it."""
+        folder = self.workdir.root / "source" / name
+        model = folder / "saved_model"
+        model.mkdir(parents=True, exist_ok=True)
+        (model / "saved_model.pb").write_bytes(content)
+        findings = [Finding(f"S{n}", "It has `__call__`.", "fail", True, "Seen.") for n in range(1, 18)]
+        findings.append(Finding("D9", "It is fast.", "warn", False, "Expected 1 s. Received: 2 s; make it smaller."))
+        everything = {
+            "documentation.md": documentation.encode(),
+            "conformance.json": report(content_digest(list_files(model)), findings).to_json().encode(),
+            "provenance.json": chain(content_digest(list_files(folder))).to_json().encode(),
+            "evidence/digits-5-9/evidence.json": json.dumps(evidence or EVIDENCE).encode(),
+            "evidence/digits-5-9/accuracy.svg": PLOT,
+            **blobs,
+        }
+        return publish(Store.create(self.workdir.store), model, "piecehub", name, blobs=everything, facts={})
+
+    def write_log(self, run, node, text):
+        folder = self.workdir.logs / run
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{node}.log").write_text(text, encoding="utf-8")
+
+    @staticmethod
+    def dead_pid():
+        return dead_pid()
 
 
 @pytest.fixture
-def client(workdir: Workdir) -> TestClient:
-    return TestClient(create_app(workdir), base_url="http://127.0.0.1:8470", raise_server_exceptions=False)
+def site(tmp_path: Path) -> Site:
+    return Site(Workdir(tmp_path / "work"))
+
+
+@pytest.fixture
+def client(site: Site) -> TestClient:
+    return TestClient(create_app(site.workdir), base_url="http://127.0.0.1:8470", raise_server_exceptions=False)
 
 
 @pytest.fixture
 def browser(client: TestClient) -> TestClient:
+    """A client that asks for pages."""
     client.headers["Accept"] = "text/html,*/*;q=0.8"
     return client
+
+
+@pytest.fixture
+def upstream() -> dict[str, list[str]]:
+    """The components of the shipped recipe, each with those that it follows."""
+    return dict(UPSTREAM)

@@ -1,0 +1,118 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from piecehub.errors import NotReusableError, PieceError
+from piecehub.transfer import engine as engines
+from piecehub.transfer import probe
+from piecehub.transfer.engine import Engine
+from piecehub.transfer.tasks import draw_shots
+from sklearn.linear_model import LogisticRegression
+
+TRAINING = {"seed": 0, "learning_rate": 0.03, "steps": 30, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def engine(exported, task):
+    return Engine(exported.saved_model, task.num_classes)
+
+
+@pytest.fixture(scope="module")
+def shots(task):
+    indices = draw_shots(task, 5, seed=0)
+    return task.pool_x[indices], task.pool_y[indices]
+
+
+def test_every_epoch_is_a_whole_permutation_and_the_order_hangs_on_seed_and_size_only():
+    order = engines.batch_order(10, steps=7, batch_size=5, seed=1).ravel()
+    assert order.shape == (35,)
+    assert all(sorted(order[i : i + 10]) == list(range(10)) for i in (0, 10, 20))
+    assert np.array_equal(order, engines.batch_order(10, 7, 5, seed=1).ravel())
+    assert not np.array_equal(order, engines.batch_order(10, 7, 5, seed=2).ravel())
+
+
+def test_the_learning_rate_rises_for_a_tenth_and_falls_to_nothing():
+    rates = engines.learning_rates(0.5, 100)
+    assert rates[:10] == pytest.approx(0.05 * np.arange(1, 11))
+    assert rates.argmax() in (9, 10) and (np.diff(rates[10:]) < 0).all()
+    assert rates[-1] < 0.001
+
+
+def test_fine_tuning_learns_and_goes_through_every_weight(engine, task, shots, exported):
+    engine.use_piece()
+    before = engine.features(task.test_x)
+    loss = engine.fine_tune(*shots, **TRAINING)
+    assert loss < np.log(3)
+    assert np.mean(engine.logits(task.test_x).argmax(axis=1) == task.test_y) > 0.6
+    assert not np.allclose(engine.features(task.test_x), before)
+    engine.use_piece()
+    assert np.array_equal(engine.features(task.test_x), before)
+
+
+def test_a_training_leaves_nothing_behind_for_the_next(engine, task, shots):
+    found = []
+    for _ in range(2):
+        engine.use_piece()
+        engine.fine_tune(*shots, **TRAINING)
+        found.append(engine.logits(task.test_x))
+    engine.use_piece()
+    engine.fine_tune(*shots, **{**TRAINING, "learning_rate": 0.01})
+    assert np.array_equal(*found)
+    assert not np.array_equal(found[0], engine.logits(task.test_x))
+
+
+def test_adam_and_loss_are_those_of_keras(build_piece, task, shots, tmp_path):
+    piece = build_piece()
+    tf.saved_model.save(piece, str(tmp_path / "m"))
+    ours = Engine(tmp_path / "m", task.num_classes)
+    loss = ours.fine_tune(*shots, **TRAINING)
+    head = [tf.Variable(tf.zeros([8, 3])), tf.Variable(tf.zeros([3]))]
+    weights = [tf.Variable(v) for v in piece.trainable_variables] + head
+    kernel, gamma, beta = weights[:3]
+    optimizer = tf.keras.optimizers.Adam(epsilon=1e-7)
+    optimizer.build(weights)
+    rates, order = engines.learning_rates(0.03, 30), engines.batch_order(15, 30, 8, seed=0)
+    for rate, rows in zip(rates, order, strict=True):
+        with tf.GradientTape() as tape:
+            y = shots[0][rows] @ kernel
+            mean, variance = tf.nn.moments(y, [0])
+            features = tf.nn.relu(gamma * (y - mean) / tf.sqrt(variance + 1e-3) + beta)
+            logits = features @ head[0] + head[1]
+            crosses = tf.nn.sparse_softmax_cross_entropy_with_logits(shots[1][rows], logits)
+            value = tf.reduce_mean(crosses) + 1e-3 * tf.reduce_sum(kernel**2)
+        optimizer.learning_rate = rate
+        optimizer.apply_gradients(zip(tape.gradient(value, weights), weights, strict=True))
+    assert loss == pytest.approx(float(value), abs=1e-4)
+
+
+def test_a_control_is_found_whatever_its_checkpoint_is_called(engine, build_piece, write_control, task, tmp_path):
+    other = build_piece(seed=77)
+    engine.use_control(write_control(other, tmp_path / "seed-0", name="weights"))
+    expected = other(tf.constant(task.test_x), training=False).numpy()
+    assert engine.features(task.test_x) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_control_that_is_missing_or_of_another_form_is_refused(engine, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PieceError, match="one checkpoint"):
+        engine.use_control(tmp_path / "empty")
+    tf.train.Checkpoint(v=[tf.Variable([1.0])]).write(str(tmp_path / "small" / "variables"))
+    with pytest.raises(PieceError, match="Received: 1 variables"):
+        engine.use_control(tmp_path / "small")
+
+
+def test_a_saved_model_without_the_interface_is_refused(tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "m"))
+    with pytest.raises(NotReusableError, match="'variables'"):
+        Engine(tmp_path / "m", 3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_probe_says_what_logistic_regression_says(classes):
+    generator = np.random.default_rng(0)
+    y = np.arange(60) % classes
+    x = (5 + 100 * (generator.normal(size=(60, 4)) + np.eye(4)[y])).astype(np.float32)
+    found = probe.logits(x, probe.fit(x, y, 0.5))
+    scaled = (x - x.mean(axis=0)) / np.sqrt(np.mean((x - x.mean(axis=0)) ** 2))
+    expected = LogisticRegression(C=0.5, max_iter=1000).fit(scaled, y).predict_log_proba(scaled)
+    ours = found - np.log(np.exp(found).sum(axis=1, keepdims=True))
+    assert ours == pytest.approx(expected, abs=1e-3)

@@ -1,0 +1,325 @@
+import json
+import re
+
+import pytest
+
+from piecehub import runs
+from piecehub.runs import Event, Node, Run
+
+RUN = "20261124-014400-001"
+XSS = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
+
+
+def page(browser, path, status=200):
+    answer = browser.get(path, follow_redirects=False)
+    assert answer.status_code == status, answer.text
+    return answer.text
+
+
+def test_an_empty_working_folder_says_what_to_do(browser, site):
+    text = page(browser, "/")
+    assert "Nothing is published yet" in text and "No run yet" in text
+    assert not site.workdir.root.exists()
+
+
+def test_the_first_page_lists_the_newest_version_of_each_model_and_the_runs(browser, site):
+    site.write_run(RUN, states=site.done, end="done")
+    site.publish()
+    site.publish(content=b"other")
+    site.publish("flowers")
+    text = page(browser, "/")
+    assert re.findall(r'href="/models/([^"#]+)"', text) == ["piecehub/flowers/1", "piecehub/digits/2"]
+    assert f'href="/runs/{RUN}"' in text
+    assert "+3.2" in text and "1 min 10 s" in text
+
+
+def test_a_run_shows_state_time_and_cache_of_each_component(browser, site):
+    site.write_run(RUN, states=site.done, end="done")
+    text = page(browser, f"/runs/{RUN}")
+    boxes = re.findall(r'aria-label="(\w+), ([\w ]+)"', text)
+    words = {"done": "done", "cached": "from cache"}
+    assert dict(boxes) == {node: words[state] for node, (state, _, _) in site.done.items()}
+    assert "done · 7.1 s" in text
+    assert "learning_rate" in text and "0.002" in text
+    assert "artifacts/digits/FineTuneEvaluator" in text
+    assert "hidden-value" not in text
+    assert "data-live" not in text
+
+
+def test_a_run_page_of_the_shipped_recipe_is_below_100_kb(browser, site):
+    site.write_run(RUN, states=site.done, end="done")
+    site.write_log(RUN, "FullModelTrainer", "a line of a log\n" * 10_000)
+    assert len(site.upstream) >= 15
+    assert len(page(browser, f"/runs/{RUN}").encode()) < 100_000
+
+
+def test_what_failed_stands_first_with_its_sentence_and_the_end_of_its_log(browser, site):
+    site.write_run(RUN, states=site.failed, end="failed")
+    site.write_log(RUN, "ReusabilityValidator", "early\n" + "filler\n" * 2000 + "NotReusableError: the last words\n")
+    text = page(browser, f"/runs/{RUN}")
+    main = text.index("ReusabilityValidator failed after 0.6 s")
+    assert main < text.index("Expected regularization losses. Received: none") < text.index('<svg class="dag"')
+    assert "NotReusableError: the last words" in text and "early" not in text
+    assert re.findall(r'<summary><span class="name">(\w+)', text)[0] == "ReusabilityValidator"
+    log = browser.get(f"/runs/{RUN}/logs/ReusabilityValidator")
+    assert log.text.startswith("early") and log.headers["content-type"].startswith("text/plain")
+
+
+def test_a_run_that_is_going_on_is_live(browser, site):
+    site.write_run(RUN, states={"UpstreamExamples": ("done", 1, ""), "UpstreamStatistics": ("running", 0, "")})
+    text = page(browser, f"/runs/{RUN}")
+    assert "data-live" in text
+    assert '"UpstreamStatistics, running"' in text and '"HubPusher, waiting"' in text
+
+
+def test_a_run_whose_process_is_gone_does_not_look_alive(browser, site):
+    site.write_run(RUN, states={"UpstreamStatistics": ("running", 0, "")}, pid=site.dead_pid())
+    text = page(browser, f"/runs/{RUN}")
+    assert "The run was stopped" in text and "data-live" not in text
+    assert '"UpstreamStatistics, stopped"' in text and '"HubPusher, not run"' in text
+
+
+def test_a_run_that_failed_outside_of_its_components_says_why(browser, site):
+    site.write_run(RUN)
+    runs.append_event(site.workdir, RUN, Event("2026-11-24T01:45:10.000+00:00", "", "failed", message="No disk left."))
+    assert "No disk left." in page(browser, f"/runs/{RUN}")
+
+
+def test_the_plots_of_a_run_are_shown_and_nothing_else(browser, site):
+    folder = site.workdir.artifacts / "digits" / "FineTuneEvaluator"
+    folder.mkdir(parents=True)
+    (folder / "accuracy.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (folder / "evidence.json").write_text("{}")
+    site.write_run(RUN, states=site.done, end="done")
+    [plot] = re.findall(r'<img class="plot"[^>]* src="([^"]+)"', page(browser, f"/runs/{RUN}"))
+    answer = browser.get(plot)
+    assert answer.headers["content-type"] == "image/svg+xml"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    for other in ("evidence.json", "..%2f..%2fmetadata.sqlite", "learning_curves.svg"):
+        assert browser.get(plot.replace("accuracy.svg", other)).status_code == 404
+
+
+def test_an_output_outside_of_the_working_folder_is_never_read(browser, site, tmp_path):
+    (tmp_path / "accuracy.svg").write_text("<svg/>")
+    site.write_run(RUN, upstream={"A": []})
+    event = Event("2026-11-24T01:44:09+00:00", "A", "done", 1.0, "", {"evidence": str(tmp_path)})
+    runs.append_event(site.workdir, RUN, event)
+    assert '<img class="plot"' not in page(browser, f"/runs/{RUN}")
+    assert browser.get(f"/runs/{RUN}/plots/A/evidence/accuracy.svg").status_code == 404
+
+
+def test_names_parameters_and_messages_cannot_run(browser, site):
+    nodes = (Node(XSS, (), {XSS: XSS}), Node("B", (XSS,), {}))
+    runs.write_run(site.workdir, Run(RUN, XSS, XSS, "2026-11-24T01:44:00+00:00", 1, nodes))
+    outputs = {XSS: f"/elsewhere/{XSS}"}
+    for event in (
+        Event("2026-11-24T01:44:01+00:00", XSS, "done", 1.0, XSS, outputs),
+        Event("2026-11-24T01:44:02+00:00", "B", "failed", 1.0, XSS),
+        Event("2026-11-24T01:44:03+00:00", "", "failed", 1.0, XSS),
+    ):
+        runs.append_event(site.workdir, RUN, event)
+    site.write_log(RUN, "B", XSS)
+    for path in ("/", f"/runs/{RUN}", f"/runs/{XSS}"):
+        text = browser.get(path).text
+        assert "&lt;script&gt;" in text
+        assert "<script>" not in text and "<img src=x" not in text
+
+
+def test_a_hostile_model_cannot_run(browser, site):
+    evidence = json.loads(json.dumps(site.evidence))
+    evidence["task"] = XSS
+    evidence["cells"][0]["mode"] = XSS
+    site.publish(documentation=f"# Module\n\n{XSS}\n\n<!-- task: {XSS} -->\n\n## More\n\n{XSS}\n", evidence=evidence)
+    for path in ("/", "/models/piecehub/digits/1"):
+        text = page(browser, path)
+        assert "&lt;script&gt;" in text
+        assert "<script>" not in text and "<img src=x" not in text
+
+
+def test_a_model_shows_handle_evidence_documentation_and_lineage(browser, site):
+    site.publish()
+    text = page(browser, "/models/piecehub/digits/1")
+    handle = "http://127.0.0.1:8470/piecehub/digits/1"
+    assert f">{handle}</pre>" in text
+    assert f"hub.KerasLayer(&#34;{handle}&#34;, trainable=True)" in text
+    assert "+3.2" in text and "95 % interval +1.8 to +4.6" in text
+    assert "91.2 % [89.2 %, 92.7 %]" in text and "From scratch" in text
+    assert "Expected 1 s. Received: 2 s" in text
+    assert "<h2>Overview</h2>" in text and "image-feature-vector" in text
+    for digest in ("a1" * 32, "b1" * 32, "e1" * 32):
+        assert f"sha256:{digest}" in text
+    [plot] = re.findall(r'<img class="plot" src="([^"]+)"', text)
+    assert browser.get(plot).headers["content-security-policy"].endswith("sandbox")
+    assert browser.get("/piecehub/digits/1").text == text
+
+
+def test_an_older_version_points_to_the_newest(browser, site):
+    site.publish()
+    site.publish(content=b"other")
+    assert "is newer" in page(browser, "/models/piecehub/digits/1")
+    assert "is newer" not in page(browser, "/models/piecehub/digits/2")
+    answer = browser.get("/models/piecehub/digits", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (302, "/models/piecehub/digits/2")
+
+
+def test_a_model_published_without_anything_beside_it_has_a_page(browser, site, tmp_path):
+    from piecehub.store.catalog import Store
+    from piecehub.store.publish import publish
+
+    (tmp_path / "saved_model.pb").write_bytes(b"graph")
+    publish(
+        Store.create(site.workdir.store),
+        tmp_path / "saved_model.pb" / "..",
+        "piecehub",
+        "bare/piece",
+        blobs={},
+        facts={},
+    )
+    text = page(browser, "/models/piecehub/bare/piece/1")
+    assert "it was published without" in text and "Copy" in text
+
+
+def test_evidence_of_another_kind_is_one_sentence(browser, site):
+    site.publish(evidence={"task": "x"})
+    assert "Expected evidence with task, cells and contrasts" in page(browser, "/models/piecehub/digits/1", 500)
+
+
+def test_files_of_a_version_are_downloads(browser, site):
+    site.publish()
+    answer = browser.get("/models/piecehub/digits/1/files/documentation.md")
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.text.startswith("# Module piecehub/digits/1")
+    for title in ("store.json", "..%2fmanifest.json", "evidence/digits-5-9/../../documentation.md"):
+        assert browser.get(f"/models/piecehub/digits/1/files/{title}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/runs/20260101-000000-000",
+        "/runs/..%2f..",
+        "/runs/x/logs/y",
+        f"/runs/{RUN}/logs/Unknown",
+        f"/runs/{RUN}/logs/..%2f..%2fmetadata",
+        "/models/piecehub/none/1",
+        "/models/piecehub/digits/99",
+        "/models/piecehub/UPPER/1",
+        "/models/piecehub",
+        "/static/../app.py",
+    ],
+)
+def test_what_is_not_there_is_404_and_one_sentence(browser, site, path):
+    site.write_run(RUN)
+    site.publish()
+    text = page(browser, path, 404)
+    assert text.count('<p class="lead">') == 1
+
+
+def test_a_damaged_run_is_one_sentence_and_hides_no_other(browser, site):
+    site.write_run(RUN, states=site.done, end="done")
+    site.write_run("20261124-024400-002")
+    (site.workdir.runs / "20261124-024400-002" / "run.json").write_text("{")
+    assert "Expected the description of the run" in page(browser, "/runs/20261124-024400-002", 500)
+    assert f'href="/runs/{RUN}"' in page(browser, "/")
+
+
+def test_an_error_of_ours_is_500_and_tells_no_more_than_a_sentence(browser, site, monkeypatch):
+    site.write_run(RUN)
+    monkeypatch.setattr("piecehub.ui.app.run_page", lambda *_: 1 / 0)
+    answer = browser.get(f"/runs/{RUN}")
+    assert (answer.status_code, answer.headers["content-security-policy"]) == (500, CSP)
+    assert "see the server&#39;s log" in answer.text and "ZeroDivisionError" not in answer.text
+
+
+def test_clients_that_are_no_browser_get_a_line_of_text(client):
+    answer = client.get("/piecehub/none/1?tf-hub-format=compressed")
+    assert answer.status_code == 404
+    assert answer.text.startswith("Expected a published model.") and answer.text.count("\n") == 1
+
+
+def test_the_archive_is_served_beside_the_pages(client, site):
+    site.publish()
+    answer = client.get("/piecehub/digits/1?tf-hub-format=compressed")
+    assert answer.status_code == 200 and answer.content[:2] == b"\x1f\x8b"
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", f"/runs/{RUN}", "/models/piecehub/digits/1", "/static/app.js", "/nothing", "/healthz"]
+)
+def test_every_answer_carries_the_security_headers(browser, site, path):
+    site.write_run(RUN)
+    site.publish()
+    headers = browser.get(path).headers
+    assert headers["content-security-policy"] == CSP
+    assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
+
+
+@pytest.mark.parametrize("path", ["/", f"/runs/{RUN}", "/models/piecehub/digits/1"])
+def test_pages_hold_no_inline_script_or_style_and_name_no_other_host(browser, site, path):
+    site.write_run(RUN, states=site.done, end="done")
+    site.publish()
+    text = page(browser, path)
+    assert re.findall(r"<script(?! src=\"/static/)", text) == []
+    assert re.findall(r"\sstyle=|<style|\son\w+=", text) == []
+    loaded = re.findall(r'<(?:script|img|link)[^>]*(?:src|href)="([^"]+)"', text)
+    assert loaded and all(address.startswith("/") and not address.startswith("//") for address in loaded)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8470", "127.0.0.1.evil.example", "[::2]"])
+def test_another_host_name_is_refused(client, host):
+    assert client.get("/", headers={"Host": host}).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8470", "[::1]:8470", "LOCALHOST:1"])
+def test_loopback_names_are_answered(client, host):
+    assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize(
+    "path", ["/", f"/runs/{RUN}", "/models/piecehub/digits/1", "/api/v1/runs", "/piecehub/digits/1"]
+)
+def test_nothing_can_be_written(client, site, method, path):
+    site.publish()
+    assert client.request(method, path).status_code == 405
+
+
+def test_head_is_answered_without_a_body(client, site):
+    site.write_run(RUN)
+    answer = client.head(f"/runs/{RUN}")
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_the_api_tells_what_the_page_shows(client, site):
+    site.write_run(RUN, states=site.failed, end="failed")
+    value = client.get(f"/api/v1/runs/{RUN}").json()
+    assert (value["run"], value["state"], value["counts"]["not run"]) == (RUN, "failed", 8)
+    first = value["components"][0]
+    assert (first["id"], first["state"], first["seconds"]) == ("ReusabilityValidator", "failed", 0.6)
+    assert first["parameters"]["epochs"] == "12"
+    assert "hidden-value" not in json.dumps(value)
+    assert client.get("/api/v1/runs/unknown").status_code == 404
+    assert "error" in client.get("/api/v1/runs/unknown").json()
+
+
+def test_runs_are_paged(client, site):
+    ids = [f"20261124-0144{n:02}-000" for n in range(30)]
+    for run in ids:
+        site.write_run(run, upstream={"A": []}, end="done")
+    first = client.get("/api/v1/runs").json()
+    second = client.get(f"/api/v1/runs?before={first['next']}").json()
+    assert [row["run"] for row in first["runs"] + second["runs"]] == ids[::-1]
+    assert second["next"] is None
+
+
+@pytest.mark.parametrize("path", ["/runs", "/models"])
+def test_lists_stand_on_the_first_page(client, path):
+    answer = client.get(path, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (302, f"/#{path[1:]}")
