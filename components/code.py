@@ -1,7 +1,7 @@
 """Code digests: what a component runs, so that TFX's cache tells the truth.
 
 TFX's cache key holds a component's class path and parameters, not its code. So every component of ours takes the digest
-of its import closure within this project as a parameter: an edit of the trainer trains again, an edit of a page does not.
+of its import closure within this project as a parameter: an edit of the trainer trains again, one of a page does not.
 """
 
 import ast
@@ -96,6 +96,6 @@ def lock_digest() -> str:
     path = _PROJECT / _LOCK
     if not path.is_file():
         raise EnvironmentProblem(
-            f"Expected '{_LOCK}' beside the package 'components'. Received: none; install the project from its checkout."
+            f"Expected '{_LOCK}' beside the package 'components'. Received: none; install from a checkout."
         )
     return f"sha256:{sha256_file(path)}"

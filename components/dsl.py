@@ -1,11 +1,11 @@
 """The one door to TFX's `@component`: typed for the checker, loud on its traps, and the writer of provenance.
 
-Traps of TFX 1.21 that make no noise and raise here: postponed annotations, keyword-only arguments, defaults (a parameter
-left at its default is recorded nowhere), parameters other than int, float and str (bool, dict and list change their type
-on Kubeflow), a missing docstring, and code without a digest (the cache would return what older code made).
+Traps of TFX 1.21 that make no noise and raise here: postponed annotations, keyword-only arguments, defaults (a
+parameter left at its default is recorded nowhere), parameters other than int, float and str (bool, dict and list change
+their type on Kubeflow), a missing docstring, and code without a digest (the cache would return what older code made).
 
-Every component takes `code_digest` and `lock_digest`. Before the function runs the door compares the first with the code
-at hand; afterwards it writes `provenance.json` beside each output and notes the same digests in ML Metadata.
+Every component takes `code_digest` and `lock_digest`. Before the function runs the door compares the first with the
+code at hand; afterwards it writes `provenance.json` beside each output and notes the same digests in ML Metadata.
 """
 
 import functools
@@ -13,7 +13,8 @@ import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from types import FunctionType
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from tfx.dsl.component.experimental import annotations, decorators
 from tfx.types import artifact, standard_artifacts
@@ -49,7 +50,7 @@ def component(execution: type[SystemExecution]) -> Callable[[Callable[..., None]
 
     def decorate(function: Callable[..., None]) -> Any:
         _refuse_traps(function)
-        factory = decorators.component(_door(function), component_annotation=execution)
+        factory: Any = decorators.component(component_annotation=execution)(cast(FunctionType, _door(function)))
         factory.__doc__ = function.__doc__
         return factory
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 from components.artifacts import FullModel, Piece
 from components.dsl import InputArtifact, OutputArtifact, Parameter, Transform, component
@@ -27,7 +28,9 @@ def PieceExtractor(
 ) -> None:
     """Cuts the piece out of the full model, or takes the one that was built first, and writes its controls."""
     source = Path(full_model.uri)
-    builder = pieces.Builder(model_file, model_function, json.loads(model_arguments), seed, road, layer, code_digest)
+    builder = pieces.Builder(
+        model_file, model_function, json.loads(model_arguments), seed, cast(pieces.Road, road), layer, code_digest
+    )
     build = get_function(load_module(Path(recipe_folder), model_file), model_function)
     facts = pieces.write_piece(
         full_models.restore(build, builder.kwargs, seed, source),

@@ -3,6 +3,9 @@
 An ExampleAnomalies artifact holds `Split-<split>/SchemaDiff.pb`, a tensorflow_metadata Anomalies message a split.
 """
 
+# The generated protos have no types.
+# pyright: basic, reportAttributeAccessIssue=false
+
 from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2

@@ -7,11 +7,13 @@ Everything heavy is imported inside the command that needs it, so `--help` answe
 import json
 import os
 import sys
-import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import click
 
+from piecehub import logs
 from piecehub.conformance import ConformanceReport
 from piecehub.errors import EnvironmentProblem, PiecehubError
 from piecehub.workdir import DEFAULT_NAME, Workdir
@@ -35,8 +37,8 @@ def _workdir_option() -> click.Option:
 class _Command(click.Command):
     """A command with `--workdir`, as all of ours have it."""
 
-    def __init__(self, *arguments: object, **options: object):
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.params.append(_workdir_option())
 
 
@@ -58,8 +60,8 @@ def run(recipe: str, settings: tuple[str, ...], workdir: Path) -> None:
 
     loaded = load_recipe(recipe, settings)
     click.echo("loading TensorFlow and TFX …", err=True)
-    _quiet()
-    from pipelines import local_runner, summary
+    with _quietly():
+        from pipelines import local_runner, summary
 
     outcome = local_runner.run(loaded, Workdir(workdir))
     click.echo(summary.text(outcome, Workdir(workdir), STORE_URL))
@@ -112,7 +114,6 @@ def check(saved_model: str, as_json: bool, workdir: Path) -> None:
     from piecehub.source import saved_model_folder
 
     with saved_model_folder(saved_model, Workdir(workdir).store) as folder:
-        _quiet()
         from piecehub.modeling.conformance.check import check_saved_model
 
         report = check_saved_model(folder)
@@ -122,10 +123,9 @@ def check(saved_model: str, as_json: bool, workdir: Path) -> None:
         raise PiecehubError(f"{first.check} fell short: {first.sentence}")
 
 
-def _quiet() -> None:
-    """TensorFlow's own lines about the machine it runs on say nothing to a person; set before its import."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
+def _quietly() -> AbstractContextManager[None]:
+    """What TensorFlow and TFX print while they load tells a person nothing; errors are raised all the same."""
+    return logs.to_file(Path(os.devnull))
 
 
 def _table(report: ConformanceReport) -> str:
@@ -167,10 +167,10 @@ def compile(recipe: str, output: Path, image: str, settings: tuple[str, ...], wo
     from pipelines.config import load_recipe
 
     loaded = load_recipe(recipe, settings)
-    _quiet()
-    from pipelines.kubeflow_runner import compile_recipe
+    with _quietly():
+        from pipelines.kubeflow_runner import compile_recipe
 
-    compile_recipe(loaded, Workdir(workdir), output, image)
+        compile_recipe(loaded, Workdir(workdir), output, image)
     click.echo(f"wrote {output}", err=True)
 
 

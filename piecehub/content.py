@@ -1,4 +1,4 @@
-"""What a folder holds, as digests: the one identity that artifacts, provenance and the store agree on.
+r"""What a folder holds, as digests: the one identity that artifacts, provenance and the store agree on.
 
 The content digest of a folder is the sha256 of its sorted file list, one line a file:
 

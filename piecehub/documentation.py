@@ -1,14 +1,14 @@
 """The model page: Markdown with TensorFlow Hub's metadata header.
 
 The form is what TensorFlow Hub's documentation validator demands (tfhub.dev, tools/validator.py): the first line
-`# Module <publisher>/<name>/<version>`, a description, then `<!-- key: value -->` lines up to the first heading. Texts come
-from the recipe, every number from an artifact.
+`# Module <publisher>/<name>/<version>`, a description, then `<!-- key: value -->` lines up to the first heading. Texts
+come from the recipe, every number from an artifact.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 
@@ -56,8 +56,8 @@ Fine-tuning is not recommended: {{ reasons }}
 {%- endif %} It trains {{ piece.trainable_variables | length }} variables and brings \
 {{ piece.regularizers | length }} weight regularizers with it.
 {% if optimizer_regularization %}
-The full model was also regularized inside its optimizer ({{ optimizer_regularization }}). No SavedModel carries that: set \
-it in yours if you want it.
+The full model was also regularized inside its optimizer ({{ optimizer_regularization }}). No SavedModel carries \
+that: set it in yours if you want it.
 {% endif %}
 {% for item in evidence %}
 ### {{ item.task }}
@@ -69,7 +69,7 @@ Accuracy on {{ item.examples }} test examples, {{ item.seeds }} seeds, with 95 %
 |---|{% for shots in item.shots %}---|{% endfor %}
 
 {% for mode, cells in item.modes.items() -%}
-| {{ mode.replace('_', ' ') }} | {% for cell in cells %}{{ percent(cell.mean) }} [{{ percent(cell.low) }}, {{ percent(cell.high) }}] | {% endfor %}
+| {{ mode.replace('_', ' ') }} | {% for cell in cells %}{{ interval(cell) }} | {% endfor %}
 
 {% endfor %}
 Gain of fine-tuning over from scratch: {{ points(item.gain.estimate) }} points \
@@ -125,7 +125,7 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
     verdict = _json(sources.blessing / "verdict.json")
     full = _json(sources.full_model / "facts.json")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.globals |= {"percent": _percent, "points": _points, "spec": _spec}  # type: ignore[operator]
+    environment.globals |= {"percent": _percent, "points": _points, "spec": _spec, "interval": _interval}  # type: ignore[operator]
     return environment.from_string(_TEMPLATE).render(
         publisher=publisher,
         name=name,
@@ -178,6 +178,10 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def _interval(cell: dict[str, Any]) -> str:
+    return f"{_percent(cell['mean'])} [{_percent(cell['low'])}, {_percent(cell['high'])}]"
+
+
 def _points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
@@ -185,7 +189,7 @@ def _points(value: float) -> str:
 def _spec(specs: Any) -> str:
     """Specs of tensors, one `{"shape", "dtype"}` or a list or dict of them, as a reader writes them."""
     if isinstance(specs, list):
-        return ", ".join(_spec(spec) for spec in specs)
+        return ", ".join(map(_spec, cast(list[Any], specs)))
     if "shape" not in specs:
         return ", ".join(f"{key}: {_spec(spec)}" for key, spec in specs.items())
     return f"`{specs['dtype']} [{', '.join('batch' if d is None else str(d) for d in specs['shape'])}]`"

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from piecehub import provenance
 from piecehub.content import FileEntry, canonical_json, content_digest
-from piecehub.errors import StoreError
+from piecehub.errors import RecipeError, StoreError
 from piecehub.handle import Handle
 from piecehub.manifest import Manifest
 from piecehub.provenance import Provenance, Statement
@@ -163,6 +163,8 @@ def _resolve(store: Store, name: str) -> Manifest:
     if name.strip("/").rpartition("/")[2].isdigit():
         return store.manifest(Handle.parse(name))
     publisher, _, model = name.strip("/").partition("/")
+    if not model:
+        raise RecipeError(f"Expected 'publisher/name/version' or 'publisher/name'. Received: '{name}'.")
     newest = store.newest(publisher, model)
     if newest is None:
         raise StoreError(f"Expected a published model. Received: '{name}'; `piecehub models` lists them.")

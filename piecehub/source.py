@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from piecehub.errors import RecipeError
@@ -12,7 +12,7 @@ from piecehub.store.catalog import Store
 
 
 @contextlib.contextmanager
-def saved_model_folder(source: str, store_folder: Path) -> Iterator[Path]:
+def saved_model_folder(source: str, store_folder: Path) -> Generator[Path]:
     """The folder of the SavedModel; one that comes out of an archive is gone afterwards.
 
     Args:

@@ -6,6 +6,9 @@ not silence; an output equal to the one before it *is* the one before it, so wha
 cached) does not make everything after it run again; executions of killed runs are closed and their folders removed.
 """
 
+# The generated protos have no types, and Beam and TFX set attributes while they run.
+# pyright: reportAttributeAccessIssue=false
+
 import contextlib
 import fcntl
 import functools
@@ -28,7 +31,7 @@ from tfx.orchestration.beam import beam_dag_runner
 from tfx.orchestration.portable import data_types, execution_publish_utils, launcher
 from tfx.proto.orchestration import execution_result_pb2, pipeline_pb2
 
-from piecehub import provenance, runs
+from piecehub import logs, provenance, runs
 from piecehub.errors import EnvironmentProblem, PiecehubError
 from piecehub.workdir import Workdir, make_writable
 from pipelines import preflight
@@ -64,16 +67,22 @@ def run(loaded: LoadedRecipe, workdir: Workdir) -> Outcome:
         make_writable(folder)
     with _alone(workdir):
         _sweep(workdir)
-        preflight.check(loaded)
-        places = Places(
-            pipeline_root=str(workdir.artifacts.resolve() / loaded.config.recipe.name.replace("/", "-")),
-            examples=str(examples_folder(loaded, workdir.data.resolve())),
-            store=str(workdir.store.resolve()),
-            trials=str(workdir.trials.resolve()),
-        )
-        connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
-        pipeline = create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"])
-        return _run_ir(compiler.Compiler().compile(pipeline), loaded, workdir)
+        with logs.to_file(workdir.logs / "loading.log"):
+            ir = _compile(loaded, workdir)
+        return _run_ir(ir, loaded, workdir)
+
+
+def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
+    """The recipe's pipeline as TFX's IR, its examples written and its code tried out."""
+    preflight.check(loaded)
+    places = Places(
+        pipeline_root=str(workdir.artifacts.resolve() / loaded.config.recipe.name.replace("/", "-")),
+        examples=str(examples_folder(loaded, workdir.data.resolve())),
+        store=str(workdir.store.resolve()),
+        trials=str(workdir.trials.resolve()),
+    )
+    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
+    return compiler.Compiler().compile(create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"]))
 
 
 def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir) -> Outcome:
@@ -92,7 +101,7 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir) -
         )
         StandardOptions.DEFAULT_RUNNER = _RUNNER
         try:
-            with _log_to(workdir.logs / record.run / "runner.log"):
+            with logs.to_file(workdir.logs / record.run / "runner.log"):
                 runner().run_with_ir(ir)
         except BaseException as error:
             failed = _failure(workdir, record)
@@ -149,7 +158,7 @@ def _outcome(workdir: Workdir, record: runs.Run) -> Outcome:
 class _Node(beam_dag_runner.PipelineNodeAsDoFn):
     """One component as TFX's Beam runner sees it, telling what happens to it."""
 
-    def __init__(self, *, workdir: str, run: str, progress_fd: int, **arguments: Any):
+    def __init__(self, *, workdir: str, run: str, progress_fd: int, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._workdir, self._run, self._progress_fd = workdir, run, progress_fd
 
@@ -158,7 +167,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         runs.append_event(workdir, self._run, runs.Event(runs.now(), self._node_id, "running"))
         started = time.monotonic()
         try:
-            with _log_to(workdir.logs / self._run / f"{self._node_id}.log"):
+            with logs.to_file(workdir.logs / self._run / f"{self._node_id}.log"):
                 state, outputs = self._launch()
         except BaseException as error:
             message = error.sentence if isinstance(error, PiecehubError) else f"{type(error).__name__}: {error}"
@@ -309,23 +318,3 @@ def _progress_stream() -> Iterator[int]:
 
 def _say(fd: int, line: str) -> None:
     os.write(fd, (line + "\n").encode())
-
-
-@contextlib.contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """Sends descriptors 1 and 2 to a file: absl, Keras' bars and TensorFlow's C++ lines go there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [os.dup(1), os.dup(2)]
-    with path.open("ab") as file:
-        try:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for target, source in enumerate(saved, start=1):
-                os.dup2(source, target)
-                os.close(source)

@@ -1,4 +1,4 @@
-"""The journey of the data, top to bottom: examples, full model, piece, Reusable SavedModel, evidence, verdict, store."""
+"""The journey of the data, top to bottom: examples, full model, piece, SavedModel, evidence, verdict, store."""
 
 import json
 from collections.abc import Sequence
@@ -152,7 +152,7 @@ def create_pipeline(
         components=[
             *(upstream, schema, upstream_statistics, upstream_anomalies),
             *(trainer, extractor, exporter, validator),
-            *(evaluation + [resolver, gate, writer, pusher]),
+            *(*evaluation, resolver, gate, writer, pusher),
         ],
         enable_cache=True,
         metadata_connection_config=metadata,

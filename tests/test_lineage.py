@@ -1,12 +1,13 @@
 """A small history, told twice: as a chain of statements, and in ML Metadata as TFX writes it."""
 
+import importlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ml_metadata import metadata_store
-from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from piecehub import lineage, metadata, provenance
 from piecehub.content import content_digest, list_files
@@ -14,6 +15,9 @@ from piecehub.errors import StoreError
 from piecehub.provenance import Input, Provenance
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
+
+# Generated code, which a type checker cannot read.
+mlmd: Any = importlib.import_module("ml_metadata.proto.metadata_store_pb2")
 
 TRAIN, POOL = {"train": "sha256:aa", "eval": "sha256:ab"}, {"pool": "sha256:ba", "test": "sha256:bb"}
 MODEL_DIGEST = "sha256:" + "5" * 64

@@ -59,12 +59,13 @@ class Engine:
         Raises:
             NotReusableError: if it lacks a part of the interface.
         """
-        self._piece: Any = tf.saved_model.load(str(saved_model))
+        piece: Any = tf.saved_model.load(str(saved_model))
         for name in ("variables", "trainable_variables", "regularization_losses"):
-            if not hasattr(self._piece, name):
+            if not hasattr(piece, name):
                 raise NotReusableError(f"Expected a Reusable SavedModel with '{name}'. Received: '{saved_model}'.")
-        if not callable(self._piece):
+        if not callable(piece):
             raise NotReusableError(f"Expected a Reusable SavedModel that can be called. Received: '{saved_model}'.")
+        self._piece: Any = piece
         self._variables: list[Any] = list(self._piece.variables)
         self._trainable: list[Any] = list(self._piece.trainable_variables)
         self._piece_weights = [v.numpy() for v in self._variables]

@@ -5,10 +5,11 @@
     INCONCLUSIVE    too few seeds to say; not published either
 
 Rules, each of which gives its sentence: (1) the piece conforms and few trainings diverge; (2) fine-tuning beats from
-scratch: the lower end of the two-sided interval lies above `min_gain`; (3) it is not worse than the incumbent: the one-sided lower
-bound lies above the margin; (4) frozen features are not significantly worse than random ones, which would be a
-broken export. Differences are paired over seeds and test examples, averaged over the shot counts up to 25, and their
-intervals are two-way (see `statistics`). A mean above a threshold instead blesses an untrained piece in 13 of 100 tries.
+scratch: the lower end of the two-sided interval lies above `min_gain`; (3) it is not worse than the incumbent: the
+one-sided lower bound lies above the margin; (4) frozen features are not significantly worse than random ones, which
+would be a broken export. Differences are paired over seeds and test examples, averaged over the shot counts up to 25,
+and their intervals are two-way (see `statistics`). A mean above a threshold instead blessed an untrained piece in up
+to 13 of 100 tries.
 
     verdict.json    {"schema": 1, "status", "reasons": […], "contrasts": […], "rule": {…}}
 """

@@ -1,9 +1,12 @@
 """Metrics of the predictions by TensorFlow Model Analysis, as the folder of a stock `ModelEvaluation`.
 
-TFMA reads Parquet. `beam.Create`, which its own `analyze_raw_data` uses, pickles the rows into some 400 transforms: 30,000 rows
-take 121 CPU seconds and 3.1 GB instead of 21 and 1.0. Each mode is a model of one and the same evaluation, and the
-slices are the numbers of shots. TFMA's intervals take rows for independent; ours are in `evidence`.
+TFMA reads Parquet. `beam.Create`, which its own `analyze_raw_data` uses, pickles the rows into some 400 transforms:
+30,000 rows take 121 CPU seconds and 3.1 GB instead of 21 and 1.0. Each mode is a model of one and the same evaluation,
+and the slices are the numbers of shots. TFMA's intervals take rows for independent; ours are in `evidence`.
 """
+
+# The generated protos have no types.
+# pyright: reportAttributeAccessIssue=false
 
 import tempfile
 from pathlib import Path
@@ -14,7 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
-from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.proto import config_pb2 as generated_config
+
+# Generated at import, so a type checker cannot see what is in it.
+config_pb2: Any = generated_config
 
 _LABEL = "label"
 _SLICE = "shots"
@@ -46,7 +52,7 @@ def write_metrics(predictions: Path, destination: Path) -> None:
             )
 
 
-def eval_config(modes: list[str]) -> config_pb2.EvalConfig:
+def eval_config(modes: list[str]) -> Any:
     """What TFMA computes; `tfma.EvalConfig` exists only after TFX was imported, the proto always."""
     config = config_pb2.EvalConfig()
     for mode in modes:

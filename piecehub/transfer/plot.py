@@ -1,7 +1,7 @@
 """The plot of accuracy by number of examples, and the same numbers for pages.
 
-Each mode has its colour (Okabe and Ito's palette, safe for colour-blind readers), marker and dash pattern, so it is told
-apart in grey too. Equal cells give equal bytes: no date and no random id goes into the SVG.
+Each mode has its colour (Okabe and Ito's palette, safe for colour-blind readers), marker and dash pattern, so it is
+told apart in grey too. Equal cells give equal bytes: no date and no random id goes into the SVG.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Runs trials in single-threaded processes of their own, and waits for them.
 
 One fresh interpreter is started, which imports TensorFlow and forks the workers: a forkserver. Python's own
-(`multiprocessing` with `forkserver` or `spawn`) imports the caller's `__main__` again in every child, by path. For a TFX run
-that is the user's script: without an `if __name__ == "__main__"` it would start the pipeline again. Here the
+(`multiprocessing` with `forkserver` or `spawn`) imports the caller's `__main__` again in every child, by path. For a
+TFX run that is the user's script: without an `if __name__ == "__main__"` it would start the pipeline again. Here the
 fresh interpreter's main module is ours (`workers`), whatever the caller is. As the caller may run many threads and
 TensorFlow itself, nothing is forked from it.
 
@@ -28,8 +28,8 @@ from piecehub.transfer.workers import Job
 # Called with the number of finished trials, of all trials, and the trial that has just finished.
 Progress = Callable[[int, int, Trial], None]
 
-# One thread makes sums bit-identical, and N processes of one thread are faster than one of N. oneDNN changes numbers, so it
-# is stated rather than left to the shell. A forked process cannot share a GPU.
+# One thread makes sums bit-identical, and N processes of one thread are faster than one of N. oneDNN changes numbers,
+# so it is stated rather than left to the shell. A forked process cannot share a GPU.
 _ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "OMP_NUM_THREADS": "1",
@@ -77,8 +77,14 @@ def run_trials(
         with tempfile.TemporaryDirectory(prefix="piecehub-trials-") as folder:
             task.write(Path(folder) / "task.npz")
             count = max(1, min(workers, len(missing)))
-            places = (saved_model, controls, Path(folder) / "task.npz", trials_folder)
-            job = Job(*(str(place.resolve()) for place in places), count, tuple(missing))
+            job = Job(
+                saved_model=str(saved_model.resolve()),
+                controls=str(controls.resolve()),
+                task=str(Path(folder) / "task.npz"),
+                trials_folder=str(trials_folder.resolve()),
+                workers=count,
+                trials=tuple(missing),
+            )
             job.write(Path(folder) / "job.json")
             _run_job(job, Path(folder), len(trials), on_progress)
     results = {trial: store.read(trial) for trial in trials}

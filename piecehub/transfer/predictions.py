@@ -1,7 +1,7 @@
 """`predictions.parquet`: what every chosen model says of every test example; needs numpy and pyarrow only.
 
-A row is (task, mode, shots, seed, example_id, label, predicted_label, probabilities), sorted by mode as written, shots, seed
-and example. `example_id` is the row of the task's test part.
+A row is (task, mode, shots, seed, example_id, label, predicted_label, probabilities), by mode, shots, seed and
+example. `example_id` is the row of the task's test part.
 """
 
 from collections.abc import Mapping, Sequence

@@ -19,7 +19,8 @@ def fit(features: Floats, labels: NDArray[np.int64], inverse_regularization: flo
     centre = values.mean(axis=0)
     scale = float(np.sqrt(np.mean((values - centre) ** 2))) or 1.0
     model = LogisticRegression(C=inverse_regularization, max_iter=1000).fit((values - centre) / scale, labels)
-    kernel, bias = model.coef_.T / scale, model.intercept_
+    coefficients: NDArray[np.float64] = np.asarray(model.coef_)
+    kernel, bias = coefficients.T / scale, np.asarray(model.intercept_)
     if kernel.shape[1] == 1:  # scikit-learn keeps one column for two classes
         kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.array([-bias[0] / 2, bias[0] / 2])
     return kernel, bias - centre @ kernel

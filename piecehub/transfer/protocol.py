@@ -2,7 +2,8 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal, Self
+from itertools import pairwise
+from typing import Any, Literal, Self
 
 from piecehub.content import canonical_json, sha256_bytes
 from piecehub.errors import RecipeError
@@ -97,10 +98,11 @@ class Protocol:
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Reads what `to_json` wrote."""
-        value = json.loads(text)
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in value.items()})
+        value: dict[str, Any] = json.loads(text)
+        lists: dict[str, Any] = {key: tuple(item) for key, item in value.items() if isinstance(item, list)}
+        return cls(**(value | lists))
 
 
 def _check_ascending(what: str, values: tuple[float, ...]) -> None:
-    if not values or values[0] <= 0 or any(a >= b for a, b in zip(values, values[1:], strict=False)):
+    if not values or values[0] <= 0 or any(a >= b for a, b in pairwise(values)):
         raise RecipeError(f"Expected one or more {what}, ascending, none twice, none too small. Received: {values}.")

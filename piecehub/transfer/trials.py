@@ -2,8 +2,9 @@
 
     <trials folder>/ab/<id>.npz     validation_accuracy, test_logits [examples, classes], diverged
 
-The id is the sha256 of all that the numbers depend on, so a trial is found again by whatever asks for it: after a crash only
-the missing ones are run, and equal trials of two evaluations are run once. Whatever runs a trial, it is bit-identical.
+The id is the sha256 of all that the numbers depend on, so a trial is found again by whatever asks for it: after a crash
+only the missing ones are run, and equal trials of two evaluations are run once. Whatever runs a trial, it is
+bit-identical.
 """
 
 import os
@@ -110,8 +111,13 @@ class TrialStore:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, **{key: np.asarray(value) for key, value in vars(result).items()})
-            os.replace(name, target)
+                np.savez(
+                    file,
+                    validation_accuracy=np.asarray(result.validation_accuracy),
+                    test_logits=result.test_logits,
+                    diverged=np.asarray(result.diverged),
+                )
+            Path(name).replace(target)
         finally:
             Path(name).unlink(missing_ok=True)
 

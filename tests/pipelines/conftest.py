@@ -1,52 +1,14 @@
 """One tiny run of the whole pipeline, from records to store, that all end-to-end tests only read."""
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from piecehub import runs
 from piecehub.workdir import Workdir
-
-# Small enough for a test, large enough that pretraining still pays.
-TINY = ("train.epochs=4", "evaluation.shots=[5, 10]", "evaluation.learning_rates=[0.003]", "evaluation.steps=60")
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run that ended: its outcome, and the last event of each component."""
-
-    handle: str
-    why: str
-    run: str
-    states: dict[str, runs.Event]
-
-    def ran(self) -> set[str]:
-        """The components that did not come from the cache."""
-        return {node for node, event in self.states.items() if event.state == "done"}
-
-
-@dataclass(frozen=True)
-class World:
-    """A working folder with a recipe of its own, and a way to run it."""
-
-    workdir: Workdir
-    recipe: Path
-    run: Callable[..., Finished]
-
-
-def write_foreign_repository(root: Path) -> Path:
-    """The digits recipe in a repository whose own packages have the names of ours; returns the recipe's folder."""
-    from pipelines.config import RECIPES
-
-    for package in ("components", "pipelines", "piecehub"):
-        (root / package).mkdir(parents=True)
-        (root / package / "__init__.py").write_text("raise ImportError('the wrong package')\n")
-    shutil.copytree(RECIPES / "digits", root / "recipe", ignore=shutil.ignore_patterns("__pycache__"))
-    return root / "recipe"
+from tests.pipelines.world import TINY, Finished, World, write_foreign_repository
 
 
 @pytest.fixture(scope="session")

@@ -86,5 +86,5 @@ def test_a_wrong_setting_is_one_sentence(setting: str, words: str) -> None:
 
 
 def test_an_unknown_recipe_names_the_shipped_ones() -> None:
-    with pytest.raises(RecipeError, match="digits.*Received: 'digit'"):
+    with pytest.raises(RecipeError, match=r"digits.*Received: 'digit'"):
         load_recipe("digit")

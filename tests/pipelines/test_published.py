@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Finished, World
 
 from piecehub import lineage as lineages
 from piecehub.handle import Handle
 from piecehub.store.catalog import Store
+from tests.pipelines.world import Finished, World
 
 _FINE_TUNE = """
 import sys
@@ -79,7 +79,7 @@ def test_ml_metadata_and_the_published_chain_tell_the_same_lineage(world: World,
     assert lineages.agree(published, recorded) == []
     steps = {step.component: step for step in published.steps}
     assert set(steps) >= {"FullModelTrainer", "PieceExtractor", "ReusableExporter", "FineTuneEvaluator", "PublishGate"}
-    assert steps["FullModelTrainer"].parameters["epochs"] == 4
+    assert steps["FullModelTrainer"].parameters["epochs"] == 6
     assert steps["FineTuneEvaluator"].code_digest == code_digest("components.fine_tune_evaluator")
     assert published.lock_digests == (lock_digest(),)
     assert published.evidence and published.blessing

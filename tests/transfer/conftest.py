@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from piecehub.transfer import predictions
-from piecehub.transfer.evidence import FACTS, PREDICTIONS, Cell, Evidence
+from piecehub.transfer.evidence import FACTS, PREDICTIONS, Cell, Evidence, evaluate
 from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.tasks import Task
 
@@ -21,7 +22,7 @@ def task() -> Task:
     generator = np.random.default_rng(0)
     y = np.tile(["ash", "elm", "oak"], 50)
     centres = {name: generator.normal(size=WIDTH) for name in ("ash", "elm", "oak")}
-    x = np.stack([centres[name] + 1.2 * generator.normal(size=WIDTH) for name in y]).astype(np.float32)
+    x = np.stack([centres[name] + 0.9 * generator.normal(size=WIDTH) for name in y]).astype(np.float32)
     return Task.from_arrays("trees", x[:60], y[:60], x[60:], y[60:])
 
 
@@ -38,18 +39,18 @@ def build_piece() -> Callable[..., SimpleNamespace]:
     def build(seed: int = 0, momentum: float = 0.9, penalty: float = 1e-3, dropout: float = 0.0) -> SimpleNamespace:
         root = tf.__internal__.tracking.AutoTrackable()
         kernel = np.random.default_rng(seed).normal(size=(WIDTH, WIDTH)).astype(np.float32)
-        kernel = tf.Variable(kernel)
+        kernel = tf.Variable(tf.constant(kernel))
         gamma, beta = tf.Variable(tf.ones(WIDTH)), tf.Variable(tf.zeros(WIDTH))
         mean = tf.Variable(tf.zeros(WIDTH), trainable=False)
         variance = tf.Variable(tf.ones(WIDTH), trainable=False)
-        calls = tf.Variable(0.0, trainable=False)
-        state = tf.Variable(seed, trainable=False, dtype=tf.int64)
+        calls = tf.Variable(tf.constant(0.0), trainable=False)
+        state = tf.Variable(tf.constant(seed, tf.int64), trainable=False)
 
         def normalize(x, training):
             if not training:
                 return (x - mean) / tf.sqrt(variance + 1e-3)
             if dropout:
-                keep = tf.random.stateless_uniform(tf.shape(x), [state, 0]) >= dropout
+                keep = tf.random.stateless_uniform(tf.shape(x), tf.stack([state, 0])) >= dropout
                 x = tf.where(keep, x / (1 - dropout), 0.0)
                 state.assign_add(1)
             batch_mean, batch_variance = tf.nn.moments(x, [0])
@@ -58,9 +59,10 @@ def build_piece() -> Callable[..., SimpleNamespace]:
             calls.assign_add(1.0)
             return (x - batch_mean) / tf.sqrt(batch_variance + 1e-3)
 
-        @tf.function
-        def call(inputs, training=False):
+        def forward(inputs, training=False):
             return tf.nn.relu(gamma * normalize(inputs @ kernel, training) + beta)
+
+        call: Any = tf.function(forward)
 
         @tf.function(input_signature=[])
         def penalize():
@@ -101,6 +103,14 @@ def exported(tmp_path_factory, build_piece, write_control) -> SimpleNamespace:
         write_control(build_piece(seed=100 + seed), root / "controls" / f"seed-{seed}")
     write_control(build_piece(), root / "controls" / "seed-2")
     return SimpleNamespace(saved_model=root / "saved_model", controls=root / "controls")
+
+
+@pytest.fixture(scope="session")
+def measured(exported, task, protocol, tmp_path_factory) -> SimpleNamespace:
+    """What two workers measured: `evidence`, and the folder of its `trials`."""
+    root = tmp_path_factory.mktemp("measured")
+    places = exported.saved_model, exported.controls, task, protocol, root / "trials", root / "evidence"
+    return SimpleNamespace(evidence=evaluate(*places, workers=2), trials=root / "trials", folder=root / "evidence")
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+
 from piecehub.errors import NotReusableError, PieceError
 from piecehub.transfer import engine as engines
 from piecehub.transfer import probe
 from piecehub.transfer.engine import Engine
 from piecehub.transfer.tasks import draw_shots
-from sklearn.linear_model import LogisticRegression
 
 TRAINING = {"seed": 0, "learning_rate": 0.03, "steps": 30, "batch_size": 8}
 
@@ -71,6 +72,7 @@ def test_adam_and_loss_are_those_of_keras(build_piece, task, shots, tmp_path):
     optimizer = tf.keras.optimizers.Adam(epsilon=1e-7)
     optimizer.build(weights)
     rates, order = engines.learning_rates(0.03, 30), engines.batch_order(15, 30, 8, seed=0)
+    value = np.inf
     for rate, rows in zip(rates, order, strict=True):
         with tf.GradientTape() as tape:
             y = shots[0][rows] @ kernel
@@ -87,7 +89,7 @@ def test_adam_and_loss_are_those_of_keras(build_piece, task, shots, tmp_path):
 def test_a_control_is_found_whatever_its_checkpoint_is_called(engine, build_piece, write_control, task, tmp_path):
     other = build_piece(seed=77)
     engine.use_control(write_control(other, tmp_path / "seed-0", name="weights"))
-    expected = other(tf.constant(task.test_x), training=False).numpy()
+    expected = other.__call__(tf.constant(task.test_x), training=False).numpy()
     assert engine.features(task.test_x) == pytest.approx(expected, abs=1e-5)
 
 
@@ -95,7 +97,7 @@ def test_a_control_that_is_missing_or_of_another_form_is_refused(engine, tmp_pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(PieceError, match="one checkpoint"):
         engine.use_control(tmp_path / "empty")
-    tf.train.Checkpoint(v=[tf.Variable([1.0])]).write(str(tmp_path / "small" / "variables"))
+    tf.train.Checkpoint(v=[tf.Variable(tf.constant([1.0]))]).write(str(tmp_path / "small" / "variables"))
     with pytest.raises(PieceError, match="Received: 1 variables"):
         engine.use_control(tmp_path / "small")
 
@@ -103,6 +105,15 @@ def test_a_control_that_is_missing_or_of_another_form_is_refused(engine, tmp_pat
 def test_a_saved_model_without_the_interface_is_refused(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "m"))
     with pytest.raises(NotReusableError, match="'variables'"):
+        Engine(tmp_path / "m", 3)
+
+
+def test_a_saved_model_that_cannot_be_called_is_refused(build_piece, tmp_path):
+    whole, mute = build_piece(), tf.__internal__.tracking.AutoTrackable()
+    for name in ("variables", "trainable_variables", "regularization_losses"):
+        setattr(mute, name, list(getattr(whole, name)))
+    tf.saved_model.save(mute, str(tmp_path / "m"))
+    with pytest.raises(NotReusableError, match="can be called"):
         Engine(tmp_path / "m", 3)
 
 

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from piecehub.errors import DataError
 from piecehub.transfer import evidence as evidences
 from piecehub.transfer import statistics
@@ -14,31 +15,20 @@ from piecehub.transfer.trials import TrialResult
 FILES = ["accuracy.png", "accuracy.svg", "evidence.json", "predictions.parquet", "preview.json"]
 
 
-@pytest.fixture(scope="module")
-def measured(exported, task, protocol, tmp_path_factory):
-    root = tmp_path_factory.mktemp("measured")
-    made = evaluate(
-        exported.saved_model, exported.controls, task, protocol, root / "trials", root / "evidence", workers=2
-    )
-    return made, root
-
-
 def test_evidence_survives_its_folder(measured):
-    made, root = measured
-    assert Evidence.read(root / "evidence") == made
-    assert sorted(p.name for p in (root / "evidence").iterdir()) == FILES
+    assert Evidence.read(measured.folder) == measured.evidence
+    assert sorted(p.name for p in measured.folder.iterdir()) == FILES
 
 
 def test_equal_trials_give_equal_bytes(measured, exported, task, protocol, tmp_path):
-    _, root = measured
-    evaluate(exported.saved_model, exported.controls, task, protocol, root / "trials", tmp_path / "again", workers=1)
+    evaluate(exported.saved_model, exported.controls, task, protocol, measured.trials, tmp_path / "again", workers=1)
     for name in FILES:
-        assert (tmp_path / "again" / name).read_bytes() == (root / "evidence" / name).read_bytes()
+        assert (tmp_path / "again" / name).read_bytes() == (measured.folder / name).read_bytes()
 
 
 def test_the_numbers_are_those_of_the_predictions(measured, task, protocol):
-    made, root = measured
-    table = pq.read_table(root / "evidence" / "predictions.parquet").to_pandas()
+    made = measured.evidence
+    table = pq.read_table(measured.folder / "predictions.parquet").to_pandas()
     assert len(table) == 5 * 2 * 3 * 90
     assert table["label"].to_numpy().reshape(-1, 90)[7].tolist() == task.test_y.tolist()
     assert (np.stack(table["probabilities"]).argmax(axis=1) == table["predicted_label"]).all()
@@ -87,8 +77,7 @@ def test_too_few_examples_are_refused_before_any_trial(exported, task, tmp_path)
 
 
 def test_predictions_with_a_missing_row_are_refused(measured, tmp_path):
-    _, root = measured
-    shutil.copytree(root / "evidence", tmp_path / "evidence")
+    shutil.copytree(measured.folder, tmp_path / "evidence")
     path = tmp_path / "evidence" / "predictions.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
@@ -105,16 +94,16 @@ def test_what_is_no_evidence_is_refused(tmp_path, text):
 
 
 def test_an_interval_of_a_cell_is_the_two_way_one(measured):
-    made, _ = measured
+    made = measured.evidence
     cell = made.cells[0]
     interval = statistics.two_way_bootstrap(made.correct[cell.mode][0])
     assert (cell.low, cell.high) == pytest.approx((interval.low, interval.high), abs=1e-6)
 
 
 def test_the_plot_tells_its_modes_apart_without_colour_and_the_preview_has_its_numbers(measured):
-    made, root = measured
-    svg = (root / "evidence" / "accuracy.svg").read_text()
+    made = measured.evidence
+    svg = (measured.folder / "accuracy.svg").read_text()
     assert svg.count("stroke-dasharray") >= 3 and "<dc:date>" not in svg
-    preview = json.loads((root / "evidence" / "preview.json").read_text())
+    preview = json.loads((measured.folder / "preview.json").read_text())
     series = {s["name"]: s for s in preview["data"]["series"]}
     assert series["Fine-tuning"]["y"] == [c.mean for c in made.cells if c.mode == "fine_tuning"]

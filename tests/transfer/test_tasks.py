@@ -51,7 +51,7 @@ def test_too_few_examples_of_a_class_are_refused_by_name(task):
 
 
 def test_the_digest_is_that_of_the_content(task, tmp_path):
-    def digest(x=X, y=(0, 1, 0, 1), name="t"):
+    def digest(x: np.ndarray = X, y=(0, 1, 0, 1), name="t"):
         return Task.from_arrays(name, x, y, X, [0, 1, 0, 1]).digest
 
     assert digest() == digest(name="other")

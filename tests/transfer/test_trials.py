@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,14 +7,21 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+
+from piecehub.content import content_digest, list_files
 from piecehub.errors import PieceError, TrainingError
 from piecehub.transfer.pool import run_trials
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore, choose, plan
 
 
 @pytest.fixture(scope="module")
-def trials(task, protocol):
-    return plan(task.digest, "sha256:piece", {0: "sha256:a", 1: "sha256:b", 2: "sha256:c"}, protocol)
+def controls(exported) -> dict[int, str]:
+    return {seed: content_digest(list_files(exported.controls / f"seed-{seed}")) for seed in (0, 1, 2)}
+
+
+@pytest.fixture(scope="module")
+def trials(exported, controls, task, protocol):
+    return plan(task.digest, content_digest(list_files(exported.saved_model)), controls, protocol)
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +34,19 @@ def run(exported, task, trials):
 
 
 @pytest.fixture(scope="module")
-def finished(run, tmp_path_factory):
-    """The trials as one worker runs them."""
-    folder = tmp_path_factory.mktemp("finished")
-    return folder, run(folder, 1)
+def finished(measured, trials):
+    """The folder of trials that two workers ran without interruption, and what is in it."""
+    return measured.trials, {trial: TrialStore(measured.trials).read(trial) for trial in trials}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_plan_is_the_whole_grid_and_every_trial_has_an_id_of_its_own(trials):
+def test_the_plan_is_the_whole_grid_and_every_trial_has_an_id_of_its_own(trials, controls):
     assert len(trials) == len({t.id for t in trials}) == 4 * 2 * 2 * 3
     assert {t.control for t in trials if t.mode in ("fine_tuning", "feature_extraction")} == {""}
-    assert {t.control for t in trials if t.mode == "from_scratch"} == {"sha256:a", "sha256:b", "sha256:c"}
+    assert {t.control for t in trials if t.mode == "from_scratch"} == set(controls.values())
 
 
 def test_an_id_changes_with_every_field(trials):
@@ -52,16 +59,15 @@ def test_an_id_changes_with_every_field(trials):
     assert dataclasses.replace(trial).id == trial.id
 
 
-def test_a_probe_is_not_run_again_for_another_number_of_steps(task, protocol):
-    controls = {0: "sha256:a", 1: "sha256:b", 2: "sha256:c"}
+def test_a_probe_is_not_run_again_for_another_number_of_steps(task, protocol, controls):
     longer = dataclasses.replace(protocol, steps=99)
     before, after = ({t.id: t for t in plan(task.digest, "p", controls, p)} for p in (protocol, longer))
     assert {before[i].mode for i in before.keys() & after.keys()} == {"feature_extraction", "random_features"}
 
 
-def test_two_workers_give_the_bytes_of_one(finished, run, tmp_path):
+def test_one_worker_gives_the_bytes_of_two(finished, run, tmp_path):
     seen = []
-    run(tmp_path, 2, lambda done, total, trial: seen.append((done, total, trial)))
+    run(tmp_path, 1, lambda done, total, trial: seen.append((done, total, trial)))
     assert contents(tmp_path) == contents(finished[0])
     assert [s[0] for s in seen] == list(range(1, len(seen) + 1)) and seen[-1][0] == seen[-1][1]
     # All are there now, so nothing is started.
@@ -131,13 +137,9 @@ def test_the_callers_main_module_is_not_run_again(exported, task, trials, tmp_pa
         f"    controls=Path({str(exported.controls)!r}), task=task, trials_folder=Path('trials'), workers=2)\n"
         "print('tensorflow' in sys.modules)\n"
     )
-    root = Path(__file__).resolve().parents[2]
-    command = [
-        sys.executable,
-        "-c",
-        f"import sys; sys.path.insert(0, {str(root)!r}); exec(open('unguarded.py').read())",
-    ]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    command = [sys.executable, "unguarded.py"]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert result.stdout.splitlines() == ["started", "False"], result.stderr
 
 

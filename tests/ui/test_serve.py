@@ -17,7 +17,7 @@ SERVE = (
     "import sys; from pathlib import Path; from piecehub.workdir import Workdir; from piecehub.ui.serve import serve; \
 serve(Workdir(Path(sys.argv[1])), '127.0.0.1', 0)"
 )
-HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "matplotlib", "pandas", "ml_metadata")
+HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "pandas", "ml_metadata")
 
 
 def test_the_server_tells_its_real_port_and_ends_quietly(site):

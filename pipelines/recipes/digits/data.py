@@ -1,15 +1,17 @@
 """Real handwritten digits that scikit-learn carries: 1,797 grey images, 8x8, values 0 to 16.
 
-Upstream: the digits 0-4, each turned by 4 rotations and 2 flips, 40 classes (digit x 8 views). Plain 0-4 transfers nothing.
-Downstream: the digits 5-9 as they are, labels 0-4. No image is in both.
+Upstream: the digits 0-4, each turned by 4 rotations and 2 flips, 40 classes (digit x 8 views). The plain 5-class task
+transfers nothing. Downstream: the digits 5-9 as they are, labels 0-4. No image is in both.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+from sklearn.utils import Bunch
 
 from piecehub.modeling.records import write_records
 
@@ -19,7 +21,7 @@ VIEWS = 8
 
 def write(folder: Path, *, eval_fraction: float, test_fraction: float, seed: int) -> None:
     """Writes the splits `upstream/{train,eval}` and `digits-5-9/{pool,test}` as TFRecords of tf.Example."""
-    digits = load_digits()
+    digits = cast(Bunch, load_digits())
     images = digits.images.astype(np.float32)[..., None]  # [1797, 8, 8, 1], 0 to 16
     labels = digits.target.astype(np.int64)
     early = labels < UPSTREAM_DIGITS

@@ -1,5 +1,8 @@
 """A small convolutional network for 8x8 grey images; the layer `features` is the piece's output."""
 
+# Keras takes initializers by name or as objects; its types know only names.
+# pyright: reportArgumentType=false
+
 import keras
 from keras import layers, regularizers
 
