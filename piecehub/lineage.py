@@ -13,7 +13,7 @@ TFX make no statement: what they made is known as what our components read.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,6 +23,7 @@ from piecehub.errors import RecipeError, StoreError
 from piecehub.handle import Handle
 from piecehub.manifest import Manifest
 from piecehub.provenance import Provenance, Statement
+from piecehub.steps import Read, Step, sorted_reads
 from piecehub.store.catalog import Store
 
 # Artifact types by which the chain tells what it is about (components/artifacts.py; TFX's standard artifacts).
@@ -32,47 +33,6 @@ _DIGESTS = ("code_digest", "lock_digest")
 
 Role = Literal["upstream", "downstream"]
 _Thing = TypeVar("_Thing", "Step", "Data")
-
-
-@dataclass(frozen=True)
-class Read:
-    """An artifact that a step read.
-
-    Attributes:
-        key: the component's name for the input.
-        type: the artifact's type.
-        digest: its content digest; empty where ML Metadata has none, for artifacts of stock TFX.
-        splits: for examples, the digest of each split's records.
-        source: the id of the step that made it; empty for stock TFX.
-    """
-
-    key: str
-    type: str
-    digest: str
-    splits: Mapping[str, str] = field(default_factory=dict[str, str])
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One execution of a component of ours."""
-
-    component: str
-    parameters: Mapping[str, Any]
-    code_digest: str
-    lock_digest: str
-    reads: tuple[Read, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The step as plain JSON, without what only one of the two records knows."""
-        inputs = [{"key": r.key, "type": r.type, "digest": r.digest} for r in _sorted_reads(self.reads) if r.source]
-        return {
-            "component": self.component,
-            "code_digest": self.code_digest,
-            "lock_digest": self.lock_digest,
-            "parameters": dict(sorted(self.parameters.items())),
-            "inputs": inputs,
-        }
 
 
 @dataclass(frozen=True)
@@ -268,7 +228,7 @@ def _assemble(steps: Mapping[str, Step], digest: str, handle: str) -> Lineage:
     data = [
         Data("upstream" if step in shaping else "downstream", steps[step].component, r.key, r.type, r.splits)
         for step in order
-        for r in _sorted_reads(steps[step].reads)
+        for r in sorted_reads(steps[step].reads)
         if r.splits
     ]
     return Lineage(
@@ -286,10 +246,6 @@ def _once(things: Iterable[_Thing]) -> tuple[_Thing, ...]:
 
 def _digests_of(reads: Iterable[Read], kind: str) -> tuple[str, ...]:
     return tuple(sorted({read.digest for read in reads if read.type == kind and read.digest}))
-
-
-def _sorted_reads(reads: Iterable[Read]) -> list[Read]:
-    return sorted(reads, key=lambda read: (read.key, read.type, read.digest))
 
 
 def _with_ancestors(steps: Mapping[str, Step], start: set[str]) -> set[str]:

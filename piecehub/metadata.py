@@ -19,7 +19,7 @@ from typing import Any
 
 from piecehub import provenance
 from piecehub.errors import StoreError
-from piecehub.lineage import Read, Step
+from piecehub.steps import Read, Step
 
 _DIGESTS = ("code_digest", "lock_digest")
 

@@ -10,37 +10,35 @@ cached) does not make everything after it run again; executions of killed runs a
 # pyright: reportAttributeAccessIssue=false
 
 import contextlib
-import fcntl
 import functools
 import os
-import shutil
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from apache_beam.options.pipeline_options import StandardOptions
-from ml_metadata import errors as mlmd_errors
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import v1 as tfx
 from tfx.dsl.compiler import compiler
 from tfx.orchestration import metadata as tfx_metadata
 from tfx.orchestration.beam import beam_dag_runner
-from tfx.orchestration.portable import data_types, execution_publish_utils, launcher
-from tfx.proto.orchestration import execution_result_pb2, pipeline_pb2
+from tfx.orchestration.portable import data_types
+from tfx.proto.orchestration import pipeline_pb2
 
-from piecehub import logs, provenance, runs
-from piecehub.errors import EnvironmentProblem, PiecehubError
+from piecehub import logs, runs
+from piecehub.errors import PiecehubError
+from piecehub.store.push import read_outcome
 from piecehub.workdir import Workdir, make_writable
 from pipelines import preflight
 from pipelines.config import LoadedRecipe
 from pipelines.data import examples_folder
+from pipelines.launcher import TruthfulLauncher
 from pipelines.pipeline import NEVER_CACHED, Places, create_pipeline
+from pipelines.sweep import alone, sweep
 
 _RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
-_ACTIVE = (mlmd.Execution.NEW, mlmd.Execution.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -65,8 +63,8 @@ def run(loaded: LoadedRecipe, workdir: Workdir) -> Outcome:
     """
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)
-    with _alone(workdir):
-        _sweep(workdir)
+    with alone(workdir):
+        sweep(workdir)
         with logs.to_file(workdir.logs / "loading.log"):
             ir = _compile(loaded, workdir)
         return _run_ir(ir, loaded, workdir)
@@ -148,8 +146,6 @@ def _unstarted(workdir: Workdir, record: runs.Run) -> list[str]:
 
 
 def _outcome(workdir: Workdir, record: runs.Run) -> Outcome:
-    from piecehub.store.push import read_outcome
-
     states = runs.node_states(record, runs.read_events(workdir, record.run))
     pushed = read_outcome(Path(states["HubPusher"].outputs["pushed_model"]))
     return Outcome(record.run, pushed.pushed, pushed.handle, pushed.why)
@@ -176,7 +172,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         self._tell(workdir, state, time.monotonic() - started, "", outputs)
 
     def _launch(self) -> tuple[runs.State, dict[str, str]]:
-        info = _Launcher(
+        info = TruthfulLauncher(
             pipeline_node=self._pipeline_node,
             mlmd_connection=tfx_metadata.Metadata(self._mlmd_connection_config),
             pipeline_info=self._pipeline_info,
@@ -210,104 +206,8 @@ def _ended(store: Any, node_id: str, info: data_types.ExecutionInfo | None) -> t
     return ("cached" if found[0].last_known_state == mlmd.Execution.CACHED else "done"), outputs
 
 
-class _Launcher(launcher.Launcher):
-    """TFX's launcher, which keeps a failure's sentence and knows an equal output again."""
-
-    def _publish_failed_execution(self, execution_id: int, contexts: Any, executor_output: Any = None) -> None:
-        error = sys.exc_info()[1]
-        if executor_output is None and error is not None:
-            message = error.sentence if isinstance(error, PiecehubError) else f"{type(error).__name__}: {error}"
-            result = execution_result_pb2.ExecutionResult(code=2, result_message=message[:2000])
-            executor_output = execution_result_pb2.ExecutorOutput(execution_result=result)
-        super()._publish_failed_execution(execution_id, contexts, executor_output)
-
-    def _publish_successful_execution(
-        self, execution_id: int, contexts: Any, output_dict: Any, executor_output: Any
-    ) -> None:
-        earlier = self._earlier_equal(contexts, output_dict)
-        if not earlier:
-            super()._publish_successful_execution(execution_id, contexts, output_dict, executor_output)
-            return
-        with self._mlmd_connection as connection:
-            execution_publish_utils.publish_succeeded_execution(
-                metadata_handle=connection,
-                execution_id=execution_id,
-                contexts=contexts,
-                output_artifacts=earlier,
-                executor_output=None,
-            )
-        for artifacts in output_dict.values():
-            shutil.rmtree(artifacts[0].uri, ignore_errors=True)
-
-    def _earlier_equal(self, contexts: Any, output_dict: Any) -> Any:
-        """The newest outputs of this node, if their content equals that of the new ones; else None."""
-        if self._pipeline_node.execution_options.caching_options.enable_cache or len(output_dict) != 1:
-            return None
-        [(key, [new])] = output_dict.items()
-        context = next(c for c in contexts if c.name.endswith(f".{self._pipeline_node.node_info.id}"))
-        with self._mlmd_connection as connection:
-            store = connection.store
-            candidates = [
-                a
-                for a in store.get_artifacts_by_context(context.id)
-                if a.state == mlmd.Artifact.LIVE and Path(a.uri).is_dir() and a.uri != new.uri
-            ]
-        if not candidates:
-            return None
-        newest = max(candidates, key=lambda a: a.id)
-        if provenance.artifact_digest(Path(newest.uri)) != provenance.artifact_digest(Path(new.uri)):
-            return None
-        old, new_statement = provenance.read(Path(newest.uri)), provenance.read(Path(new.uri))
-        if old is None or new_statement is None or old.digest != new_statement.digest:
-            return None
-        again = new.__class__()
-        again.set_mlmd_artifact(newest)
-        again.set_mlmd_artifact_type(new.artifact_type)
-        return {key: [again]}
-
-
 @contextlib.contextmanager
-def _alone(workdir: Workdir) -> Iterator[None]:
-    """Holds the working folder: a second run in it would take the first one's executions for dead."""
-    with (workdir.root / "run.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise EnvironmentProblem(
-                f"Expected no other run in '{workdir.root}'. Received: one that is going on; wait for it, or give "
-                "another folder with --workdir."
-            ) from error
-        yield
-
-
-def _sweep(workdir: Workdir) -> None:
-    """Closes what killed runs left: executions that would stay RUNNING for ever, and their partial folders."""
-    for partial in [*workdir.data.glob("tmp-*"), *workdir.artifacts.glob("*/*/.system/stateful_working_dir/*")]:
-        shutil.rmtree(partial, ignore_errors=True)
-    for run_id in runs.run_ids(workdir):
-        events = runs.read_events(workdir, run_id)
-        if not any(event.node == "" for event in events):
-            runs.append_event(workdir, run_id, runs.Event(runs.now(), "", "failed", message="The run was killed."))
-    if not workdir.metadata.is_file():
-        return
-    config = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
-    with tfx_metadata.Metadata(config) as connection:
-        store = connection.store
-        try:
-            dead = [e for e in store.get_executions() if e.last_known_state in _ACTIVE]
-        except mlmd_errors.NotFoundError:
-            dead = []
-        for execution in dead:
-            execution.last_known_state = mlmd.Execution.FAILED
-            execution.custom_properties["__execution_result__"].string_value = "The run was killed."
-            for folder in workdir.artifacts.glob(f"*/*/**/{execution.id}"):
-                shutil.rmtree(folder, ignore_errors=True)
-        if dead:
-            store.put_executions(dead)
-
-
-@contextlib.contextmanager
-def _progress_stream() -> Iterator[int]:
+def _progress_stream() -> Generator[int]:
     """A copy of standard error that stays the person's while components write into their logs."""
     fd = os.dup(2)
     try:

@@ -104,7 +104,7 @@ def create_pipeline(
             anomalies=anomalies.outputs["anomalies"],
             task=task.name,
             label=config.data.label,
-            protocol=protocol_of(config).to_json(),
+            protocol=json.dumps(asdict(protocol_of(config)), sort_keys=True),
             trials_folder=places.trials,
             **digests("fine_tune_evaluator"),
         ).with_id(f"FineTuneEvaluator{suffix}")

@@ -1,0 +1,64 @@
+"""A working folder belongs to one run at a time, and what a killed run left in it is closed and removed.
+
+After SIGKILL an execution stays RUNNING in ML Metadata for ever, and its partial outputs and `.system` folders stay
+(TFX 1.21).
+"""
+
+# The generated protos have no types.
+# pyright: reportAttributeAccessIssue=false
+
+import contextlib
+import fcntl
+import shutil
+from collections.abc import Generator
+
+from ml_metadata import errors as mlmd_errors
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from tfx import v1 as tfx
+from tfx.orchestration import metadata as tfx_metadata
+
+from piecehub import runs
+from piecehub.errors import EnvironmentProblem
+from piecehub.workdir import Workdir
+
+_ACTIVE = (mlmd.Execution.NEW, mlmd.Execution.RUNNING)
+
+
+@contextlib.contextmanager
+def alone(workdir: Workdir) -> Generator[None]:
+    """Holds the working folder: a second run in it would take the first one's executions for dead."""
+    with (workdir.root / "run.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EnvironmentProblem(
+                f"Expected no other run in '{workdir.root}'. Received: one that is going on; wait for it, or give "
+                "another folder with --workdir."
+            ) from error
+        yield
+
+
+def sweep(workdir: Workdir) -> None:
+    """Closes what killed runs left: executions that would stay RUNNING for ever, and their partial folders."""
+    for partial in [*workdir.data.glob("tmp-*"), *workdir.artifacts.glob("*/*/.system/stateful_working_dir/*")]:
+        shutil.rmtree(partial, ignore_errors=True)
+    for run_id in runs.run_ids(workdir):
+        events = runs.read_events(workdir, run_id)
+        if not any(event.node == "" for event in events):
+            runs.append_event(workdir, run_id, runs.Event(runs.now(), "", "failed", message="The run was killed."))
+    if not workdir.metadata.is_file():
+        return
+    config = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
+    with tfx_metadata.Metadata(config) as connection:
+        store = connection.store
+        try:
+            dead = [e for e in store.get_executions() if e.last_known_state in _ACTIVE]
+        except mlmd_errors.NotFoundError:
+            dead = []
+        for execution in dead:
+            execution.last_known_state = mlmd.Execution.FAILED
+            execution.custom_properties["__execution_result__"].string_value = "The run was killed."
+            for folder in workdir.artifacts.glob(f"*/*/**/{execution.id}"):
+                shutil.rmtree(folder, ignore_errors=True)
+        if dead:
+            store.put_executions(dead)
