@@ -244,6 +244,11 @@ def _check(recipe: Recipe) -> Recipe:
     check_name(recipe.recipe.name)
     if bool(recipe.data.module) == bool(recipe.data.folder):
         raise RecipeError("Expected either 'data.module' or 'data.folder' in the recipe. Received: both or none.")
+    if recipe.train.seed in recipe.evaluation.seeds:
+        raise RecipeError(
+            "Expected a 'train.seed' that is no seed of the evaluation, or a control starts from the weights that the "
+            f"piece started from. Received: {recipe.train.seed}; choose another."
+        )
     names = [task.name for task in recipe.task]
     if len(set(names)) != len(names):
         raise RecipeError(f"Expected tasks of different names in the recipe. Received: {', '.join(names)}.")

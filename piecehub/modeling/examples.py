@@ -5,8 +5,9 @@ Two layouts, read alike; a file may be gzipped:
     <uri>/Split-<split>/*             an Examples artifact of TFX
     <uri>/<split>/*.tfrecord[.gz]     as a recipe writes them
 
-Beam shuffles records and cuts them into any number of files, so the order here is canonical: by the sha256 of the
-serialized record. The digest of a split is the sha256 of its records' sorted digests, one hex line each: it does not
+Beam shuffles records and cuts them into any number of files, and TFX writes a record's features in an order that
+changes from process to process. So records are serialized again with sorted features, and stand in the order of the
+sha256 of that. The digest of a split is the sha256 of its records' sorted digests, one hex line each: it does not
 depend on order, sharding or compression.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
+from google.protobuf.message import DecodeError
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from piecehub.errors import DataError
@@ -41,8 +43,8 @@ def read_split(uri: str, split: str, feature_spec: FeatureSpec) -> dict[str, np.
 
 
 def read_records(uri: str, split: str) -> list[bytes]:
-    """The serialized records of a split in canonical order; raises DataError if there are none."""
-    records = [record for path in _files(uri, split) for record in _records(path)]
+    """The records of a split, serialized and ordered canonically; raises DataError if there are none."""
+    records = [_canonical(record, path) for path in _files(uri, split) for record in _records(path)]
     if not records:
         raise DataError(f"Expected examples in split '{split}'. Received: none in {uri}; check the data's folder.")
     return sorted(records, key=lambda record: hashlib.sha256(record).digest())
@@ -95,6 +97,13 @@ def _records(path: str) -> list[bytes]:
         return [bytes(record) for record in tf.data.TFRecordDataset(path, compression).as_numpy_iterator()]
     except tf.errors.DataLossError as error:
         raise DataError(f"Expected a TFRecord file. Received: {path}, which is damaged; write it again.") from error
+
+
+def _canonical(record: bytes, path: str) -> bytes:
+    try:
+        return tf.train.Example.FromString(record).SerializeToString(deterministic=True)
+    except DecodeError as error:
+        raise DataError(f"Expected tf.Examples. Received: {path}, which holds other records; convert it.") from error
 
 
 def _fixed(feature: Any, schema_path: str) -> tf.io.FixedLenFeature:

@@ -11,10 +11,14 @@ from piecehub.modeling import examples
 SPEC = {"image": tf.io.FixedLenFeature([2], tf.float32), "label": tf.io.FixedLenFeature([], tf.int64)}
 
 
+def _feature(number: int, name: str) -> tf.train.Feature:
+    if name == "label":
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[number, number + 0.5]))
+
+
 def _example(number: int, *, label: bool = True) -> bytes:
-    features = {"image": tf.train.Feature(float_list=tf.train.FloatList(value=[number, number + 0.5]))}
-    if label:
-        features["label"] = tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
+    features = {name: _feature(number, name) for name in (["image", "label"] if label else ["image"])}
     message = tf.train.Example(features=tf.train.Features(feature=features))
     return message.SerializeToString(deterministic=True)
 
@@ -47,6 +51,26 @@ def tfx(tmp_path: Path) -> str:
 def test_the_digest_depends_on_the_records_alone(plain: str, tfx: str) -> None:
     assert examples.split_digests(plain) == examples.split_digests(tfx)
     assert examples.records_digest(plain, "train").startswith("sha256:")
+
+
+def test_the_order_of_features_inside_a_record_does_not_count(plain: str, tmp_path: Path) -> None:
+    # Protobuf merges what stands one after the other, so this is the same record with its features in both orders.
+    image = tf.train.Example(features=tf.train.Features(feature={"image": _feature(3, "image")}))
+    label = tf.train.Example(features=tf.train.Features(feature={"label": _feature(3, "label")}))
+    parts = image.SerializeToString(), label.SerializeToString()
+    for name, record in [("one", parts[0] + parts[1]), ("other", parts[1] + parts[0])]:
+        _write(tmp_path / name / "train" / "part.tfrecord", [record])
+    assert parts[0] + parts[1] != parts[1] + parts[0]
+    assert examples.split_digests(str(tmp_path / "one")) == examples.split_digests(str(tmp_path / "other"))
+    assert examples.read_records(str(tmp_path / "one"), "train") == examples.read_records(
+        str(tmp_path / "other"), "train"
+    )
+
+
+def test_records_that_are_no_examples_are_refused(tmp_path: Path) -> None:
+    _write(tmp_path / "train" / "part.tfrecord", [b"\xff\xff no example"])
+    with pytest.raises(DataError, match=r"Expected tf\.Examples"):
+        examples.read_records(str(tmp_path), "train")
 
 
 def test_the_digest_changes_with_a_record_and_with_a_repeated_one(plain: str, tmp_path: Path) -> None:

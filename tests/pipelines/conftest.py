@@ -1,8 +1,6 @@
 """One tiny run of the whole pipeline, from records to store, that all end-to-end tests only read."""
 
-import os
-from collections.abc import Iterator
-from pathlib import Path
+import contextlib
 
 import pytest
 
@@ -12,7 +10,7 @@ from tests.pipelines.world import TINY, Finished, World, write_foreign_repositor
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A recipe outside this repository, run from inside its own."""
     pytest.importorskip("tfx")
     from pipelines import local_runner
@@ -22,19 +20,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     recipe, workdir = write_foreign_repository(root / "repository"), Workdir(root / "work")
 
     def run(*settings: str) -> Finished:
-        outcome = local_runner.run(load_recipe(str(recipe), [*TINY, *settings]), workdir)
+        with contextlib.chdir(root / "repository"):
+            outcome = local_runner.run(load_recipe(str(recipe), [*TINY, *settings]), workdir)
         record = runs.read_run(workdir, outcome.run)
         assert record is not None
-        return Finished(
-            outcome.handle, outcome.why, outcome.run, runs.node_states(record, runs.read_events(workdir, outcome.run))
-        )
+        states = runs.node_states(record, runs.read_events(workdir, outcome.run))
+        return Finished(outcome.handle, outcome.why, outcome.run, states)
 
-    before = Path.cwd()
-    os.chdir(root / "repository")
-    try:
-        yield World(workdir, recipe, run)
-    finally:
-        os.chdir(before)
+    return World(workdir, recipe, run)
 
 
 @pytest.fixture(scope="session")

@@ -77,6 +77,7 @@ def test_a_setting_lies_over_the_recipe() -> None:
         ("train.epoch=1", "did you mean 'train.epochs'"),
         ("recipe.publisher=models", "route of the server"),
         ("recipe.name=Digits", "Expected a model name"),
+        ("train.seed=3", "no seed of the evaluation"),
         ('data.folder="x"', "either 'data.module' or 'data.folder'"),
     ],
 )
