@@ -15,25 +15,24 @@ def build_model(*, seed: int, classes: int, l2: float, width: int, head_dropout:
     """
 
     def convolution(x: keras.KerasTensor, filters: int, number: int) -> keras.KerasTensor:
-        x = layers.Conv2D(
+        return layers.Conv2D(
             filters,
             3,
             padding="same",
-            use_bias=False,
             kernel_initializer=keras.initializers.HeNormal(seed=seed * 100 + number),
             kernel_regularizer=regularizers.L2(l2),
             name=f"convolution_{number}",
         )(x)
-        x = layers.BatchNormalization(momentum=0.9, name=f"normalization_{number}")(x)
-        return layers.ReLU(name=f"activation_{number}")(x)
 
     images = keras.Input((8, 8, 1), name="image")
     x = layers.Rescaling(1 / 16, name="unit_range")(images)
     x = convolution(x, width, 1)
-    x = convolution(x, width, 2)
+    x = layers.BatchNormalization(momentum=0.9, name="normalization")(x)
+    x = layers.ReLU(name="activation_1")(x)
+    x = layers.ReLU(name="activation_2")(convolution(x, width, 2))
     x = layers.MaxPooling2D(name="half")(x)
-    x = convolution(x, 2 * width, 3)
-    x = convolution(x, 2 * width, 4)
+    x = layers.ReLU(name="activation_3")(convolution(x, 2 * width, 3))
+    x = layers.ReLU(name="activation_4")(convolution(x, 2 * width, 4))
     x = layers.GlobalAveragePooling2D(name="features")(x)
     x = layers.Dropout(head_dropout, seed=seed, name="head_dropout")(x)
     logits = layers.Dense(
