@@ -1,0 +1,54 @@
+"""The shipped recipe at its full size: what it states is what comes out, wherever it runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.long
+
+
+def _piecehub(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "piecehub.cli", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two folders in which `piecehub run digits` ran, each with empty caches and in a process of its own."""
+    pytest.importorskip("tfx")
+    made = [tmp_path_factory.mktemp(name) for name in ("one", "other")]
+    for folder in made:
+        done = _piecehub(folder, "run", "digits")
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "published piecehub/digits/1" in done.stdout
+    return made
+
+
+def _models(folder: Path) -> list[dict[str, str]]:
+    return json.loads(_piecehub(folder, "models", "--json").stdout)
+
+
+def test_two_runs_with_empty_caches_publish_the_same_content(folders: list[Path]) -> None:
+    (one,), (other,) = map(_models, folders)
+    assert one["name"] == other["name"] == "piecehub/digits/1"
+    assert one["digest"] == other["digest"]
+
+
+def test_pretraining_pays_what_the_recipe_states(folders: list[Path]) -> None:
+    (path,) = folders[0].glob(".piecehub/artifacts/digits/FineTuneEvaluator/evidence/*/evidence.json")
+    contrasts = json.loads(path.read_text("utf-8"))["contrasts"]
+    gain = next(c for c in contrasts if c["reference"] == "from_scratch" and c["shots"] == "curve")
+    assert gain["low"] > 0.005
+    assert 0.015 <= gain["estimate"] <= 0.045
+    assert gain["seeds"] >= 5
+
+
+def test_random_weights_exit_4_and_change_nothing(folders: list[Path]) -> None:
+    before = _models(folders[0])
+    done = _piecehub(folders[0], "run", "digits", "--set", "train.epochs=0")
+    assert done.returncode == 4
+    assert "not published: Expected a gain over from scratch" in done.stdout
+    assert _models(folders[0]) == before
