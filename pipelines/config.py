@@ -225,7 +225,7 @@ def _known_keys() -> list[tuple[str, str]]:
 def _lay_over(values: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     *tables, last = key.strip().split(".")
-    if not equals or not last or not tables:
+    if not equals or not last:
         raise RecipeError(f"Expected a setting like 'train.epochs=3'. Received: '{setting}'.")
     place: Any = values
     for table in tables:
