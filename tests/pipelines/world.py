@@ -13,6 +13,7 @@ from piecehub.workdir import Workdir
 TINY = (
     "train.epochs=8",
     "evaluation.shots=[5]",
+    "evaluation.seeds=[0, 1, 2, 3, 4]",
     "evaluation.learning_rates=[0.003]",
     "evaluation.steps=60",
     "gate.min_gain=-0.02",
