@@ -77,7 +77,8 @@ def _refusal(candidate: Candidate, report: ConformanceReport) -> str:
     if not report.conforms:
         return report.failures[0].sentence
     if not (candidate.blessing / "BLESSED").is_file():
-        return " ".join(_verdict(candidate)["reasons"]) or "The gate did not bless it."
+        # The gate's first reason is the sentence that a person reads; verdict.json and the pages hold all of them.
+        return next(iter(_verdict(candidate)["reasons"]), "The gate did not bless it.")
     return ""
 
 
