@@ -20,14 +20,19 @@ from piecehub import provenance
 from piecehub.errors import PiecehubError
 
 
+def sentence_of(error: BaseException) -> str:
+    """What went wrong, on one line and short enough for ML Metadata on every database."""
+    text = str(error) if isinstance(error, PiecehubError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())[:2000]
+
+
 class TruthfulLauncher(launcher.Launcher):
     """TFX's launcher, which keeps a failure's sentence and knows an equal output again."""
 
     def _publish_failed_execution(self, execution_id: int, contexts: Any, executor_output: Any = None) -> None:
         error = sys.exc_info()[1]
         if executor_output is None and error is not None:
-            message = error.sentence if isinstance(error, PiecehubError) else f"{type(error).__name__}: {error}"
-            result = execution_result_pb2.ExecutionResult(code=2, result_message=message[:2000])
+            result = execution_result_pb2.ExecutionResult(code=2, result_message=sentence_of(error))
             executor_output = execution_result_pb2.ExecutorOutput(execution_result=result)
         super()._publish_failed_execution(execution_id, contexts, executor_output)
 

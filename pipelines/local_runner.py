@@ -34,7 +34,7 @@ from piecehub.workdir import Workdir, make_writable
 from pipelines import preflight
 from pipelines.config import LoadedRecipe
 from pipelines.data import examples_folder
-from pipelines.launcher import TruthfulLauncher
+from pipelines.launcher import TruthfulLauncher, sentence_of
 from pipelines.pipeline import NEVER_CACHED, Places, create_pipeline
 from pipelines.sweep import alone, sweep
 
@@ -105,7 +105,7 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir) -
             failed = _failure(workdir, record)
             for node in _unstarted(workdir, record):
                 runs.append_event(workdir, record.run, runs.Event(runs.now(), node, "not run"))
-            sentence = failed or " ".join(f"{type(error).__name__}: {error}".split())
+            sentence = failed or sentence_of(error)
             runs.append_event(workdir, record.run, runs.Event(runs.now(), "", "failed", message=sentence))
             if not isinstance(error, Exception):
                 raise
@@ -166,8 +166,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             with logs.to_file(workdir.logs / self._run / f"{self._node_id}.log"):
                 state, outputs = self._launch()
         except BaseException as error:
-            message = error.sentence if isinstance(error, PiecehubError) else f"{type(error).__name__}: {error}"
-            self._tell(workdir, "failed", time.monotonic() - started, " ".join(message.split())[:2000], {})
+            self._tell(workdir, "failed", time.monotonic() - started, sentence_of(error), {})
             raise
         self._tell(workdir, state, time.monotonic() - started, "", outputs)
 
