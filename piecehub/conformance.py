@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal, Self
 
 Level = Literal["fail", "warn", "info"]
+Sandbox = Literal["bubblewrap", "process limits", "none"]
+Decision = Literal["reusable", "serving only", "not reusable", "undecided"]
 REPORT_NAME = "conformance.json"
 
 
@@ -31,10 +33,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class ConformanceReport:
-    """Every finding about one SavedModel, whose content digest is `digest`."""
+    """Every finding about one SavedModel.
+
+    Attributes:
+        digest: its content digest; empty if it holds links or the like, so that it has none.
+        findings: in the order of their numbers.
+        sandbox: where the checks ran that load the model; `none` if they did not, or if an older report does not say.
+        serves: whether it is not callable, but has signatures and nothing that speaks against serving them.
+    """
 
     digest: str
     findings: tuple[Finding, ...]
+    sandbox: Sandbox = "none"
+    serves: bool = False
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -46,16 +57,33 @@ class ConformanceReport:
         """True if no check of level fail fell short."""
         return not self.failures
 
+    @property
+    def first_failure(self) -> str:
+        """What a person reads first of a model that does not conform: a check that fell short, or could not be made."""
+        found = next((f for f in self.failures if f.check == "S3" and self.serves), None)
+        found = found or next((f for f in self.failures if f.passed is False), self.failures[0])
+        return f"{found.check} {'could not be made' if found.passed is None else 'fell short'}: {found.sentence}"
+
+    @property
+    def verdict(self) -> Decision:
+        """What the model is good for; `undecided` if nothing fell short, but not every check could be made."""
+        if self.conforms:
+            return "reusable"
+        if self.serves:
+            return "serving only"
+        return "not reusable" if any(f.passed is False for f in self.failures) else "undecided"
+
     def to_json(self) -> str:
         """The report as a JSON document that `from_json` reads."""
-        value = {"schema": 1, "conforms": self.conforms, **asdict(self)}
+        value = {"schema": 1, "conforms": self.conforms, "verdict": self.verdict, **asdict(self)}
         return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote."""
+        """Reads what `to_json` wrote, also what it wrote before there were sandboxes."""
         value = json.loads(text)
-        return cls(value["digest"], tuple(Finding(**finding) for finding in value["findings"]))
+        findings = tuple(Finding(**finding) for finding in value["findings"])
+        return cls(value["digest"], findings, value.get("sandbox", "none"), value.get("serves", False))
 
     def write(self, folder: Path) -> None:
         """Writes `conformance.json` into `folder`."""
@@ -67,6 +95,8 @@ class ConformanceReport:
         return cls.from_json((folder / REPORT_NAME).read_text(encoding="utf-8"))
 
 
-def report(digest: str, findings: Iterable[Finding]) -> ConformanceReport:
+def report(
+    digest: str, findings: Iterable[Finding], sandbox: Sandbox = "none", *, serves: bool = False
+) -> ConformanceReport:
     """A report in the order that the checks ran in."""
-    return ConformanceReport(digest, tuple(findings))
+    return ConformanceReport(digest, tuple(findings), sandbox, serves)

@@ -58,3 +58,11 @@ class StaleIncumbent(StoreError):
 
 class ArchiveError(StoreError):
     """An archive is corrupt, hostile, or not a model."""
+
+
+class NotVerified(PiecehubError):
+    """What was signed, or promised by a digest, is not what stands there; or nobody trusted has signed it."""
+
+
+class ConsumerError(PiecehubError, ValueError):
+    """A loaded SavedModel is asked for something that it cannot give; a ValueError too, as Keras' own refusals are."""

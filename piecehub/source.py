@@ -1,49 +1,84 @@
-"""A SavedModel that a person names: a folder, an archive, or the handle of a published version."""
+"""A SavedModel that a person names: a folder, an archive, the handle of a published version, or a URL."""
 
 import contextlib
 import tempfile
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 from piecehub.errors import RecipeError
 from piecehub.handle import Handle
+from piecehub.manifest import DOCUMENTATION_TITLE, Manifest
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
+from piecehub.store.download import download
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a SavedModel was found.
+
+    Attributes:
+        folder: of the SavedModel.
+        archive: what it was unpacked from; None if it was a folder.
+        documentation: the text of its model page; empty if there is none.
+        trusted: whether it comes from the local store, where only what this machine made or took in stands.
+    """
+
+    folder: Path
+    archive: Path | None = None
+    documentation: str = ""
+    trusted: bool = False
 
 
 @contextlib.contextmanager
-def saved_model_folder(source: str, store_folder: Path) -> Generator[Path]:
-    """The folder of the SavedModel; one that comes out of an archive is gone afterwards.
+def find_saved_model(source: str, store_folder: Path) -> Generator[Source]:
+    """The SavedModel; what came out of an archive or from a server is gone afterwards.
 
     Args:
-        source: a folder, a `.tar.gz`, or `publisher/name/version`, also at the end of a URL of this store.
+        source: a folder, a `.tar.gz`, `publisher/name/version` of the local store, or the http(s) address of a model on
+            any server that speaks the hosting protocol.
         store_folder: where published versions lie.
 
     Raises:
         RecipeError: if there is no such thing.
+        EnvironmentProblem: if a server cannot be reached.
         ArchiveError: if the archive is corrupt, or no model.
     """
     path = Path(source)
     if path.is_dir():
-        yield path
+        yield Source(path)
         return
-    archive = path if path.is_file() else _published(source, store_folder)
-    with tempfile.TemporaryDirectory(prefix="piecehub-") as folder:
-        unpack(archive, Path(folder) / "saved_model")
-        yield Path(folder) / "saved_model"
+    with tempfile.TemporaryDirectory(prefix="piecehub-") as scratch:
+        archive, documentation, trusted = path, "", False
+        if "://" in source:
+            archive = Path(scratch, "model.tar.gz")
+            download(source, archive)
+        elif not path.is_file():
+            archive, documentation, trusted = *_published(source, store_folder), True
+        folder = Path(scratch, "saved_model")
+        unpack(archive, folder)
+        yield Source(folder, archive, documentation, trusted)
 
 
-def _published(source: str, store_folder: Path) -> Path:
+def _published(source: str, store_folder: Path) -> tuple[Path, str]:
+    """The archive of a published version, and its model page."""
     handle = _handle(source)
     store = Store.open(store_folder)
-    return store.blob_path(store.manifest(handle).archive.digest)
+    manifest = store.manifest(handle)
+    return store.blob_path(manifest.archive.digest), _documentation(store, manifest)
+
+
+def _documentation(store: Store, manifest: Manifest) -> str:
+    blob = manifest.blob(DOCUMENTATION_TITLE)
+    return store.read_blob(blob.digest).decode() if blob else ""
 
 
 def _handle(source: str) -> Handle:
-    text = "/".join(source.rstrip("/").split("/")[3:]) if "://" in source else source
     try:
-        return Handle.parse(text)
+        return Handle.parse(source)
     except RecipeError as error:
         raise RecipeError(
-            f"Expected a folder, an archive, or 'publisher/name/version'. Received: '{source}', which is none."
+            "Expected a folder, an archive, 'publisher/name/version', or an address with http. "
+            f"Received: '{source}', which is none."
         ) from error

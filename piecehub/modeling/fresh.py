@@ -13,6 +13,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,12 @@ import piecehub
 from piecehub import errors
 from piecehub.errors import PiecehubError
 
+# The folder that holds the package piecehub, so that the new process finds the same one.
+HOME = Path(piecehub.__file__).resolve().parent.parent
+
 # Equal bytes need equal hashing. No GPU: on one, Keras bakes cuDNN's operations into recurrent layers, and such a
 # model loads nowhere else (keras/src/backend/tensorflow/rnn.py).
-_FIXED = {
+FIXED = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "KERAS_BACKEND": "tensorflow",
     "PYTHONHASHSEED": "0",
@@ -30,13 +35,41 @@ _FIXED = {
 }
 
 
-def run_fresh(function: str, arguments: dict[str, Any], *, cwd: Path | None = None) -> Any:
+@dataclass(frozen=True)
+class Job:
+    """A process to run.
+
+    Attributes:
+        command: program and arguments.
+        text: what it reads from standard input.
+        result: the file that it writes its result to, and the only one that it needs to write.
+        cwd: its current folder; this process's if None.
+    """
+
+    command: list[str]
+    text: str
+    result: Path
+    cwd: Path | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: its exit code (negative for a signal), and what it wrote to standard error."""
+
+    returncode: int
+    errors: str
+
+
+def run_fresh(
+    function: str, arguments: dict[str, Any], *, cwd: Path | None = None, run: Callable[[Job], Ended] | None = None
+) -> Any:
     """What `function(**arguments)` returns, computed in a fresh process.
 
     Args:
         function: `package.module:name`, importable where piecehub is.
         arguments: keyword arguments that JSON can carry; the returned value must be such too.
         cwd: the new process's current folder; this one's if None.
+        run: what runs the process, such as a sandbox (conformance/sandbox.py); if None, nothing holds it.
 
     Raises:
         PiecehubError: as the function raised it (same class, same sentence), or with the last line that the process
@@ -44,35 +77,36 @@ def run_fresh(function: str, arguments: dict[str, Any], *, cwd: Path | None = No
     """
     with tempfile.TemporaryDirectory(prefix="piecehub-fresh-") as folder:
         result = Path(folder, "result.json")
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "piecehub.modeling.fresh", function, str(result)],
-            input=json.dumps(arguments),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            cwd=cwd,
-            env=_environment(),
-            check=False,
-        )
-        if done.returncode != 0 or not result.is_file():
+        result.touch()
+        command = [sys.executable, "-P", "-m", "piecehub.modeling.fresh", function, str(result)]
+        ended = (run or _run)(Job(command, json.dumps(arguments), result, cwd))
+        if ended.returncode != 0 or not result.stat().st_size:
             raise PiecehubError(
-                f"Expected '{function}' to end well in a fresh process. Received: {_last_words(done)}; "
+                f"Expected '{function}' to end well in a fresh process. Received: {_last_words(ended)}; "
                 "if that names no cause, try again with more memory."
             )
         return _unwrap(json.loads(result.read_text(encoding="utf-8")))
 
 
-def _environment() -> dict[str, str]:
-    """This process's variables, such that the same piecehub is importable."""
-    home = str(Path(piecehub.__file__).resolve().parent.parent)
-    paths = [home, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, **_FIXED, "PYTHONPATH": os.pathsep.join(paths)}
+def _run(job: Job) -> Ended:
+    paths = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        job.command,
+        input=job.text,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        cwd=job.cwd,
+        env={**os.environ, **FIXED, "PYTHONPATH": os.pathsep.join(paths)},
+        check=False,
+    )
+    return Ended(done.returncode, done.stderr)
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+def _last_words(ended: Ended) -> str:
     """The last line on standard error, or how the process ended."""
-    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    ending = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+    lines = [line.strip() for line in ended.errors.splitlines() if line.strip()]
+    ending = f"signal {-ended.returncode}" if ended.returncode < 0 else f"exit code {ended.returncode}"
     return f"{lines[-1]} ({ending})" if lines else ending
 
 

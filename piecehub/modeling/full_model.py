@@ -18,12 +18,14 @@ import tensorflow as tf
 
 from piecehub.errors import TrainingError
 from piecehub.modeling import curves, weights
+from piecehub.modeling.building import build_models, knows_its_input, model_input
 from piecehub.modeling.event_files import EventFiles
 from piecehub.modeling.recipe_modules import recipe_code
 from piecehub.modeling.whole_folder import whole_folder
 
 Build = Callable[..., keras.Model]
 Arrays = Mapping[str, np.ndarray]
+Measure = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,19 @@ class TrainSettings:
     learning_rate: float
     seed: int
     optimizer: str = "adam"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is learned, where it is no classification: `(y_true, y_pred) -> [batch] float32` each.
+
+    Attributes:
+        loss: what is made small, of each example.
+        accuracy: how right the model is with each example, 0 to 1.
+    """
+
+    loss: Measure
+    accuracy: Measure
 
 
 @dataclass(frozen=True)
@@ -63,22 +78,12 @@ class TrainFacts:
 
 
 def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -> keras.Model:
-    """`build(seed=seed, **build_kwargs)`, the same in every process: automatic layer names start from zero.
+    """The full model that `build` makes (`build_models`), with its weights.
 
     Raises:
         TrainingError: if `build` raises, or returns no Keras model with weights.
     """
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    with recipe_code("the recipe to build a full model", TrainingError):
-        model = build(seed=seed, **build_kwargs)
-    if not isinstance(model, keras.Model):
-        raise TrainingError(
-            f"Expected the recipe's function to return a keras.Model. Received: {type(model).__name__}; return one."
-        )
-    if not model.built:
-        raise TrainingError(f"Expected a full model with an Input. Received: '{model.name}', not built; add an Input.")
-    return model
+    return build_models(build, build_kwargs, seed).full
 
 
 def train(
@@ -90,25 +95,27 @@ def train(
     settings: TrainSettings,
     log_dir: Path,
     out_dir: Path,
+    objective: Objective | None = None,
 ) -> TrainFacts:
-    """Trains a classifier and writes it to `out_dir`; equal arguments give equal bytes there, in any process.
+    """Trains a full model and writes it to `out_dir`; equal arguments give equal bytes there, in any process.
 
     Args:
-        build: the recipe's function; its model ends in logits, `[batch, classes] float32`.
+        build: the recipe's function; without an `objective` its model ends in logits, `[batch, classes] float32`.
         build_kwargs: its arguments, but for `seed`.
         train_arrays: features and label by name, `[examples, …]`, in a canonical order.
         eval_arrays: the same for the evaluation split.
-        label: which of them is the class, an integer from 0.
+        label: which of them is the class, an integer from 0; empty if there is none, and `y_true` is 0.
         settings: the numbers that change the result.
         log_dir: where TensorBoard's event files go.
         out_dir: a folder that is empty or does not exist.
+        objective: what is learned; None learns the class.
 
     Raises:
         TrainingError: if the model cannot be built or trained, or diverges.
     """
     tf.config.experimental.enable_op_determinism()
     model = build_full_model(build, build_kwargs, settings.seed)
-    _compile(model, settings)
+    _compile(model, settings, objective)
     with recipe_code("the full model to train", TrainingError):
         facts = _fit(model, _pair(model, train_arrays, label), _pair(model, eval_arrays, label), settings, log_dir)
     if not np.isfinite([*facts.train.values(), *facts.evaluation.values()]).all():
@@ -129,38 +136,61 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
 
 
-def _compile(model: Any, settings: TrainSettings) -> None:
+def _compile(model: Any, settings: TrainSettings, objective: Objective | None) -> None:
     optimizer: Any = keras.optimizers.get(settings.optimizer)
     optimizer.learning_rate = settings.learning_rate
-    model.compile(
-        optimizer=optimizer,
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        jit_compile=False,  # XLA draws other random numbers, so the result would depend on the machine
-    )
+    loss, metric = _measures(objective)
+    # XLA draws other random numbers, so the result would depend on the machine.
+    model.compile(optimizer=optimizer, loss=loss, metrics=[metric], jit_compile=False)
+
+
+def _measures(objective: Objective | None) -> tuple[Any, Any]:
+    """The loss, and the metric `accuracy`."""
+    if objective is None:
+        classes = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return classes, keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    return objective.loss, keras.metrics.MeanMetricWrapper(objective.accuracy, name="accuracy")
 
 
 def _pair(model: Any, arrays: Arrays, label: str) -> tuple[Any, np.ndarray]:
-    """Inputs in the form that `model` takes, and labels `[examples]`.
+    """Inputs in the form that `model` takes, and labels `[examples]`, which are 0 where there is no label.
 
     Features are found by the names of the model's inputs; if there is one of each, names need not agree.
 
     Raises:
         TrainingError: if the label or an input has no feature.
     """
-    features = {name: array for name, array in arrays.items() if name != label}
-    names = list(model.input) if isinstance(model.input, dict) else [tensor.name for tensor in model.inputs]
+    features = {name: _tensor(array) for name, array in arrays.items() if name != label}
+    names = _input_names(model, list(features))
     wanted = list(features) if len(names) == len(features) == 1 else names
-    missing = [name for name in (*wanted, label) if name not in arrays]
+    missing = [name for name in (*wanted, *filter(None, [label])) if name not in arrays]
     if missing:
         raise TrainingError(
             f"Expected a feature for each input of the full model, and the label. Received: no '{missing[0]}' among "
             f"{', '.join(sorted(arrays))}; name inputs like features."
         )
     chosen = [features[name] for name in wanted]
-    if isinstance(model.input, dict):
-        return dict(zip(names, chosen, strict=True)), arrays[label].reshape(-1)
-    return (chosen[0] if len(chosen) == 1 else chosen), arrays[label].reshape(-1)
+    labels = arrays[label].reshape(-1) if label else np.zeros(len(next(iter(arrays.values()))), np.float32)
+    if _takes_dict(model, len(chosen)):
+        return dict(zip(names, chosen, strict=True)), labels
+    return (chosen[0] if len(chosen) == 1 else chosen), labels
+
+
+def _input_names(model: Any, features: list[str]) -> list[str]:
+    """The names of the model's inputs; a subclassed model is called on all features, as it was built (`building`)."""
+    if not knows_its_input(model):
+        return features
+    given = model_input(model)
+    return list(given) if isinstance(given, dict) else [tensor.name for tensor in model.inputs]
+
+
+def _takes_dict(model: Any, inputs: int) -> bool:
+    return isinstance(model_input(model), dict) if knows_its_input(model) else inputs > 1
+
+
+def _tensor(array: np.ndarray) -> Any:
+    """Texts as a tensor: Keras takes no arrays of objects."""
+    return tf.constant(array) if array.dtype.kind == "O" else array
 
 
 def _fit(

@@ -1,98 +1,100 @@
 """The piece: the part of the full model that is shared, and all that is needed to build it again.
 
     weights/             checkpoint of the piece
-    builder.json         {schema, file, function, kwargs, seed, road, layer, code_digest}: how to build it again
+    builder.json         {schema, file, function, kwargs, seed, road, layers, code_digest, features}: how to build it
     controls/seed-K/     re-initialised weights, for the control that learns from scratch
     facts.json           specs of input and output, variables, regularizers, optimizer's configuration, …
 
-Two roads lead to a piece (TensorFlow Hub, "Exporting a SavedModel"): `cut` it out of the trained model at the output of
-a named layer, or `take` a Keras model that the recipe built first, as a layer of the full one.
+`piecehub/modeling/roads.py` tells how a piece is found in its full model. A piece that starts from a published one, its
+parent, keeps the parent's weights in its controls too, since no seed re-initialises those: what they then show is the
+parent, with whatever the recipe put on top of it re-initialised.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
+import tensorflow as tf
 
-from piecehub.errors import PieceError
-from piecehub.modeling import full_model, recipe_modules, weights
+from piecehub.modeling import recipe_modules, specs, weights
+from piecehub.modeling.building import (
+    Built,
+    Specs,
+    build_models,
+    knows_its_input,
+    model_output,
+    spec_facts,
+    tensor_specs,
+)
+from piecehub.modeling.keras_models import regularizer_config
+from piecehub.modeling.roads import Found, Road, find_piece
 from piecehub.modeling.whole_folder import whole_folder
-
-Road = Literal["cut", "take"]
 
 
 @dataclass(frozen=True)
 class Builder:
-    """How to build the piece again: `function(seed=seed, **kwargs)` of the recipe's `file`, then `road` to `layer`."""
+    """How to build the piece again: `function(seed=seed, **kwargs)` of the recipe's `file`, then `road` to `layers`.
+
+    `features` are specs to call a full model with that has no Input. Where a parent's SavedModel lies is no part of it.
+    """
 
     file: str
     function: str
     kwargs: dict[str, Any]
     seed: int
     road: Road
-    layer: str
+    layers: Sequence[str]
     code_digest: str
+    features: Specs | None = None
+
+    def build(self, recipe_folder: Path, seed: int, parent: Path | None = None) -> Built:
+        """The full model by the recipe's code, with the weights of `seed`."""
+        module = recipe_modules.load_module(recipe_folder, self.file)
+        build = recipe_modules.get_function(module, self.function)
+        return build_models(build, {**self.kwargs, **parent_keyword(parent)}, seed, self.features)
+
+    def find(self, built: Built) -> Found:
+        """The piece in a full model."""
+        return find_piece(built, self.road, self.layers)
 
 
-def cut_piece(full: keras.Model, layer_name: str) -> keras.Model:
-    """The model from the inputs of `full` to the output of its layer; it shares the variables.
-
-    Raises:
-        PieceError: if there is no such layer, or nothing leads from the inputs to it.
-    """
-    layer = _layer(full, layer_name)
-    try:
-        return keras.Model(model_input(full), layer.output, name="piece")
-    except (AttributeError, ValueError) as error:
-        raise PieceError(
-            f"Expected a layer whose output follows from the inputs of '{full.name}'. Received: '{layer_name}' "
-            f"({error}); choose one of its own layers."
-        ) from error
-
-
-def take_piece(full: keras.Model, layer_name: str) -> keras.Model:
-    """The Keras model that is the layer `layer_name` of `full`; raises PieceError if it is none."""
-    layer = _layer(full, layer_name)
-    if not isinstance(layer, keras.Model):
-        raise PieceError(
-            f"Expected the layer '{layer_name}' to be a keras.Model that the recipe built first. Received: a "
-            f"{type(layer).__name__}; name such a layer, or take the road 'cut'."
-        )
-    return layer
-
-
-def piece_of(full: keras.Model, road: Road, layer_name: str) -> keras.Model:
-    """The piece by the road that the recipe names."""
-    return {"cut": cut_piece, "take": take_piece}[road](full, layer_name)
+def parent_keyword(parent: Path | None) -> dict[str, str]:
+    """What a recipe's function gets of the published piece that it starts from: its SavedModel's folder."""
+    return {"parent": str(parent)} if parent else {}
 
 
 def write_piece(
-    full: keras.Model,
+    full_weights: Path,
     builder: Builder,
     recipe_folder: Path,
     control_seeds: Sequence[int],
     optimizer: Mapping[str, Any],
     folder: Path,
+    parent: Path | None = None,
 ) -> dict[str, Any]:
-    """Writes the piece of a trained `full` model, with its controls, into `folder`; returns the facts.
+    """Writes the piece of a trained full model, with its controls, into `folder`; returns the facts.
 
     Args:
-        full: the trained model (`full_model.restore`).
-        builder: how it was built, and where its piece lies.
-        recipe_folder: the recipe, to build the controls.
+        full_weights: the checkpoint of the full model.
+        builder: how it is built, and where its piece lies.
+        recipe_folder: the recipe.
         control_seeds: a control for each.
-        optimizer: the configuration of the optimizer that trained `full`, for the documentation.
+        optimizer: the configuration of the optimizer that trained the full model, for the documentation.
         folder: empty, or not there yet.
+        parent: the SavedModel of the published piece that it starts from, if it does.
     """
-    piece = piece_of(full, builder.road, builder.layer)
+    built = builder.build(recipe_folder, builder.seed, parent)
+    weights.load(built.full, full_weights)
+    piece = builder.find(built)
     facts = {**piece_facts(piece), "optimizer": dict(optimizer), "control_seeds": list(control_seeds)}
     with whole_folder(folder) as whole:
-        weights.save(piece, whole / "weights")
+        weights.save(piece.model, whole / "weights")
         for seed in control_seeds:
-            weights.save(_build_piece(builder, recipe_folder, seed), control_weights(whole, seed))
+            control = builder.find(builder.build(recipe_folder, seed, parent))
+            weights.save(control.model, control_weights(whole, seed))
         _write_json(whole / "builder.json", {"schema": 1, **asdict(builder)})
         _write_json(whole / "facts.json", {"schema": 1, **facts})
     return facts
@@ -110,12 +112,23 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
 
 
-def rebuild_piece(folder: Path, recipe_folder: Path) -> keras.Model:
+def rebuild_piece(folder: Path, recipe_folder: Path, parent: Path | None = None) -> keras.Model:
     """The piece that `write_piece` wrote to `folder`, with its weights."""
     builder = read_builder(folder)
-    piece = _build_piece(builder, recipe_folder, builder.seed)
+    piece = builder.find(builder.build(recipe_folder, builder.seed, parent)).model
     weights.load(piece, folder / "weights")
     return piece
+
+
+def input_names(folder: Path) -> list[str]:
+    """The keys of the dict that the piece in `folder` takes; none if it takes no dict."""
+    inputs = read_facts(folder)["input"]
+    return sorted(inputs) if isinstance(inputs, dict) and not specs.is_fact(inputs) else []
+
+
+def export_specs(piece: keras.Model, folder: Path) -> Any:
+    """The TensorSpecs of the input of the piece in `folder`, if the model cannot tell its own; else None."""
+    return None if knows_its_input(piece) else tensor_specs(read_facts(folder)["input"])
 
 
 def control_weights(folder: Path, seed: int) -> Path:
@@ -123,18 +136,19 @@ def control_weights(folder: Path, seed: int) -> Path:
     return folder / "controls" / f"seed-{seed}"
 
 
-def piece_facts(piece: keras.Model) -> dict[str, Any]:
+def piece_facts(piece: Found) -> dict[str, Any]:
     """What a consumer must know of a piece, as plain JSON."""
-    layers = [layer for layer in piece._flatten_layers() if not isinstance(layer, keras.Model)]
+    model = piece.model
+    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, keras.Model)]
     return {
-        "input": spec_facts(model_input(piece)),
-        "output": spec_facts(piece.output),
-        "variables": [variable.path for variable in piece.variables],
-        "trainable_variables": [variable.path for variable in piece.trainable_variables],
-        "parameters": piece.count_params(),
+        "input": piece.inputs,
+        "output": _output_specs(piece),
+        "variables": [variable.path for variable in model.variables],
+        "trainable_variables": [variable.path for variable in model.trainable_variables],
+        "parameters": model.count_params(),
         "regularizers": [
-            {"variable": v.path, "regularizer": keras.regularizers.serialize(v.regularizer)}
-            for v in piece.trainable_variables
+            {"variable": v.path, "regularizer": regularizer_config(v)}
+            for v in model.trainable_variables
             if v.regularizer is not None
         ],
         "dropout": [{"layer": x.name, "rate": x.rate} for x in layers if isinstance(x, keras.layers.Dropout)],
@@ -144,30 +158,12 @@ def piece_facts(piece: keras.Model) -> dict[str, Any]:
     }
 
 
-def spec_facts(tensors: Any) -> Any:
-    """Shapes and dtypes of Keras tensors, in their structure: `{"shape": [null, 8, 8, 1], "dtype": "float32"}`."""
-    return keras.tree.map_structure(lambda t: {"shape": list(t.shape), "dtype": t.dtype}, tensors)
-
-
-def _build_piece(builder: Builder, recipe_folder: Path, seed: int) -> keras.Model:
-    module = recipe_modules.load_module(recipe_folder, builder.file)
-    build = recipe_modules.get_function(module, builder.function)
-    return piece_of(full_model.build_full_model(build, builder.kwargs, seed), builder.road, builder.layer)
-
-
-def _layer(full: keras.Model, name: str) -> keras.Layer:
-    names = [layer.name for layer in full.layers]
-    if name not in names:
-        raise PieceError(
-            f"Expected a layer of '{full.name}': {', '.join(names)}. Received: '{name}'; name one of them."
-        )
-    return full.get_layer(name)
-
-
-def model_input(model: keras.Model) -> Any:
-    """The model's input in its structure: a tensor, a list of more than one, or a dict."""
-    inputs = model.input
-    return inputs[0] if isinstance(inputs, list | tuple) and len(inputs) == 1 else inputs
+def _output_specs(piece: Found) -> Specs:
+    """Specs of what the piece returns: as Keras knows them, or as TensorFlow traces them."""
+    if knows_its_input(piece.model):
+        return spec_facts(model_output(piece.model))
+    traced = tf.function(lambda inputs: piece.model(inputs, training=False))
+    return spec_facts(traced.get_concrete_function(tensor_specs(piece.inputs)).structured_outputs)
 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:

@@ -17,8 +17,12 @@ _PREFIX = "weights"
 
 
 def tf_variables(model: keras.Model) -> list[tf.Variable]:
-    """The `tf.Variable`s behind `model.variables`, in that order."""
-    return [variable.value for variable in model.variables]
+    """The `tf.Variable`s behind `model.variables`, in that order; of a tf_keras model too.
+
+    tf_keras lists vocabularies among them; those are no variables, and are left out.
+    """
+    found = [variable.value if isinstance(variable, keras.Variable) else variable for variable in model.variables]
+    return [variable for variable in found if isinstance(variable, tf.Variable)]
 
 
 def save(model: keras.Model, folder: Path) -> None:

@@ -1,6 +1,9 @@
 """One small recipe, trained, cut and exported once; every test reads it."""
 
+import functools
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +18,8 @@ import pytest
 from piecehub.modeling import full_model, reusable
 from piecehub.modeling import piece as pieces
 from piecehub.modeling.recipe_modules import get_function, load_module
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the models that several tests share
 
 BLOCKS = """
 from keras import layers, regularizers
@@ -105,8 +110,8 @@ def made(recipe: Path, examples: tuple[np.ndarray, np.ndarray], tmp_path_factory
         root / "full",
     )
     pieces.write_piece(
-        full_model.restore(build, KWARGS, 1, root / "full"),
-        pieces.Builder("model.py", "build", KWARGS, 1, "cut", "features", "sha256:0"),
+        root / "full" / "weights",
+        pieces.Builder("model.py", "build", KWARGS, 1, "cut", ["features"], "sha256:0"),
         recipe,
         CONTROL_SEEDS,
         train_facts.optimizer,
@@ -118,3 +123,17 @@ def made(recipe: Path, examples: tuple[np.ndarray, np.ndarray], tmp_path_factory
         recipe, module, root / "full", root / "logs", root / "piece", root / "saved_model", model, train_facts,
         export_facts, images, labels,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def exported_kind(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The SavedModel of a kind of `model_kinds.py`, exported once."""
+    from model_kinds import KINDS
+
+    @functools.cache
+    def exported(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("kinds") / name
+        reusable.export(KINDS[name].build(), folder, KINDS[name].options, inputs=KINDS[name].specs)
+        return folder
+
+    return exported

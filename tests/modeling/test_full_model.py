@@ -93,7 +93,7 @@ def _unbuilt(seed: int) -> keras.Model:
     [
         (_raises, {}, r"ValueError: no such width \(.*test_full_model\.py:\d+\)"),
         (_raises, {"width": 3}, "TypeError: .*unexpected keyword argument 'width'"),
-        (_returns_text, {}, "to return a keras.Model. Received: str"),
+        (_returns_text, {}, "to return a keras.Model, .* Received: str"),
         (_unbuilt, {}, "add an Input"),
     ],
 )
@@ -135,3 +135,51 @@ def test_features_are_found_by_the_names_of_the_inputs(made: Any, tmp_path: Path
         full_model.train(made.module.build, KWARGS, renamed, renamed, "label", settings, *places)
     with pytest.raises(TrainingError, match="no 'class'"):
         full_model.train(made.module.build, KWARGS, arrays, arrays, "class", settings, *places)
+
+
+class _Length(keras.layers.Layer):
+    """The number of bytes of each text, `[batch] string` -> `[batch, 1] float32`."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.cast(tf.strings.length(inputs), tf.float32)[:, None]
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((inputs.shape[0], 1), "float32")
+
+
+def _text_pairs(seed: int) -> keras.Model:
+    first, second = (keras.Input((), dtype="string", name=name) for name in ("first", "second"))
+    dense = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=seed))
+    return keras.Model([first, second], dense(_Length()(first)) - _Length()(second))
+
+
+def _off_by(y_true: Any, y_pred: Any) -> Any:
+    return keras.ops.square(y_pred[:, 0]) + y_true
+
+
+def _is_close(y_true: Any, y_pred: Any) -> Any:
+    return tf.cast(tf.abs(y_pred[:, 0]) < 0.5, tf.float32)
+
+
+def test_texts_without_a_label_are_learned_by_a_loss_of_the_recipe(tmp_path: Path) -> None:
+    texts = np.array([b"x" * n for n in range(1, 41)], object)
+    arrays = {"second": np.array([text * 2 for text in texts], object), "first": texts}
+    objective = full_model.Objective(_off_by, _is_close)
+    settings = full_model.TrainSettings(epochs=30, batch_size=8, learning_rate=0.05, seed=1)
+    facts = [
+        full_model.train(
+            _text_pairs, {}, arrays, arrays, "", settings, tmp_path / name / "logs", tmp_path / name / "full", objective
+        )
+        for name in ("one", "other")
+    ]
+    model: Any = full_model.restore(_text_pairs, {}, 1, tmp_path / "one" / "full")
+    left = model.predict([tf.constant(arrays[name]) for name in ("first", "second")], verbose=0)[:, 0]
+    assert facts[0].evaluation["loss"] == pytest.approx(np.mean(left**2), rel=1e-4, abs=1e-6)
+    assert facts[0].evaluation["accuracy"] == pytest.approx(np.mean(np.abs(left) < 0.5)) == 1.0
+    assert facts[0].history["accuracy"][0] < 1.0
+    assert list_files(tmp_path / "one" / "full") == list_files(tmp_path / "other" / "full")
+    with pytest.raises(TrainingError, match="no 'first' among"):
+        renamed = {"start": texts, "second": texts}
+        full_model.train(
+            _text_pairs, {}, renamed, renamed, "", settings, tmp_path / "logs", tmp_path / "full", objective
+        )

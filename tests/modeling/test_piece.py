@@ -7,7 +7,7 @@ import pytest
 
 from piecehub.content import list_files
 from piecehub.errors import PieceError, TrainingError
-from piecehub.modeling import full_model, weights
+from piecehub.modeling import full_model, roads, weights
 from piecehub.modeling import piece as pieces
 
 KWARGS = {"width": 8, "l2": 1e-3}
@@ -19,8 +19,8 @@ def _full(made: Any, function: str = "build") -> Any:
 
 
 def test_both_roads_lead_to_the_same_piece(made: Any) -> None:
-    cut = pieces.cut_piece(_full(made), "features")
-    taken = pieces.take_piece(_full(made, "build_first"), "piece_first")
+    cut = roads.cut_piece(_full(made), "features")
+    taken = roads.take_piece(_full(made, "build_first"), "piece_first")
     assert [v.shape for v in taken.variables] == [v.shape for v in cut.variables]
     for one, other in zip(taken.variables, cut.variables, strict=True):
         one.assign(other)
@@ -29,24 +29,24 @@ def test_both_roads_lead_to_the_same_piece(made: Any) -> None:
 
 def test_a_cut_piece_gives_what_the_full_model_gives_at_that_layer(made: Any) -> None:
     full = full_model.restore(made.module.build, KWARGS, 1, made.full)
-    features = pieces.cut_piece(full, "features")(made.images[:9])
+    features = roads.cut_piece(full, "features")(made.images[:9])
     np.testing.assert_allclose(full.get_layer("logits")(features).numpy(), full(made.images[:9]).numpy(), atol=1e-6)
 
 
 def test_the_rebuilt_piece_is_the_trained_one(made: Any) -> None:
-    trained = pieces.cut_piece(full_model.restore(made.module.build, KWARGS, 1, made.full), "features")
+    trained = roads.cut_piece(full_model.restore(made.module.build, KWARGS, 1, made.full), "features")
     np.testing.assert_array_equal(made.model(made.images).numpy(), trained(made.images).numpy())
 
 
 def test_a_missing_layer_is_answered_with_the_layers_there_are(made: Any) -> None:
-    for road in (pieces.cut_piece, pieces.take_piece):
+    for road in (roads.cut_piece, roads.take_piece):
         with pytest.raises(PieceError, match=r"image, .*features, .*logits\. Received: 'feature'"):
             road(_full(made), "feature")
 
 
 def test_a_plain_layer_cannot_be_taken(made: Any) -> None:
     with pytest.raises(PieceError, match="Received: a GlobalAveragePooling2D"):
-        pieces.take_piece(_full(made), "features")
+        roads.take_piece(_full(made), "features")
 
 
 def test_controls_have_the_pieces_form_and_other_numbers(made: Any) -> None:
@@ -54,7 +54,7 @@ def test_controls_have_the_pieces_form_and_other_numbers(made: Any) -> None:
     for seed in SEEDS:
         control = pieces.rebuild_piece(made.piece, made.recipe)
         weights.load(control, pieces.control_weights(made.piece, seed))
-        expected = pieces.cut_piece(full_model.build_full_model(made.module.build, KWARGS, seed), "features")
+        expected = roads.cut_piece(full_model.build_full_model(made.module.build, KWARGS, seed), "features")
         for one, other in zip(control.variables, expected.variables, strict=True):
             np.testing.assert_array_equal(one.numpy(), other.numpy())
         numbers[seed] = control(made.images[:3]).numpy()
@@ -77,20 +77,22 @@ def test_facts_hold_what_a_consumer_must_know(made: Any) -> None:
 
 def test_dropout_inside_the_piece_is_told(made: Any) -> None:
     full = _full(made)
-    inside = pieces.piece_facts(pieces.cut_piece(full, full.layers[-2].name))
+    cut = roads.cut_piece(full, full.layers[-2].name)
+    inside = pieces.piece_facts(roads.Found(cut, {"shape": [None, 8, 8, 1], "dtype": "float32"}))
     assert [layer["rate"] for layer in inside["dropout"]] == [0.3]
 
 
 def test_equal_models_give_equal_piece_folders(made: Any, tmp_path: Path) -> None:
-    full = full_model.restore(made.module.build, KWARGS, 1, made.full)
     builder = pieces.read_builder(made.piece)
-    pieces.write_piece(full, builder, made.recipe, SEEDS, made.train_facts.optimizer, tmp_path / "piece")
+    pieces.write_piece(
+        made.full / "weights", builder, made.recipe, SEEDS, made.train_facts.optimizer, tmp_path / "piece"
+    )
     assert list_files(tmp_path / "piece") == list_files(made.piece)
-    assert json.loads((made.piece / "builder.json").read_text())["layer"] == "features"
+    assert json.loads((made.piece / "builder.json").read_text())["layers"] == ["features"]
 
 
 def test_a_piece_that_cannot_be_written_leaves_nothing(made: Any, tmp_path: Path) -> None:
-    builder = pieces.Builder("model.py", "build", {**KWARGS, "depth": 3}, 1, "cut", "features", "sha256:0")
+    builder = pieces.Builder("model.py", "build", {**KWARGS, "depth": 3}, 1, "cut", ["features"], "sha256:0")
     with pytest.raises(TrainingError, match="depth"):
-        pieces.write_piece(_full(made), builder, made.recipe, SEEDS, {}, tmp_path / "piece")
+        pieces.write_piece(made.full / "weights", builder, made.recipe, SEEDS, {}, tmp_path / "piece")
     assert list(tmp_path.iterdir()) == []

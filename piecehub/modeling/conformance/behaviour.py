@@ -1,14 +1,16 @@
-"""D7 to D11 and S13: what the loaded object does with inputs."""
+"""D7 to D10 and S13: what the loaded object does with inputs at inference."""
 
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from piecehub.modeling.conformance.inputs import first_rows, mixed
 from piecehub.modeling.conformance.loaded import Loaded, flat
-from piecehub.modeling.conformance.verdict import Verdict, held, short
+from piecehub.modeling.conformance.outputs import output_operations
+from piecehub.modeling.conformance.verdict import Verdict, held, names, nothing, short
 
-_EXAMPLES = 5
+EXAMPLES = 5
 _PROBABILITIES = frozenset({"Softmax", "Sigmoid", "LogSoftmax", "TopK", "TopKV2", "ArgMax", "OneHot"})
 _STATE_ONLY = "leave state alone unless training=True"
 
@@ -16,101 +18,114 @@ _STATE_ONLY = "leave state alone unless training=True"
 def examples_independent(loaded: Loaded) -> Verdict:
     """D7: the batch is open, and an example's output depends neither on the batch's size nor on its other examples."""
     shapes = [spec.shape for trace in loaded.traces for spec in tf.nest.flatten(trace.inputs)]
-    if fixed := [shape for shape in shapes if not shape.rank or shape[0] is not None]:
+    if fixed := [shape for shape in shapes if shape.rank == 0 or (shape.rank and shape[0] is not None)]:
         return short("an open batch dimension in every trace", f"shape {fixed[0]}", "trace with None as batch")
-    inputs, others = loaded.draw(_EXAMPLES), loaded.draw(_EXAMPLES, seed=1)
+    inputs, others = loaded.draw(EXAMPLES), loaded.draw(EXAMPLES, seed=1)
     whole = loaded.infer(inputs)
-    if strange := [name for name, array in whole.items() if not array.shape or array.shape[0] != _EXAMPLES]:
-        return short(f"{_EXAMPLES} rows for {_EXAMPLES} examples", f"another shape of {strange[0]}", "keep the batch")
-    mixed = tf.nest.map_structure(lambda a, b: tf.concat([a[:1], b[1:]], axis=0), inputs, others)
-    alone = tf.nest.map_structure(lambda tensor: tensor[:1], inputs)
-    for outputs, what in ((loaded.infer(alone), "alone"), (loaded.infer(mixed), "among other examples")):
-        if not all(_close(outputs[name][:1], whole[name][:1]) for name in whole):
+    if strange := [name for name, array in whole.items() if not array.shape or array.shape[0] != EXAMPLES]:
+        return short(f"{EXAMPLES} rows for {EXAMPLES} examples", f"another shape of {strange[0]}", "keep the batch")
+    for outputs, what in (
+        (loaded.infer(first_rows(inputs, 1)), "alone"),
+        (loaded.infer(mixed(inputs, others)), "among other examples"),
+    ):
+        if not all(_same_row(outputs[name], whole[name]) for name in whole):
             return short("the same output whatever else is in the batch", f"another {what}", "take the rows apart")
-    return held(f"Batches of 1 and {_EXAMPLES} agree, and examples do not touch each other.")
+    return held(f"Batches of 1 and {EXAMPLES} agree, and examples do not touch each other.")
 
 
 def inference_pure(loaded: Loaded) -> Verdict:
     """D8: inference changes no variable, and the same inputs give the same outputs."""
-    inputs = loaded.draw(_EXAMPLES)
+    inputs = loaded.draw(EXAMPLES)
     with loaded.unchanged() as before:
         first, second = loaded.infer(inputs), loaded.infer(inputs)
-        changed = [
-            variable
-            for variable, value in zip(loaded.captured, before, strict=True)
-            if not np.array_equal(variable.numpy(), value)
-        ]
-    if not all(_close(first[name], second[name]) for name in first):
+        changed = changed_since(loaded, before)
+    if not all(close(first[name], second[name]) for name in first):
         return short("the same outputs for the same inputs", "others at the second call", "draw no random numbers")
-    if floats := [variable.name for variable in changed if not variable.dtype.is_integer]:
-        return short("inference to change no variable", f"changes of {', '.join(floats[:3])}", _STATE_ONLY)
+    if floats := [variable for variable in changed if not variable.dtype.is_integer]:
+        return short("inference to change no variable", f"changes of {names(floats)}", _STATE_ONLY)
     return held(f"Two calls agree{'; only integer state (a seed) moved' if changed else ', and no variable changed'}.")
 
 
+def finite_floats(loaded: Loaded) -> Verdict:
+    """D9: floats among the outputs are float32, and they and all weights are finite."""
+    if sick := [v for v in loaded.captured if v.dtype.is_floating and not np.isfinite(v.numpy().astype("f8")).all()]:
+        return short("finite weights", f"{names(sick)} with NaN or infinity", "train again, and look at the loss")
+    inputs = loaded.draw(EXAMPLES)
+    with loaded.unchanged():
+        modes = {"inference": flat(loaded.obj(inputs)), "training": flat(loaded.train(inputs))}
+    for mode, outputs in modes.items():
+        floats = {name: array for name, array in outputs.items() if tf.as_dtype(array.dtype).is_floating}
+        if other := [f"{name} of {array.dtype}" for name, array in floats.items() if array.dtype != np.float32]:
+            return short("float32 outputs", f"{other[0]} in {mode}", "cast them, since a consumer cannot")
+        if sick := [name for name, array in floats.items() if not np.isfinite(array).all()]:
+            return short("finite outputs", f"NaN or infinity in {sick[0]} in {mode}", "mend the forward pass")
+    count = len(modes["inference"])
+    return held(f"{count} outputs and {len(loaded.captured)} variables are finite; floats are float32.")
+
+
 def no_probabilities(loaded: Loaded) -> Verdict:
-    """D10: outputs are features or logits; on top of probabilities a new head learns badly (finetune.md §2)."""
-    if found := sorted(loaded.graph.producers() & _PROBABILITIES):
+    """D10: outputs are features or logits; on top of probabilities a new head learns badly (TF Hub, export guide)."""
+    if found := sorted(output_operations(loaded.graph, loaded.name) & _PROBABILITIES):
         return short("features or logits", f"the output of {', '.join(found)}", "cut the piece before it")
-    for name, array in loaded.infer(loaded.draw(_EXAMPLES)).items():
-        if (
-            array.ndim == 2
-            and array.shape[1] > 1
-            and array.min() >= 0
-            and _close(array.sum(axis=1), np.ones(_EXAMPLES))
-        ):
+    for name, array in loaded.infer(loaded.draw(EXAMPLES)).items():
+        if _are_probabilities(array):
             return short("features or logits", f"rows of {name} that sum to 1", "cut the piece before its softmax")
     return held("The output is made by no softmax or the like, and its rows do not sum to 1.")
 
 
-def gradients_reach(loaded: Loaded) -> Verdict:
-    """D11: a loss on the output has a gradient for every trainable variable."""
-    arguments = {"training": True} if any(trace.training is True for trace in loaded.traces) else {}
-    trainable = loaded.trainable_variables
-    with loaded.unchanged():
-        gradients = _gradients(loaded, trainable, arguments)
-    missing = [v.name for v, gradient in zip(trainable, gradients, strict=True) if gradient is None]
-    if missing:
-        what = f"none for {len(missing)} of {len(trainable)}, such as '{missing[0]}'"
-        return short("a gradient for every trainable variable", what, "let gradients through to it, or freeze it")
-    zero = sum(not np.any(tf.convert_to_tensor(gradient).numpy()) for gradient in gradients)
-    return held(f"Gradients reach all {len(trainable)} trainable variables{f'; {zero} are 0 here' if zero else ''}.")
-
-
 def serves_the_same(loaded: Loaded) -> Verdict:
     """S13: the signature `serving_default` gives the numbers of `__call__` at inference."""
+    if not all(isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(loaded.traces[0].inputs)):
+        return nothing("A signature takes dense tensors only, and the inputs are ragged or sparse.")
     serve = loaded.obj.signatures.get("serving_default")
     if serve is None:
         return short("the signature 'serving_default'", "none", "pass one to tf.saved_model.save")
-    inputs = loaded.draw(_EXAMPLES)
-    arguments = _by_name(inputs, sorted(serve.structured_input_signature[1]))
-    served, called = flat(serve(**arguments)), loaded.infer(inputs)
-    names = list(served) if len(called) == 1 == len(served) else list(called)
-    for name, array in zip(names, called.values(), strict=True):
-        if name not in served or not _close(served[name], array):
+    inputs = loaded.draw(EXAMPLES)
+    served = flat(serve(**_by_name(inputs, sorted(serve.structured_input_signature[1]))))
+    for name, array in loaded.infer(inputs).items():
+        # tf_keras names what it serves by layers, so any output of the same numbers will do.
+        candidates = [served[name]] if name in served else list(served.values())
+        if not any(close(candidate, array) for candidate in candidates):
             return short("the numbers of '__call__' from 'serving_default'", f"others for '{name}'", "serve '__call__'")
     return held("'serving_default' gives the same numbers as '__call__'.")
 
 
-def _gradients(loaded: Loaded, trainable: list[tf.Variable], arguments: dict[str, Any]) -> list[Any]:
-    """Gradients of a random linear loss: a plain sum is constant behind a normalization, and its gradient 0."""
-    rng = np.random.default_rng(0)
-    with tf.GradientTape() as tape:
-        outputs = tf.nest.flatten(loaded.obj(loaded.draw(_EXAMPLES), **arguments))
-        floats = [output for output in outputs if output.dtype.is_floating]
-        loss = tf.add_n([tf.reduce_sum(y * tf.constant(rng.normal(size=y.shape), y.dtype)) for y in floats])
-    return tape.gradient(loss, trainable)
+def changed_since(loaded: Loaded, before: list[np.ndarray]) -> list[tf.Variable]:
+    """The variables that have other values than `before`."""
+    pairs = zip(loaded.captured, before, strict=True)
+    return [v for v, value in pairs if not np.array_equal(v.numpy(), value, equal_nan=value.dtype.kind == "f")]
 
 
-def _by_name(inputs: Any, names: list[str]) -> dict[str, Any]:
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal up to the order in which floats are summed."""
+    if a.shape != b.shape:
+        return False
+    if a.dtype.kind not in "fV":  # V: bfloat16, which NumPy knows as no float
+        return bool(np.array_equal(a, b))
+    return bool(np.allclose(a.astype("f8"), b.astype("f8"), rtol=1e-4, atol=1e-5, equal_nan=True))
+
+
+def _same_row(part: np.ndarray, whole: np.ndarray) -> bool:
+    """The first rows agree; where other examples made a ragged output wider, only zeros stand behind."""
+    a, b = part[:1], whole[:1]
+    if a.ndim != b.ndim:
+        return False
+    shared = tuple(slice(0, min(sizes)) for sizes in zip(a.shape, b.shape, strict=True))
+    return close(a[shared], b[shared]) and all(np.count_nonzero(x) == np.count_nonzero(x[shared]) for x in (a, b))
+
+
+def _are_probabilities(array: np.ndarray) -> bool:
+    if array.dtype.kind != "f" or array.ndim < 2 or array.shape[-1] < 2 or not array.size:
+        return False
+    ones = np.ones(array.shape[:-1])
+    if array.min() >= 0:
+        return close(array.sum(axis=-1), ones)
+    return bool(array.max() <= 0) and close(np.exp(array).sum(axis=-1), ones)
+
+
+def _by_name(inputs: Any, wanted: list[str]) -> dict[str, Any]:
     """Inputs by the names of a signature: their own for a dict, else in the order of the names."""
     if isinstance(inputs, dict):
         return inputs
     leaves = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
-    return dict(zip(sorted(names, key=lambda name: (len(name), name)), leaves, strict=True))
-
-
-def _close(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal up to the order in which floats are summed."""
-    if a.shape != b.shape:
-        return False
-    return bool(np.allclose(a, b, rtol=1e-4, atol=1e-5)) if a.dtype.kind == "f" else bool(np.array_equal(a, b))
+    return dict(zip(sorted(wanted, key=lambda name: (len(name), name)), leaves, strict=True))

@@ -4,13 +4,17 @@ There the model lies in another folder than it was made in, and the current fold
 needs from outside is missing.
 """
 
+import functools
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piecehub.conformance import ConformanceReport, Finding, report
+from piecehub.conformance import ConformanceReport, Finding, Sandbox, report
 from piecehub.errors import ArchiveError, NotReusableError, PiecehubError
+from piecehub.modeling.conformance import sandbox as sandboxes
+from piecehub.modeling.conformance.proto_file import check_proto
+from piecehub.modeling.conformance.sandbox import Limits
 from piecehub.modeling.fresh import run_fresh
 from piecehub.provenance import artifact_digest
 
@@ -18,36 +22,82 @@ if TYPE_CHECKING:  # A fresh process imports it by its name; this tells so to wh
     from piecehub.modeling.conformance import inside as inside
 
 _INSIDE = "piecehub.modeling.conformance.inside"
+_NOT_A_FILE = "not-a-regular-file"
 
 
-def check_saved_model(folder: Path) -> ConformanceReport:
+def check_saved_model(
+    folder: Path,
+    sandbox: Sandbox = "process limits",
+    *,
+    documentation: str = "",
+    archive: Path | None = None,
+    limits: Limits | None = None,
+) -> ConformanceReport:
     """What the checks find in the SavedModel in `folder`: static ones first, and if they hold, the dynamic ones.
 
-    The dynamic checks load the model and run it, without a sandbox.
+    Args:
+        folder: of the SavedModel; it is not written to.
+        sandbox: where it runs. The default suits what this machine has just made; for a stranger's take
+            `sandbox.strongest(trusted=False)`. With `none` the dynamic checks are not made, and the report does not
+            conform.
+        documentation: the text of its model page, if there is one.
+        archive: the archive that it came in, if it did.
+        limits: what the checks may take; by the size of the model if None.
 
     Raises:
-        NotReusableError: if `folder` holds no SavedModel.
+        NotReusableError: if `folder` holds no SavedModel, or one too large to be read.
         ArchiveError: if its `saved_model.pb` is damaged.
+        PiecehubError: if reading it broke a limit.
     """
-    if not (folder / "saved_model.pb").is_file():
-        raise NotReusableError(
-            f"Expected a SavedModel, a folder with 'saved_model.pb'. Received: '{folder}' without it."
-        )
+    check_proto(folder)
     with tempfile.TemporaryDirectory(prefix="piecehub-check-") as elsewhere:
         moved, cwd = Path(elsewhere, "moved", "model"), Path(elsewhere, "empty")
-        shutil.copytree(folder, moved, symlinks=True)
         cwd.mkdir()
-        return report(artifact_digest(folder), _findings(moved, cwd))
+        regular = _copy(folder, moved)
+        copied = Path(elsewhere, "moved", "model.tar.gz") if archive else None
+        if archive and copied:
+            shutil.copyfile(archive, copied)
+        run = sandboxes.runner(sandbox, moved.parent, limits or sandboxes.limits_for(moved.parent))
+        call = functools.partial(run_fresh, cwd=cwd, run=run)
+        arguments = {"folder": str(moved), "documentation": documentation}
+        found = _without_loading(call, arguments) if sandbox == "none" else _all(call, arguments, copied)
+        digest = artifact_digest(folder) if regular else ""
+        return report(digest, (Finding(**f) for f in found["findings"]), sandbox, serves=found["serves"])
 
 
-def _findings(folder: Path, cwd: Path) -> list[Finding]:
+def _without_loading(call: Any, arguments: dict[str, str]) -> dict[str, Any]:
+    because = (
+        f"Expected bubblewrap to run a model that nobody trusts. Received: {sandboxes.missing()}; install the package "
+        "'bubblewrap', or pass --trust if you trust the model."
+    )
+    return call(f"{_INSIDE}:findings_without_loading", {**arguments, "because": because})
+
+
+def _all(call: Any, arguments: dict[str, str], archive: Path | None) -> dict[str, Any]:
     try:
-        return _run("all_findings", cwd, folder=str(folder))
+        return call(f"{_INSIDE}:all_findings", {**arguments, "archive": str(archive or "")})
     except (ArchiveError, NotReusableError):
         raise
     except PiecehubError as error:  # the model took the process down with it
-        return _run("findings_after_crash", cwd, folder=str(folder), sentence=error.sentence)
+        after = {"folder": arguments["folder"], "sentence": error.sentence}
+        return {"findings": call(f"{_INSIDE}:findings_after_crash", after), "serves": False}
 
 
-def _run(function: str, cwd: Path, **arguments: Any) -> list[Finding]:
-    return [Finding(**found) for found in run_fresh(f"{_INSIDE}:{function}", arguments, cwd=cwd)]
+def _copy(folder: Path, moved: Path) -> bool:
+    """Copies regular files and folders; whatever else lies there becomes a link to nothing, which S1 then names.
+
+    Returns:
+        whether there was nothing else. Links and devices are never followed or opened.
+    """
+    moved.mkdir(parents=True)
+    regular = True
+    for path in sorted(folder.rglob("*")):
+        target = moved / path.relative_to(folder)
+        if path.is_symlink() or not (path.is_dir() or path.is_file()):
+            target.symlink_to(_NOT_A_FILE)
+            regular = False
+        elif path.is_dir():
+            target.mkdir()
+        else:
+            shutil.copyfile(path, target)
+    return regular

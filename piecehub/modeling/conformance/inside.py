@@ -1,25 +1,48 @@
 """What the validator's fresh process runs, with results that JSON carries."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from piecehub.conformance import Finding
+from piecehub.modeling.conformance.archive_rules import archive_finding
+from piecehub.modeling.conformance.documentation_rules import check_documentation
 from piecehub.modeling.conformance.dynamic import crashed, dynamic_findings, not_made
-from piecehub.modeling.conformance.static import static_findings
+from piecehub.modeling.conformance.graph import read_graph
+from piecehub.modeling.conformance.static import is_for_serving_only, static_findings
+from piecehub.modeling.conformance.xla import xla_finding
 
 
-def findings(folder: Path) -> list[Finding]:
-    """Static findings, then dynamic ones; these could not be made if a static check of level fail fell short."""
+def findings(folder: Path, documentation: str = "", archive: Path | None = None) -> list[Finding]:
+    """Static findings, then dynamic ones; these could not be made if a static check of level fail fell short.
+
+    Args:
+        folder: of the SavedModel.
+        documentation: the text of its model page, which X1 and X4 then look at; empty where there is none.
+        archive: the archive that it came in, which X3 then looks at instead of one of our own.
+    """
     static = static_findings(folder)
     short = [found for found in static if found.level == "fail" and not found.passed]
-    return _joined(static, not_made(short[0].check) if short else dynamic_findings(folder))
+    if short:
+        return _joined(static, not_made(short[0].check), documentation, folder)
+    dynamic = [*dynamic_findings(folder, documentation), xla_finding(folder)]
+    if archive is not None:
+        dynamic = [archive_finding(archive) if found.check == "X3" else found for found in dynamic]
+    return _joined(static, dynamic, documentation, folder)
 
 
-def all_findings(folder: str) -> list[dict[str, Any]]:
-    """`findings` as plain JSON."""
-    return [asdict(found) for found in findings(Path(folder))]
+def all_findings(folder: str, documentation: str, archive: str) -> dict[str, Any]:
+    """`findings` as plain JSON, and whether the model can be served; an empty `archive` is none."""
+    return _answer(Path(folder), findings(Path(folder), documentation, Path(archive) if archive else None))
+
+
+def findings_without_loading(folder: str, documentation: str, because: str) -> dict[str, Any]:
+    """The static findings as plain JSON; dynamic ones could not be made, as the sentence `because` says."""
+    static = static_findings(Path(folder))
+    short = [found for found in static if found.level == "fail" and not found.passed]
+    unmade = not_made(short[0].check) if short else [replace(f, sentence=because) for f in not_made("")]
+    return _answer(Path(folder), _joined(static, unmade, documentation, Path(folder)))
 
 
 def findings_after_crash(folder: str, sentence: str) -> list[dict[str, Any]]:
@@ -27,11 +50,18 @@ def findings_after_crash(folder: str, sentence: str) -> list[dict[str, Any]]:
     return [asdict(found) for found in _joined(static_findings(Path(folder)), crashed(sentence))]
 
 
-def _joined(static: Sequence[Finding], dynamic: Sequence[Finding]) -> list[Finding]:
-    """Both in order, one finding a number: that a signature serves the same numbers says more than that it is there."""
+def _answer(folder: Path, found: list[Finding]) -> dict[str, Any]:
+    return {"findings": [asdict(f) for f in found], "serves": is_for_serving_only(read_graph(folder), found)}
+
+
+def _joined(
+    static: Sequence[Finding], dynamic: Sequence[Finding], documentation: str = "", folder: Path | None = None
+) -> list[Finding]:
+    """All in order, one finding a number: that a signature serves the same numbers says more than that it is there."""
     made = {found.check for found in dynamic if found.passed is not None}
     absent = {found.check for found in static if not found.passed}
     kept = [found for found in static if found.check not in made or found.check in absent]
     numbers = {found.check for found in kept}
-    both = [*kept, *(found for found in dynamic if found.check not in numbers)]
-    return sorted(both, key=lambda found: (found.check[0] != "S", int(found.check[1:])))
+    page = check_documentation(documentation, folder) if documentation and folder else []
+    both = [*kept, *(found for found in dynamic if found.check not in numbers), *page]
+    return sorted(both, key=lambda found: ("SDX".index(found.check[0]), int(found.check[1:])))

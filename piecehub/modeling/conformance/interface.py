@@ -8,28 +8,39 @@ import numpy as np
 import tensorflow as tf
 
 from piecehub.modeling.conformance.loaded import Loaded
-from piecehub.modeling.conformance.verdict import Verdict, held, short
+from piecehub.modeling.conformance.verdict import Verdict, held, names, short
+
+_TENSORS = (tf.TensorSpec, tf.RaggedTensorSpec, tf.SparseTensorSpec)
 
 
 def variables_listed(loaded: Loaded) -> Verdict:
     """D2: every variable that a trace uses is in `variables`."""
+    if strange := [v for v in loaded.variables if not isinstance(v, tf.Variable)]:
+        # tf_keras lists a handler where a lookup layer has its vocabulary; hub.KerasLayer cannot take it.
+        return short("tf.Variables only in 'variables'", type(strange[0]).__name__, "leave it out")
     missing = _absent(loaded.captured, loaded.variables)
     if missing:
-        return short("every variable that a trace uses in 'variables'", f"{_names(missing)} missing", "list them")
+        return short("every variable that a trace uses in 'variables'", f"{names(missing)} missing", "list them")
     unused = _absent(loaded.variables, loaded.captured)
-    note = f"; {_names(unused)} used by no trace" if unused else ""
+    note = f"; {names(unused)} used by no trace" if unused else ""
     return held(f"All {len(loaded.captured)} variables in use are listed{note}.")
 
 
 def trainable_variables(loaded: Loaded) -> Verdict:
-    """D3: `trainable_variables` is a part of `variables`, each can be trained, and there is one."""
+    """D3: `trainable_variables` is a part of `variables`, each can be trained, and there is one.
+
+    There may be none in a sub-object that uses no variable, such as a tokenizer, and where the documentation says that
+    the model is not fine-tunable.
+    """
     trainable = loaded.trainable_variables
+    if not trainable and (loaded.not_fine_tunable or (loaded.name and not loaded.captured)):
+        return held("No variable can be trained, and none needs to be.")
     if not trainable:
         return short("trainable variables", "none", "export a piece with trainable weights")
     if strange := _absent(trainable, loaded.variables):
-        return short("trainable variables to be in 'variables'", f"{_names(strange)} not in it", "list them")
+        return short("trainable variables to be in 'variables'", f"{names(strange)} not in it", "list them")
     if frozen := [v for v in trainable if not v.trainable]:
-        return short("variables made as trainable", f"{_names(frozen)} made as not trainable", "leave them out")
+        return short("variables made as trainable", f"{names(frozen)} made as not trainable", "leave them out")
     return held(f"{len(trainable)} of {len(loaded.variables)} variables can be trained.")
 
 
@@ -52,8 +63,8 @@ def one_argument(loaded: Loaded) -> Verdict:
     required = list(spec.args[: len(spec.args) - len(spec.defaults or ())])
     required += [name for name in spec.kwonlyargs if name not in (spec.kwonlydefaults or {})]
     if len(required) != 1 or spec.varargs:
-        names = ", ".join([*required, *([f"*{spec.varargs}"] if spec.varargs else [])])
-        return short("one required argument of '__call__'", names or "none", "pass several inputs as a list or dict")
+        found = ", ".join([*required, *([f"*{spec.varargs}"] if spec.varargs else [])])
+        return short("one required argument of '__call__'", found or "none", "pass several inputs as a list or dict")
     if strange := [trace.inputs for trace in loaded.traces if not _one_level(trace.inputs)]:
         return short("a tensor, or a list or dict of tensors", str(strange[0])[:200], "flatten the inputs")
     return held(f"One required argument, '{required[0]}'.")
@@ -79,17 +90,12 @@ def traced_for_both(loaded: Loaded) -> Verdict:
 
 
 def _absent(variables: Iterable[tf.Variable], listed: Iterable[tf.Variable]) -> list[tf.Variable]:
-    known = {variable.ref() for variable in listed}
+    known = {variable.ref() for variable in listed if isinstance(variable, tf.Variable)}
     return [variable for variable in variables if variable.ref() not in known]
-
-
-def _names(variables: list[tf.Variable]) -> str:
-    names = [f"'{variable.name.partition(':')[0]}'" for variable in variables]
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _one_level(specs: Any) -> bool:
     if isinstance(specs, dict):
         specs = list(specs.values())
     leaves = specs if isinstance(specs, list | tuple) else [specs]
-    return bool(leaves) and all(isinstance(leaf, tf.TensorSpec) for leaf in leaves)
+    return bool(leaves) and all(isinstance(leaf, _TENSORS) for leaf in leaves)

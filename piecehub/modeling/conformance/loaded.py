@@ -1,5 +1,6 @@
-"""A loaded SavedModel, what its traces accept, and inputs drawn from them."""
+"""A loaded SavedModel, or one of its sub-objects: what its traces accept, and calls of it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +12,16 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.util import tf_inspect
 
+from piecehub import piece_manifest
+from piecehub.modeling.conformance import inputs as drawing
 from piecehub.modeling.conformance.graph import Graph, read_graph
+from piecehub.piece_manifest import PieceManifest
 
-# Stands for a dimension that a trace leaves open, other than the batch: large enough for a few strides.
-_OPEN_SIZE = 32
+# What a stranger's model raises when it is loaded or called: a finding, never a traceback.
+STRANGERS = (
+    tf.errors.OpError, ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,15 +39,31 @@ class Trace:
 
 @dataclass(frozen=True)
 class Loaded:
-    """A SavedModel as `tf.saved_model.load` gives it; `obj` keeps its variables alive."""
+    """A SavedModel as `tf.saved_model.load` gives it; `obj` keeps its variables alive.
+
+    Attributes:
+        obj: the root, or the sub-object that is looked at.
+        graph: the protos of the whole SavedModel.
+        folder: where it lies.
+        name: of the sub-object; empty for the root.
+        documentation: the text of the model page; empty where there is none.
+    """
 
     obj: Any
     graph: Graph
+    folder: Path
+    name: str = ""
+    documentation: str = ""
 
     @cached_property
     def argspec(self) -> Any:
         """The arguments of `__call__`, as hub.KerasLayer reads them (keras_layer.py)."""
         return tf_inspect.getfullargspec(self.obj.__call__)
+
+    @cached_property
+    def arguments(self) -> list[str]:
+        """The names of all arguments of `__call__`."""
+        return [*self.argspec.args, *self.argspec.kwonlyargs]
 
     @cached_property
     def traces(self) -> list[Trace]:
@@ -73,55 +96,88 @@ class Loaded:
         found = {variable.ref(): variable for function in self.functions() for variable in function.variables}
         return list(found.values())
 
+    @property
+    def not_fine_tunable(self) -> bool:
+        """True if the documentation says so."""
+        return bool(re.search(r"^<!--\s*fine-tunable\s*:\s*false\s*-->$", self.documentation, re.MULTILINE))
+
+    @cached_property
+    def manifest(self) -> PieceManifest | None:
+        """The manifest that piecehub's exporter lays beside a piece; raises NotReusableError if it is damaged."""
+        return piece_manifest.read(self.folder)
+
+    @cached_property
+    def open_size(self) -> int:
+        """A size for the dimensions that the traces leave open, other than the batch, that the model accepts.
+
+        Raises what the model raises at the first size if it accepts none.
+        """
+        refused: list[Exception] = []
+        for size in drawing.OPEN_SIZES:
+            try:
+                with self.unchanged():
+                    self.infer(drawing.draw(self.traces[0].inputs, 2, size))
+            except STRANGERS as error:
+                refused.append(error)
+            else:
+                return size
+        raise refused[0]
+
     def draw(self, examples: int, seed: int = 0) -> Any:
         """Inputs of the form that the first trace takes, for that many examples; equal seeds give equal inputs."""
-        rng = np.random.default_rng(seed)
-        return tf.nest.map_structure(lambda spec: _draw(spec, examples, rng), self.traces[0].inputs)
+        return drawing.draw(self.traces[0].inputs, examples, self.open_size, seed)
+
+    @cached_property
+    def has_training(self) -> bool:
+        """True if `__call__` was traced for training=True."""
+        return any(trace.training is True for trace in self.traces)
 
     def infer(self, inputs: Any) -> dict[str, np.ndarray]:
         """The outputs at inference, by name or place."""
         return flat(self.obj(inputs))
 
+    def train(self, inputs: Any) -> Any:
+        """The outputs as they come in training, in their own structure."""
+        return self.obj(inputs, training=True) if self.has_training else self.obj(inputs)
+
     @contextmanager
     def unchanged(self) -> Iterator[list[np.ndarray]]:
         """The values of all variables, to which they return at the end."""
-        variables = self.captured
-        before = [variable.numpy() for variable in variables]
+        before = [variable.numpy() for variable in self.captured]
         try:
             yield before
         finally:
-            for variable, value in zip(variables, before, strict=True):
-                variable.assign(value)
+            self.restore(before)
+
+    def restore(self, values: list[np.ndarray]) -> None:
+        """Puts back the values that `unchanged` gave."""
+        for variable, value in zip(self.captured, values, strict=True):
+            variable.assign(value)
 
 
-def load(folder: Path) -> Loaded:
+def load(folder: Path, documentation: str = "") -> Loaded:
     """Loads the SavedModel in `folder`; raises TypeError if its root is not callable."""
     obj: Any = tf.saved_model.load(str(folder))
     if not callable(obj):
         raise TypeError("the root is not callable")
-    return Loaded(obj, read_graph(folder))
+    return Loaded(obj, read_graph(folder), folder, documentation=documentation)
 
 
 def flat(outputs: Any) -> dict[str, np.ndarray]:
     """Outputs (a tensor, a list or a dict of them) as arrays by name or place."""
     if isinstance(outputs, Mapping):
-        return {str(name): outputs[name].numpy() for name in sorted(outputs)}
+        return {str(name): _array(outputs[name]) for name in sorted(outputs)}
     tensors = outputs if isinstance(outputs, list | tuple) else [outputs]
-    return {f"output_{index}": tensor.numpy() for index, tensor in enumerate(tensors)}
+    return {f"output_{index}": _array(tensor) for index, tensor in enumerate(tensors)}
+
+
+def _array(tensor: Any) -> np.ndarray:
+    if isinstance(tensor, tf.RaggedTensor):
+        return tensor.to_tensor().numpy()
+    return (tf.sparse.to_dense(tensor) if isinstance(tensor, tf.SparseTensor) else tensor).numpy()
 
 
 def _trace(signature: tuple[tuple[Any, ...], dict[str, Any]], names: list[str]) -> Trace:
     positional, named = signature
     arguments = {**dict(zip(names, positional, strict=False)), **named}
     return Trace(arguments.pop(names[0]) if names else None, arguments)
-
-
-def _draw(spec: tf.TensorSpec, examples: int, rng: np.random.Generator) -> tf.Tensor:
-    """Numbers that any input may hold: floats in [0, 1) and the integers 0 and 1, which index any table."""
-    sizes = [_OPEN_SIZE if size is None else size for size in spec.shape]
-    shape = [examples if spec.shape[0] is None else sizes[0], *sizes[1:]] if sizes else []
-    if spec.dtype == tf.string:
-        return tf.constant(rng.choice(["a", "piece", "of a model", ""], shape))
-    if spec.dtype.is_floating:
-        return tf.constant(rng.random(shape), spec.dtype)
-    return tf.cast(rng.integers(0, 2, shape), spec.dtype)

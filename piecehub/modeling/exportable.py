@@ -1,0 +1,95 @@
+"""What the exporter must know of a model, whatever it is made with."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+
+from piecehub.errors import NotReusableError
+
+
+@dataclass(frozen=True)
+class NamedVariable:
+    """A variable and its path in the model; TensorFlow's own names are not unique."""
+
+    path: str
+    variable: tf.Variable
+
+
+@dataclass(frozen=True)
+class WeightLoss:
+    """A regularizer of one weight.
+
+    Attributes:
+        path: of the weight.
+        compute: its loss, a scalar; reads the variable when called.
+        config: the regularizer as Keras serializes it; empty if it cannot tell.
+    """
+
+    path: str
+    compute: Callable[[], tf.Tensor]
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What consumers must know of the layers, as plain JSON values; `lost` is what the interface cannot carry."""
+
+    supports_jit: bool = False
+    half_precision: bool = False
+    dropout: Sequence[Mapping[str, Any]] = ()
+    batch_normalization: Sequence[Mapping[str, Any]] = ()
+    lost: Sequence[Mapping[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A model, ready to be traced.
+
+    Attributes:
+        name: for messages.
+        made_with: `keras`, `tf_keras` or `low-level`.
+        specs: of the inputs, named, in one level.
+        forward: (inputs, training, hyperparameters) -> (outputs, losses of the activities). With `training=False` it
+            changes no variable.
+        original: inputs -> outputs of the model as it stands, in inference mode and outside of any graph.
+        variables: all state, in the model's order.
+        trainable: what the model's owner trains.
+        weight_losses: one for each regularized trainable weight.
+        hyperparameters: their defaults.
+        resources: tables and assets that the functions may use.
+        autograph: whether the model's own code counts on AutoGraph.
+        facts: of the layers.
+        pieces: sub-pieces by attribute name, one level deep.
+        function: a `tf.function` that is the forward pass already, with traces of its own; `forward` stands aside then.
+        has_training: whether the forward pass knows a training mode.
+        members: more attributes of the object to save.
+    """
+
+    name: str
+    made_with: str
+    specs: Any
+    forward: Callable[[Any, bool, Mapping[str, tf.Tensor]], tuple[Any, list[tf.Tensor]]]
+    original: Callable[[Any], Any]
+    variables: Sequence[NamedVariable]
+    trainable: Sequence[NamedVariable]
+    weight_losses: Sequence[WeightLoss] = ()
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    resources: Sequence[Any] = ()
+    autograph: bool = False
+    facts: LayerFacts = LayerFacts()
+    pieces: Mapping[str, "Exportable"] = field(default_factory=dict)
+    function: Any = None
+    has_training: bool = True
+    members: Mapping[str, Any] = field(default_factory=dict)
+
+
+def require_trainable(exportable: Exportable) -> Exportable:
+    """`exportable`; raises NotReusableError if nobody could fine-tune it."""
+    if not exportable.trainable:
+        raise NotReusableError(
+            f"Expected a piece with trainable weights. Received: '{exportable.name}', which has none; "
+            "unfreeze it, or choose a later layer."
+        )
+    return exportable

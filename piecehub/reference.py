@@ -1,0 +1,20 @@
+"""What fine-tuning a piece is measured beside, in words: the same model from scratch, or the parent of the piece.
+
+No seed re-initialises the weights of a published piece. So the controls of a piece that starts from one have its
+parent's own weights, with what the recipe put on top re-initialised, and evidence of it says who the parent is. Modes
+keep their names in files; here is what a person reads.
+"""
+
+_OF_A_PARENT = {"from_scratch": "fine-tuning its parent", "random_features": "features of its parent"}
+_SPOKEN = {"fine_tuning": "fine-tuning"}
+
+
+def mode_words(mode: str, parent: str = "") -> str:
+    """How a person calls a mode; `parent` is the handle of the piece's parent, empty if it has none."""
+    special = _OF_A_PARENT | _SPOKEN if parent else _SPOKEN
+    return special.get(mode, mode.replace("_", " "))
+
+
+def reference_words(parent: str = "") -> str:
+    """What the gain of fine-tuning is a gain over."""
+    return f"its parent {parent}" if parent else "from scratch"

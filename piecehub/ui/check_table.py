@@ -1,0 +1,60 @@
+"""The conformance report as a table for a terminal, and as plain lines where there is none."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from piecehub.conformance import ConformanceReport, Finding
+
+# Where no terminal says how wide it is, such as in a file: wide enough for most sentences.
+_WIDTH = 160
+_STYLES = {"ok": "green", "FELL SHORT": "bold red", "advice": "yellow", "not made": "dim", "note": "dim"}
+_COUNTED = {"ok": "held", "FELL SHORT": "fell short", "advice": "advice", "not made": "not made", "note": "notes"}
+
+
+def print_report(report: ConformanceReport) -> None:
+    """Writes the table and the line that sums it up to standard output."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH, color_system=None)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for checks, word, text in _rows(report):
+        table.add_row(checks, Text(word, _STYLES[word]), Text(text))
+    with console.capture() as drawn:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+    click.echo(summary(report))
+
+
+def summary(report: ConformanceReport) -> str:
+    """Counts, sandbox and verdict on one line."""
+    counts = Counter(_outcome(finding) for finding in report.findings)
+    told = ", ".join(f"{counts[key]} {word}" for key, word in _COUNTED.items() if counts[key])
+    return f"{len(report.findings)} checks: {told} · sandbox: {report.sandbox} · verdict: {report.verdict}"
+
+
+def _rows(report: ConformanceReport) -> Iterator[tuple[str, str, str]]:
+    """Numbers, outcome and text; checks that could not be made for one reason share a row."""
+    for (unmade, sentence), group in groupby(report.findings, lambda found: (found.passed is None, found.sentence)):
+        found = list(group)
+        if unmade and len(found) > 1:
+            yield f"{found[0].check}…{found[-1].check}", "not made", f"{len(found)} checks. {sentence}"
+        else:
+            yield from ((f.check, _outcome(f), f"{f.title}. {f.sentence}") for f in found)
+
+
+def _outcome(finding: Finding) -> str:
+    """One word for what a finding means."""
+    if finding.passed is None:
+        return "not made" if finding.level == "fail" else "note"
+    if finding.passed:
+        return "ok"
+    return {"fail": "FELL SHORT", "warn": "advice", "info": "note"}[finding.level]
