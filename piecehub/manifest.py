@@ -6,7 +6,7 @@
      "config": the descriptor of the empty object,
      "layers": [{"mediaType", "digest", "size", "annotations": {"org.opencontainers.image.title": "model.tar.gz"}}, …],
      "annotations": {"org.opencontainers.image.title": "<publisher>/<name>", "….version": "<N>", "….created": UTC,
-                     "piecehub.content-digest": "sha256:…"},
+                     "piecehub.content-digest": "sha256:…", "piecehub.seal": "sha256:…" (seal.py)},
      "model": {"compression", "facts": {…}, "files": [{"path", "size", "sha256"}, …]}}
 
 The first layer is the archive. `model` is ours: readers of OCI manifests pass over keys that they do not know
@@ -22,15 +22,17 @@ from typing import Any, Self
 from piecehub.content import FileEntry, content_digest
 from piecehub.errors import PiecehubError, StoreError
 from piecehub.handle import Handle
+from piecehub.seal import UNSEALED, check_seal, seal
 
 FILE_NAME = "manifest.json"
 ARTIFACT_TYPE = "application/vnd.piecehub.model.v1+json"
+MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 ARCHIVE_TITLE = "model.tar.gz"
 DOCUMENTATION_TITLE = "documentation.md"
 
-_OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _OCI_KEY = "org.opencontainers.image."
 _DIGEST_KEY = "piecehub.content-digest"
+_SEAL_KEY = "piecehub.seal"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # The descriptor that OCI image spec 1.1 gives to `{}`, for artifacts without a configuration.
 _EMPTY_CONFIG = {
@@ -113,10 +115,19 @@ class Manifest:
         return next((b for b in (self.archive, *self.blobs) if b.title == title), None)
 
     def to_json(self) -> str:
-        """The text of `manifest.json`; equal manifests give equal bytes."""
-        value = {
+        """The sealed text of `manifest.json`; equal manifests give equal bytes."""
+        value = self._value()
+        value["annotations"][_SEAL_KEY] = UNSEALED
+        return seal(_text(value))
+
+    def unsealed_json(self) -> str:
+        """The text as it was before manifests were sealed."""
+        return _text(self._value())
+
+    def _value(self) -> dict[str, Any]:
+        return {
             "schemaVersion": 2,
-            "mediaType": _OCI_MANIFEST,
+            "mediaType": MEDIA_TYPE,
             "artifactType": ARTIFACT_TYPE,
             "config": _EMPTY_CONFIG,
             "layers": [b.descriptor() for b in (self.archive, *sorted(self.blobs, key=lambda b: b.title))],
@@ -132,19 +143,21 @@ class Manifest:
                 "files": [{"path": f.path, "size": f.size_bytes, "sha256": f.sha256} for f in sorted(self.files)],
             },
         }
-        return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote.
+    def from_json(cls, text: str | bytes) -> Self:
+        """Reads what `to_json` wrote, or wrote before there were seals.
 
         Raises:
             StoreError: if the text is another kind of manifest, or a damaged one.
         """
         try:
+            text = text.decode() if isinstance(text, bytes) else text
             value = json.loads(text)
             kind = (value.get("schemaVersion"), value.get("artifactType"))
             if kind == (2, ARTIFACT_TYPE):
+                if _SEAL_KEY in value["annotations"]:
+                    check_seal(text, value["annotations"][_SEAL_KEY])
                 return cls._from_value(value)
         except (ValueError, KeyError, TypeError, AttributeError, IndexError, PiecehubError) as error:
             raise StoreError(
@@ -174,3 +187,21 @@ class Manifest:
             tuple(blobs),
             model["facts"],
         )
+
+
+def is_intact(text: str) -> bool:
+    """Whether a manifest's text is as it was written; of an unsealed one only the spelling can be told."""
+    try:
+        manifest = Manifest.from_json(text)
+    except StoreError:
+        return False
+    return is_sealed(text) or manifest.unsealed_json() == text
+
+
+def is_sealed(text: str) -> bool:
+    """Whether a manifest's text carries a seal; those of the first weeks do not."""
+    return _SEAL_KEY in json.loads(text)["annotations"]
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

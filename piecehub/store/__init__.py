@@ -2,8 +2,13 @@
 
 archive   a model folder as a deterministic `.tar.gz`, and back
 members   reads an archive that nobody trusts
-disk      writing that survives a crash
-catalog   the layout, and what it holds
+backend   what a store needs of the place it lies in
+posix     a folder (disk: writing that survives a crash)
+cloud     a bucket of S3, Google Cloud Storage or Azure
+probe     whether a place keeps what it was told to create
+layout    where things stand; catalog: what is there
 publish   adds a version
+events    what people said of versions; curate: how they say it
+fsck      reads every byte; gc: removes what nobody names; repair: mends from a second copy
 server    the hosting protocol of TensorFlow Hub
 """

@@ -8,6 +8,7 @@ USTAR (an extended header only where USTAR ends: members over 8 GiB, names over 
 755 and 644, one gzip member without extra fields: all that the client of tensorflow_hub 0.16.1 takes. ISA-L level 2
 gives equal bytes for any number of threads and on every CPU that was tried (level 3 does not), at 20 times the speed
 of `tar czf`. Another release of ISA-L may give other bytes: a version's identity is the digest of its files.
+A model that does not get smaller, such as a quantized or an encrypted one, may be stored without compression.
 """
 
 import errno
@@ -16,7 +17,9 @@ import os
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
@@ -26,12 +29,25 @@ from isal import igzip_threaded
 from piecehub.content import FileEntry
 from piecehub.errors import ArchiveError, EnvironmentProblem
 from piecehub.store.members import BLOCK_BYTES, Member, one_sentence, read_members
+from piecehub.store.progress import Watched, progress
+from piecehub.store.stored import StoredGzip
 
-COMPRESSION = f"gzip, ISA-L level 2 (isal {_isal_version})"
 MAX_UNPACKED_BYTES = 16 << 30
 _MODEL_FILE = "saved_model.pb"
 _LEVEL = 2
 _THREADS = 4
+
+
+class Compression(StrEnum):
+    """How the bytes of an archive are written; both are gzip to every reader."""
+
+    DEFLATE = "deflate"
+    STORE = "store"
+
+    @property
+    def described(self) -> str:
+        """What the manifest says of it."""
+        return f"gzip, ISA-L level {_LEVEL} (isal {_isal_version})" if self is Compression.DEFLATE else "gzip, stored"
 
 
 @dataclass(frozen=True)
@@ -42,22 +58,31 @@ class Packed:
     size_bytes: int
 
 
-def pack(model_dir: Path, destination: Path, *, threads: int = _THREADS) -> Packed:
+def pack(
+    model_dir: Path, destination: Path, *, threads: int = _THREADS, compression: Compression = Compression.DEFLATE
+) -> Packed:
     """Writes the files of `model_dir` to `destination`, in constant memory; equal files give equal bytes.
+
+    Args:
+        model_dir: a SavedModel.
+        destination: the file to write.
+        threads: how many compress; they change no byte.
+        compression: how.
 
     Raises:
         ArchiveError: if `model_dir` is no SavedModel, or holds a link or device.
     """
     files = _model_files(model_dir)
-    with destination.open("wb") as file:
+    total_bytes = sum(path.stat().st_size for path in files.values())
+    with destination.open("wb") as file, progress("packing", total_bytes) as told:
         sink = _HashingSink(file)
-        with _compressor(sink, threads) as packed, _tar_stream(packed) as tar:
+        with _compressor(sink, threads, compression) as packed, _tar_stream(packed) as tar:
             for folder in _folders(files):
                 _add(tar, _header(folder, tarfile.DIRTYPE, 0o755))
             for path in sorted(files, key=lambda path: (path == _MODEL_FILE, path)):
                 header = _header(path, tarfile.REGTYPE, 0o644, files[path].stat().st_size)
                 with files[path].open("rb") as source:
-                    _add(tar, header, source)
+                    _add(tar, header, cast(IO[bytes], Watched(source, told)))
     return Packed(sink.sha256.hexdigest(), sink.size_bytes)
 
 
@@ -69,10 +94,12 @@ def verify(archive: Path, files: Iterable[FileEntry]) -> None:
     """
     expected = {file.path: file for file in files}
     found: list[str] = []
-    with one_sentence(archive):
-        for member in read_members(archive, max_bytes=sum(f.size_bytes for f in expected.values())):
+    total_bytes = sum(file.size_bytes for file in expected.values())
+    with one_sentence(archive), progress("reading back", total_bytes) as told:
+        for member in read_members(archive, max_bytes=total_bytes):
             if member.data is not None:
                 found.append(member.path)
+                told(member.size_bytes)
                 if _entry(member) != expected.get(member.path):
                     raise ArchiveError(f"Expected the files that were packed. Received: another '{member.path}'.")
     if sorted(found) != sorted(expected) or found[-1:] != [_MODEL_FILE]:
@@ -133,7 +160,9 @@ def _add(tar: tarfile.TarFile, header: tarfile.TarInfo, source: IO[bytes] | None
     tar.addfile(header, source)
 
 
-def _compressor(sink: "_HashingSink", threads: int) -> IO[bytes]:
+def _compressor(sink: "_HashingSink", threads: int, compression: Compression) -> AbstractContextManager[IO[bytes]]:
+    if compression is Compression.STORE:
+        return cast(Any, StoredGzip(sink))
     return cast(Any, igzip_threaded).open(sink, "wb", _LEVEL, threads=threads, block_size=BLOCK_BYTES)
 
 

@@ -1,75 +1,98 @@
-"""What the store holds, and where.
+"""What a store holds; layout.py draws where."""
 
-    store.json                                   {"schema": 1}: the layout below; written once
-    tmp/<uuid>/                                  staging of one publisher; swept after 24 hours
-    blobs/sha256/ab/<hex>                        archives, documentation, evidence, …; named by their own bytes
-    m/<publisher>/<name…>/<version>/manifest.json
-                                                 written once, by link(2): a version exists if and only if this does
-
-A manifest is linked only after every blob that it names is on the disk, so a reader that starts at manifests never
-meets half a version. Nothing is ever overwritten, and nothing else is to be trusted: no index, no `latest`.
-"""
-
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from piecehub.content import sha256_bytes
 from piecehub.errors import StoreError
-from piecehub.handle import Handle, check_name, check_publisher
-from piecehub.manifest import FILE_NAME, Manifest, check_digest
-from piecehub.store import disk
-
-_SCHEMA = 1
-_STORE_FILE = "store.json"
+from piecehub.handle import Handle
+from piecehub.manifest import Manifest
+from piecehub.store import layout, probe
+from piecehub.store.backend import Backend, Entry, open_backend
+from piecehub.store.events import Event, ModelState, Status
+from piecehub.store.posix import PosixBackend
 
 
 @dataclass(frozen=True)
 class Store:
-    """A store on this machine; reading one that does not exist yet finds nothing, and creates nothing."""
+    """A store; reading one that does not exist yet finds nothing, and creates nothing."""
 
-    root: Path
-
-    @classmethod
-    def open(cls, root: Path) -> Self:
-        """The store at `root`; raises StoreError if it has a layout that we do not know."""
-        path = root / _STORE_FILE
-        if path.is_file():
-            _check_schema(path)
-        return cls(root)
+    backend: Backend
 
     @classmethod
-    def create(cls, root: Path) -> Self:
-        """The store at `root`, made if there is none.
+    def open(cls, place: Path | str) -> Self:
+        """The store at a folder or a uri (`s3://bucket/prefix`, `gs://…`, `az://…`).
 
         Raises:
-            EnvironmentProblem: if it cannot be written.
+            RecipeError: if the uri is of an unknown kind.
+            EnvironmentProblem: if it cannot be read.
             StoreError: if it has a layout that we do not know.
         """
-        if not (root / _STORE_FILE).is_file():
-            with disk.writing_to(root), disk.staging(root) as staging:
-                draft = staging / _STORE_FILE
-                disk.write_synced(draft, f'{{"schema": {_SCHEMA}}}\n'.encode())
-                disk.link_new(draft, root / _STORE_FILE, root)
-        return cls.open(root)
+        store = cls(open_backend(place))
+        text = store.backend.read(layout.STORE_FILE)
+        if text is not None:
+            _check_schema(text, store.backend.uri)
+        return store
+
+    @classmethod
+    def create(cls, place: Path | str) -> Self:
+        """The store at a folder or a uri, made if there is none; errors as `open` has them.
+
+        Raises:
+            EnvironmentProblem: if it cannot be written, or ignores the condition of a write.
+        """
+        return cls(open_backend(place)).made()
+
+    def made(self) -> Self:
+        """This store, made if there is none; errors as `create` has them."""
+        text = self.backend.read(layout.STORE_FILE)
+        if text is None:
+            probe.check(self.backend, probe.ask(self.backend))
+            self.backend.create(layout.STORE_FILE, layout.STORE_TEXT.encode())
+            text = self.backend.read(layout.STORE_FILE)
+        _check_schema(text, self.backend.uri)
+        return self
+
+    @property
+    def uri(self) -> str:
+        """What a person calls the store."""
+        return self.backend.uri
+
+    @property
+    def root(self) -> Path:
+        """The store's folder; raises StoreError if it lies in a bucket."""
+        if isinstance(self.backend, PosixBackend):
+            return self.backend.root
+        raise StoreError(f"Expected a store in a folder. Received: '{self.uri}'.")
 
     def versions(self, publisher: str, name: str) -> list[int]:
-        """The published versions of a model, oldest number first; none if the model is unknown."""
-        folder = self.root / "m" / check_publisher(publisher) / check_name(name)
-        return sorted(int(path.parent.name) for path in folder.glob(f"*/{FILE_NAME}") if _is_version(path.parent.name))
+        """The numbers that are taken, lowest first, whatever their status; none if the model is unknown."""
+        return self._survey(publisher, name)[0]
+
+    def state(self, publisher: str, name: str) -> ModelState:
+        """The versions of a model and what people said of them; raises StoreError if the log is damaged."""
+        return self._state(f"{publisher}/{name}", *self._survey(publisher, name))
+
+    def status(self, handle: Handle) -> Status:
+        """Whether a version is published, yanked or quarantined."""
+        return self.state(handle.publisher, handle.name).status(handle.version)
 
     def newest(self, publisher: str, name: str) -> Manifest | None:
-        """The manifest of the highest version, or None if the model is unknown."""
-        versions = self.versions(publisher, name)
-        return self.manifest(Handle(publisher, name, versions[-1])) if versions else None
+        """The manifest of the highest version that is neither yanked nor quarantined, or None if there is none."""
+        newest = self.state(publisher, name).newest
+        return self.manifest(Handle(publisher, name, newest)) if newest else None
 
     def find(self, handle: Handle) -> Manifest | None:
-        """The manifest of one version, or None; raises StoreError if it is damaged."""
-        path = self.manifest_path(handle)
-        if not path.is_file():
+        """The manifest of one version, whatever its status, or None; raises StoreError if it is damaged."""
+        data = self.backend.read(layout.manifest_key(handle))
+        if data is None:
             return None
-        manifest = Manifest.from_json(path.read_text(encoding="utf-8"))
+        manifest = Manifest.from_json(data)
         if manifest.handle != handle:
             raise StoreError(f"Expected the manifest of {handle}. Received: that of {manifest.handle}; restore it.")
         return manifest
@@ -82,44 +105,108 @@ class Store:
         return manifest
 
     def models(self) -> list[Manifest]:
-        """Every published version, the newest published first."""
-        manifests = [self.manifest(handle) for handle in self._handles()]
-        return sorted(manifests, key=lambda m: (m.published_at, m.handle), reverse=True)
+        """Every version that is neither yanked nor quarantined, the newest published first."""
+        return [manifest for manifest, status in self.listing() if status is Status.PUBLISHED]
+
+    def listing(self) -> list[tuple[Manifest, Status]]:
+        """Every version with its status, the newest published first."""
+        found: list[tuple[Manifest, Status]] = []
+        for state in self.states():
+            found += [(self.manifest(Handle.parse(f"{state.model}/{v}")), state.status(v)) for v in state.versions]
+        return sorted(found, key=lambda row: (row[0].published_at, row[0].handle), reverse=True)
+
+    def states(self) -> list[ModelState]:
+        """The state of every model, sorted by name."""
+        versions, numbers = _places(self.backend.list(layout.MODELS))
+        return [self._state(model, versions[model], numbers.get(model, [])) for model in versions]
 
     def blob_path(self, digest: str) -> Path:
-        """The file of a blob; raises StoreError if `digest` is not one, or the blob is missing."""
+        """The file of a blob, in a store that lies in a folder; `blob_file` and `read_blob` are for every store.
+
+        Raises:
+            StoreError: if `digest` is none, the blob is missing, or the store lies in a bucket.
+        """
         path = self.blob_target(digest)
         if not path.is_file():
             raise StoreError(f"Expected the blob {digest}. Received: none; the store is damaged, restore it.")
         return path
 
+    @contextmanager
+    def blob_file(self, digest: str) -> Generator[Path, None, None]:
+        """A blob as a file to read; out of a bucket it is fetched, compared with its digest, and gone afterwards.
+
+        Raises:
+            StoreError: if the blob is missing or damaged.
+        """
+        if self.backend.local_path(layout.blob_key(digest)) is not None:
+            yield self.blob_path(digest)
+            return
+        with self.backend.staging() as staging:
+            path, sha256 = staging / "blob", hashlib.sha256()
+            with path.open("wb") as file:
+                for block in self.backend.stream(layout.blob_key(digest)):
+                    sha256.update(block)
+                    file.write(block)
+            _check_blob(digest, sha256.hexdigest())
+            yield path
+
+    def read_blob(self, digest: str) -> bytes:
+        """A small blob, compared with its digest; raises StoreError if it is missing or damaged."""
+        data = self.backend.read(layout.blob_key(digest))
+        if data is None:
+            raise StoreError(f"Expected the blob {digest}. Received: none; the store is damaged, restore it.")
+        _check_blob(digest, sha256_bytes(data))
+        return data
+
     def blob_target(self, digest: str) -> Path:
-        """Where a blob stands, or will."""
-        algorithm, _, hexadecimal = check_digest(digest).partition(":")
-        return self.root / "blobs" / algorithm / hexadecimal[:2] / hexadecimal
+        """Where a blob's file stands, or will, in a store that lies in a folder."""
+        return self.root / layout.blob_key(digest)
 
     def manifest_path(self, handle: Handle) -> Path:
-        """Where a version's manifest stands, or will; a Handle's parts are checked, so it lies below the store."""
-        return self.root / "m" / handle.publisher / handle.name / str(handle.version) / FILE_NAME
+        """Where a version's manifest stands, or will, in a store that lies in a folder."""
+        return self.root / layout.manifest_key(handle)
 
-    def _handles(self) -> Iterator[Handle]:
-        top = self.root / "m"
-        for path in top.rglob(FILE_NAME):
-            if _is_version(path.parent.name):
-                yield Handle.parse(path.parent.relative_to(top).as_posix())
+    def _survey(self, publisher: str, name: str) -> tuple[list[int], list[int]]:
+        """The numbers of a model's versions and events, by one listing."""
+        model = f"{publisher}/{name}"
+        versions, numbers = _places(self.backend.list(layout.model_folder(publisher, name)))
+        return versions.get(model, []), numbers.get(model, [])
+
+    def _state(self, model: str, versions: list[int], numbers: list[int]) -> ModelState:
+        return ModelState(model, tuple(versions), tuple(self._event(model, number) for number in numbers))
+
+    def _event(self, model: str, number: int) -> Event:
+        key = layout.event_key(model, number)
+        event = Event.from_json(self.backend.read(key) or b"")
+        if (event.model, event.number) != (model, number):
+            raise StoreError(f"Expected event {number} of {model} at '{key}'. Received: another one; restore it.")
+        return event
 
 
-def _is_version(name: str) -> bool:
-    """True for the one spelling of a version: '7', not '07'."""
-    return name.isascii() and name.isdigit() and not name.startswith("0")
+def _places(entries: Iterable[Entry]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """The numbers of versions and of events, by model, each sorted."""
+    versions: dict[str, list[int]] = {}
+    numbers: dict[str, list[int]] = {}
+    for entry in entries:
+        for found, place in ((versions, layout.manifest_place), (numbers, layout.event_place)):
+            if (at := place(entry.key)) is not None:
+                found.setdefault(at[0], []).append(at[1])
+    return {m: sorted(v) for m, v in sorted(versions.items())}, {m: sorted(n) for m, n in numbers.items()}
 
 
-def _check_schema(path: Path) -> None:
+def _check_blob(digest: str, found: str) -> None:
+    if f"sha256:{found}" != digest:
+        raise StoreError(f"Expected the bytes of {digest}. Received: others (sha256:{found}); run `store repair`.")
+
+
+def _check_schema(data: bytes | None, uri: str) -> None:
     try:
-        schema = json.loads(path.read_text(encoding="utf-8"))["schema"]
+        schema = json.loads(data or b"")["schema"]
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"Expected the JSON of a store. Received: a damaged '{path}'; restore it.") from error
-    if schema != _SCHEMA:
         raise StoreError(
-            f"Expected a store of schema {_SCHEMA}. Received: schema {schema} in '{path}'; use a newer piecehub."
+            f"Expected the JSON of a store. Received: a damaged '{uri}/store.json'; restore it."
+        ) from error
+    if schema != layout.SCHEMA:
+        raise StoreError(
+            f"Expected a store of schema {layout.SCHEMA}. Received: schema {schema} in '{uri}'; use a newer piecehub."
         )

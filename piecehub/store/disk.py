@@ -31,6 +31,17 @@ def writing_to(root: Path) -> Generator[None, None, None]:
 
 
 @contextmanager
+def reading_from(root: Path) -> Generator[None, None, None]:
+    """Turns what the disk refuses, such as a file of another user, into one EnvironmentProblem."""
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"Expected a store that can be read. Received: '{root}' ({error.strerror or error}); mend its permissions."
+        ) from error
+
+
+@contextmanager
 def staging(root: Path) -> Generator[Path, None, None]:
     """A folder of one's own below `root/tmp`, gone at the end whatever happens.
 
@@ -90,6 +101,13 @@ def link_new(source: Path, target: Path, root: Path) -> bool:
         return False
     sync(target.parent)
     return True
+
+
+def remove(path: Path) -> None:
+    """Removes a file if it is there; its folder stays, since another writer may be about to use it."""
+    with suppress(FileNotFoundError):
+        path.unlink()
+        sync(path.parent)
 
 
 def _make_synced(folder: Path, root: Path) -> None:

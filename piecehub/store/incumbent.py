@@ -25,7 +25,7 @@ class Incumbent:
     digest: str = ""
 
 
-def write_incumbent(store_folder: Path, publisher: str, name: str, destination: Path) -> Incumbent:
+def write_incumbent(store_folder: Path | str, publisher: str, name: str, destination: Path) -> Incumbent:
     """Writes what the store holds now into `destination`; an empty or missing store gives an incumbent of version 0."""
     store = Store.open(store_folder)
     newest = store.newest(check_publisher(publisher), check_name(name))
@@ -35,7 +35,8 @@ def write_incumbent(store_folder: Path, publisher: str, name: str, destination: 
         if blob.title.startswith(EVIDENCE):
             target = destination / blob.title
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(store.blob_path(blob.digest), target)
+            with store.blob_file(blob.digest) as path:
+                shutil.copyfile(path, target)
     (destination / FILE_NAME).write_text(json.dumps(asdict(found), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return found
 

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from piecehub import provenance
+from piecehub import piece_manifest, provenance
 from piecehub.conformance import REPORT_NAME, ConformanceReport
 from piecehub.content import content_digest, list_files
 from piecehub.errors import StoreError
 from piecehub.manifest import DOCUMENTATION_TITLE
 from piecehub.store.catalog import Store
 from piecehub.store.incumbent import EVIDENCE, read_incumbent
-from piecehub.store.publish import publish
+from piecehub.store.publish import Attest, publish
 
 OUTCOME = "outcome.json"
 _PUBLISHED_EVIDENCE = ("evidence.json", "predictions.parquet", "accuracy.svg")
@@ -46,8 +46,15 @@ class Outcome:
     why: str
 
 
-def push(candidate: Candidate, publisher: str, name: str, store_folder: Path, destination: Path) -> Outcome:
-    """Publishes the candidate if it may be, and writes `outcome.json` into `destination`.
+def push(
+    candidate: Candidate,
+    publisher: str,
+    name: str,
+    store_folder: Path | str,
+    destination: Path,
+    attest: Attest | None = None,
+) -> Outcome:
+    """Publishes the candidate if it may be, signed by `attest`, and writes `outcome.json` into `destination`.
 
     Raises:
         StoreError: if the report is about another SavedModel, the store cannot take it, or a newer version was
@@ -60,7 +67,9 @@ def push(candidate: Candidate, publisher: str, name: str, store_folder: Path, de
         raise StoreError(f"Expected a conformance report about {digest}. Received: one about {report.digest}.")
     refusal = _refusal(candidate, report)
     outcome = (
-        Outcome(False, False, "", digest, refusal) if refusal else _publish(candidate, publisher, name, store_folder)
+        Outcome(False, False, "", digest, refusal)
+        if refusal
+        else _publish(candidate, publisher, name, store_folder, attest)
     )
     destination.mkdir(parents=True, exist_ok=True)
     (destination / OUTCOME).write_text(json.dumps(asdict(outcome), indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -86,7 +95,9 @@ def _verdict(candidate: Candidate) -> dict[str, Any]:
     return json.loads((candidate.blessing / "verdict.json").read_text(encoding="utf-8"))
 
 
-def _publish(candidate: Candidate, publisher: str, name: str, store_folder: Path) -> Outcome:
+def _publish(
+    candidate: Candidate, publisher: str, name: str, store_folder: Path | str, attest: Attest | None
+) -> Outcome:
     incumbent = read_incumbent(candidate.incumbent)
     published = publish(
         Store.create(store_folder),
@@ -95,11 +106,18 @@ def _publish(candidate: Candidate, publisher: str, name: str, store_folder: Path
         name,
         version=None,
         blobs=_blobs(candidate),
-        facts={"fine_tunable": True, "verdict": _verdict(candidate)},
+        facts={"fine_tunable": True, "verdict": _verdict(candidate), **_parent(candidate)},
         judged_against=incumbent.version,
+        attest=attest,
     )
     why = "" if published.created else "The same content was published before."
     return Outcome(True, published.created, str(published.handle), published.digest, why)
+
+
+def _parent(candidate: Candidate) -> dict[str, Any]:
+    """The published piece that the candidate was fine-tuned from, as `handle@digest`, if there is one."""
+    manifest = piece_manifest.read(candidate.reusable_model / "saved_model")
+    return {"parent": manifest.parent} if manifest and manifest.parent else {}
 
 
 def _blobs(candidate: Candidate) -> dict[str, Path]:

@@ -7,7 +7,8 @@
     /models/<publisher>/<name>/<version>     a model; without the version 302 to the newest
     /models/<…>/<version>/files/<title>      a blob that was published with it
     /api/v1/runs, /api/v1/runs/<id>, /api/v1/models
-    /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py)
+    /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py); with `hub_only` no more
+                                             than that: the JSON API of models is of it, runs and logs are not
 
 Read-only: GET and HEAD. No path is made from a URL: every file is found by looking its name up in what the page shows.
 """
@@ -17,6 +18,7 @@ import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from starlette.applications import Starlette
@@ -33,8 +35,10 @@ from piecehub import runs
 from piecehub.errors import PiecehubError, RecipeError
 from piecehub.handle import Handle
 from piecehub.manifest import Manifest
+from piecehub.store.blob_response import SoundFiles, blob_response
 from piecehub.store.catalog import Store
 from piecehub.store.server import hub_routes
+from piecehub.store.tokens import Tokens
 from piecehub.ui import words
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
 from piecehub.ui.model_pages import model_cards, model_page
@@ -49,16 +53,36 @@ _MODEL_PATH = re.compile(r"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>[1-9]\d{0
 _IMAGES = ("image/svg+xml", "image/png")
 
 
-def create_app(workdir: Workdir, *, host: str = "127.0.0.1") -> Starlette:
+def create_app(
+    workdir: Workdir,
+    *,
+    host: str = "127.0.0.1",
+    hub_only: bool | None = None,
+    tokens: Tokens | None = None,
+    store: Path | str | None = None,
+) -> Starlette:
     """The server of one working folder.
 
     Args:
         workdir: whose runs and store are shown.
-        host: the address that the server listens on. On other machines' side of it (anything but loopback) only
-            the hosting protocol is served, because runs tell parameters, folders and logs.
+        host: the address that the server listens on.
+        hub_only: serve the hosting protocol only, because runs tell parameters, folders and logs. None: so on other
+            machines' side of the address (anything but loopback), and wherever there are tokens.
+        tokens: of private publishers.
+        store: the folder or uri of another store than the working folder's.
+
+    Raises:
+        RecipeError: if the pages are asked for beside tokens, which they do not know.
     """
-    pages = _Pages(workdir)
-    routes = pages.routes() if is_loopback(host) else hub_routes(pages.open_store)
+    if tokens is not None and hub_only is False:
+        raise RecipeError(
+            "Expected --tokens without the pages, for these show every model to everybody. Received: both; serve the "
+            "pages by a second server, on loopback."
+        )
+    pages = _Pages(workdir, store)
+    if hub_only is None:
+        hub_only = tokens is not None or not is_loopback(host)
+    routes = hub_routes(pages.open_store, tokens=tokens) if hub_only else pages.routes()
     app = Starlette(
         routes=routes,
         middleware=[
@@ -89,8 +113,10 @@ def _hosts(host: str) -> list[str]:
 class _Pages:
     """The pages of one working folder."""
 
-    def __init__(self, workdir: Workdir) -> None:
+    def __init__(self, workdir: Workdir, store: Path | str | None = None) -> None:
         self._workdir = workdir
+        self._store = workdir.store if store is None else store
+        self._sound = SoundFiles()
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -101,7 +127,7 @@ class _Pages:
         self._templates.globals["words"] = words  # type: ignore[reportArgumentType]
 
     def open_store(self) -> Store:
-        return Store.open(self._workdir.store)
+        return Store.open(self._store)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -166,7 +192,7 @@ class _Pages:
         if found["version"] is None:
             return RedirectResponse(f"/models/{manifest.handle}", 302)
         if found["title"]:
-            return self._file(manifest, found["title"])
+            return self._file(request, manifest, found["title"])
         return self._model_page(request, manifest)
 
     def _manifest(self, model: str, version: str | None) -> Manifest:
@@ -188,14 +214,14 @@ class _Pages:
     def _model_page(self, request: Request, manifest: Manifest) -> Response:
         return self._html("model.html", page=model_page(self.open_store(), manifest, str(request.base_url)))
 
-    def _file(self, manifest: Manifest, title: str) -> Response:
+    def _file(self, request: Request, manifest: Manifest, title: str) -> Response:
         blob = manifest.blob(title)
         if blob is None:
             raise HTTPException(404, f"Expected a file of {manifest.handle}. Received: '{title}'; it has none such.")
-        path = self.open_store().blob_path(blob.digest)
+        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(title.rpartition('/')[2])}"}
         if blob.media_type in _IMAGES:
-            return FileResponse(path, media_type=blob.media_type, headers=PLOT_HEADERS)
-        return FileResponse(path, media_type="application/octet-stream", filename=title.rpartition("/")[2])
+            headers = PLOT_HEADERS
+        return blob_response(request, self.open_store().backend, blob, dict(headers), self._sound)
 
     def http_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

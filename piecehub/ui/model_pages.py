@@ -10,6 +10,7 @@ from piecehub.conformance import REPORT_NAME, ConformanceReport
 from piecehub.errors import StoreError
 from piecehub.lineage import Lineage
 from piecehub.manifest import DOCUMENTATION_TITLE, Manifest
+from piecehub.reference import mode_words, reference_words
 from piecehub.store.catalog import Store
 from piecehub.ui import words
 from piecehub.ui.markdown import Documentation, render
@@ -38,6 +39,7 @@ class Task:
     shots: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     gain: Mapping[str, Any]
+    parent: str
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _documentation(store: Store, manifest: Manifest) -> Documentation | None:
 
 def _text(store: Store, manifest: Manifest, title: str) -> str | None:
     blob = manifest.blob(title)
-    return store.blob_path(blob.digest).read_text(encoding="utf-8") if blob else None
+    return store.read_blob(blob.digest).decode() if blob else None
 
 
 def _lineage(store: Store, manifest: Manifest) -> tuple[Lineage | None, str]:
@@ -158,13 +160,15 @@ def _task(store: Store, manifest: Manifest, title: str) -> Task:
         cells: list[dict[str, Any]] = value["cells"]
         shots = list(dict.fromkeys(cell["shots"] for cell in cells))
         modes = dict.fromkeys(cell["mode"] for cell in cells)
+        parent: str = value.get("parent", "")
         rows = tuple(
-            (_spoken(mode).capitalize(), tuple(_cell(cells, mode, number) for number in shots)) for mode in modes
+            (mode_words(mode, parent).capitalize(), tuple(_cell(cells, mode, number) for number in shots))
+            for mode in modes
         )
         contrasts: list[dict[str, Any]] = value["contrasts"]
         gains = [c for c in contrasts if (c["candidate"], c["reference"], c["shots"]) == _GAIN]
         gain: dict[str, Any] = gains[0] if gains else {}
-        return Task(value["task"], plot if manifest.blob(plot) else "", tuple(map(str, shots)), rows, gain)
+        return Task(value["task"], plot if manifest.blob(plot) else "", tuple(map(str, shots)), rows, gain, parent)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"Expected evidence with task, cells and contrasts in '{title}' of {manifest.handle}. "
@@ -179,15 +183,11 @@ def _cell(cells: list[dict[str, Any]], mode: str, shots: Any) -> str:
     return ""
 
 
-def _spoken(name: str) -> str:
-    return name.replace("_", " ").replace("fine tuning", "fine-tuning")
-
-
 def _gain_number(task: Task) -> Number | None:
     if not task.gain:
         return None
     low, high = words.points(task.gain["low"]), words.points(task.gain["high"])
-    meaning = f"fine-tuning over from scratch on {task.name}; 95 % interval {low} to {high}"
+    meaning = f"fine-tuning over {reference_words(task.parent)} on {task.name}; 95 % interval {low} to {high}"
     return Number(words.points(task.gain["estimate"]), "points", meaning)
 
 

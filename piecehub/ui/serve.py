@@ -3,30 +3,44 @@
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import uvicorn
 
 from piecehub.errors import EnvironmentProblem
+from piecehub.store.tokens import Tokens
 from piecehub.ui.app import create_app, is_loopback
 from piecehub.workdir import Workdir
 
 
-def serve(workdir: Workdir, host: str, port: int) -> None:
+def serve(
+    workdir: Workdir,
+    host: str,
+    port: int,
+    *,
+    hub_only: bool | None = None,
+    tokens: Tokens | None = None,
+    store: Path | str | None = None,
+) -> None:
     """Serves a working folder until it is interrupted; says on standard error where.
 
     Args:
         workdir: whose runs and store are shown; it may not exist yet.
-        host: the address to listen on; on another than loopback only the hosting protocol is served.
+        host: the address to listen on.
         port: 0 takes a free one.
+        hub_only: as `create_app` has it, and the last two likewise.
+        tokens: of private publishers.
+        store: the folder or uri of another store than the working folder's.
 
     Raises:
         EnvironmentProblem: if the address cannot be taken.
+        RecipeError: if the pages are asked for beside tokens.
     """
+    app = create_app(workdir, host=host, hub_only=hub_only, tokens=tokens, store=store)
     listener = listen(host, port)
-    print(_greeting(host, listener.getsockname()[1]), file=sys.stderr, flush=True)
-    config = uvicorn.Config(
-        create_app(workdir, host=host), log_level="warning", access_log=False, server_header=False, lifespan="off"
-    )
+    has_pages = any(getattr(route, "path", "") == "/" for route in app.routes)
+    print(_greeting(host, listener.getsockname()[1], has_pages=has_pages), file=sys.stderr, flush=True)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
 
@@ -47,7 +61,9 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _greeting(host: str, port: int) -> str:
+def _greeting(host: str, port: int, *, has_pages: bool) -> str:
     name = f"[{host}]" if ":" in host else host
-    pages = "" if is_loopback(host) else "  (hosting protocol only: the pages are served on loopback)"
-    return f"serving http://{name}:{port}/{pages}"
+    note = "" if has_pages else "  (hosting protocol only: the pages are served on loopback)"
+    if has_pages and not is_loopback(host):
+        note = "  (with the pages: whoever reaches this address sees runs, parameters and logs)"
+    return f"serving http://{name}:{port}/{note}"

@@ -1,16 +1,23 @@
-"""A small model folder, a store, and a real server on loopback."""
+"""A small model folder, a store, a real server on loopback, and stores in other places."""
 
+import logging
 import threading
-import time
+import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
-import uvicorn
-from starlette.applications import Starlette
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from obstore.store import MemoryStore
+from werkzeug.serving import make_server
 
 from piecehub.store.catalog import Store
-from piecehub.store.server import hub_routes
+from piecehub.store.cloud import BucketBackend
+from tests.loopback import served
+from tests.store.hub_client import HubClient, running_client
 
 MakeModel = Callable[..., Path]
 
@@ -44,14 +51,84 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def store_url(store: Store) -> Iterator[str]:
     """The address at which `store` is served."""
-    app = Starlette(routes=[*hub_routes(lambda: Store.open(store.root))])
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    with served(store.root) as url:
+        yield url
+
+
+class _OneWriteAtATime:
+    """moto 5.2 looks whether a key is there, and writes it later: of 32 racing creators two could win. S3 does not."""
+
+    def __init__(self, app: Any) -> None:
+        self._app, self._lock = app, threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        with self._lock if environ["REQUEST_METHOD"] == "PUT" else nullcontext():
+            return self._app(environ, start_response)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server with one bucket, `bucket`."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = make_server(
+        "127.0.0.1", 0, _OneWriteAtATime(DomainDispatcherApplication(create_backend_app)), threaded=True
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
+    keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket="bucket")
+    yield endpoint
+    server.shutdown()
     thread.join(10)
+
+
+@pytest.fixture
+def s3_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the library's variables for an endpoint."""
+
+    def use(endpoint: str) -> None:
+        values = {"ENDPOINT_URL": endpoint, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}
+        for name, value in (values | {"REGION": "us-east-1", "ALLOW_HTTP": "true"}).items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+
+    return use
+
+
+@pytest.fixture
+def s3_uri(s3_endpoint: str, s3_variables: Callable[[str], None]) -> str:
+    """Where a store may be made on the S3 server."""
+    s3_variables(s3_endpoint)
+    return f"s3://bucket/{uuid.uuid4().hex}"
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[HubClient]:
+    """The unmodified client of tensorflow_hub; it takes its seconds to start, once."""
+    with running_client() as found:
+        yield found
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/store --place az://container`: runs the suite of every place on another one too."""
+    parser.addoption("--place", action="append", default=[], help="A uri; credentials by the library's variables.")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every kind of place for `anywhere`."""
+    if "anywhere" in metafunc.fixturenames:
+        places = ["folder", "s3", "memory", *(metafunc.config.getoption("--place", default=None) or [])]
+        metafunc.parametrize("anywhere", places, indirect=True)
+
+
+@pytest.fixture
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store that does not exist yet, in each kind of place."""
+    if "://" in request.param:
+        return Store.open(f"{request.param}/{uuid.uuid4().hex}")
+    if request.param == "folder":
+        return Store.open(tmp_path / "store")
+    if request.param == "s3":
+        return Store.open(request.getfixturevalue("s3_uri"))
+    memory = MemoryStore()
+    return Store(BucketBackend(f"memory://{uuid.uuid4().hex}", memory, memory))

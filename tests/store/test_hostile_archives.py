@@ -153,3 +153,16 @@ def test_the_checksum_is_read_even_far_behind_the_last_member(tmp_path):
     _refused(tmp_path / "a.tar.gz", tmp_path)
     (tmp_path / "a.tar.gz").write_bytes(whole)
     archive.unpack(tmp_path / "a.tar.gz", tmp_path / "model")
+
+
+def test_a_bomb_behind_the_last_member_is_refused(tmp_path):
+    """200 KB that become 200 MB of zeros after the archive's end."""
+    plain = gzip.decompress(_make(tmp_path / "a.tar.gz", lambda tar: None).read_bytes())
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(plain + bytes(200_000_000), 1))
+    _refused(tmp_path / "a.tar.gz", tmp_path)
+
+
+def test_members_of_gzip_that_follow_each_other_are_bounded_too(tmp_path):
+    whole = _make(tmp_path / "a.tar.gz", lambda tar: None).read_bytes()
+    (tmp_path / "a.tar.gz").write_bytes(whole + gzip.compress(bytes(100_000_000), 1))
+    _refused(tmp_path / "a.tar.gz", tmp_path)

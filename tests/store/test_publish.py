@@ -198,8 +198,8 @@ os._exit(0)
 """
 
 
-# The commit is the second link; the first makes store.json.
-@pytest.mark.parametrize(("call", "number"), [("link", 0), ("link", 1), ("replace", 0), ("replace", 1)])
+# Links: two of the probe, store.json, the twins of two blobs, and the commit. Renames: two blobs.
+@pytest.mark.parametrize(("call", "number"), [*(("link", n) for n in range(6)), ("replace", 0), ("replace", 1)])
 def test_a_crash_before_the_link_shows_nothing_and_a_retry_publishes(call, number, store, make_model):
     model = make_model()
     command = [sys.executable, "-P", "-c", CRASH, str(store.root), str(model), call, str(number)]
@@ -249,7 +249,7 @@ def test_a_crash_at_any_sync_leaves_nothing_or_a_whole_version(store, make_model
         assert crashed.versions("acme", "vision/tiny") == [1]
         states.append(len(found))
     # The syncs before the commit, the one after it, and the run that was not killed.
-    assert len(states) > 10 and states == [0] * (len(states) - 2) + [1, 1]
+    assert len(states) > 15 and states == [0] * (len(states) - 2) + [1, 1]
 
 
 DISK_FULL = """
@@ -300,11 +300,28 @@ def test_a_model_that_changes_while_it_is_packed_is_not_published(store, make_mo
     model = make_model()
     pack = archive.pack
 
-    def changing(model_dir, destination):
+    def changing(model_dir, destination, **more):
         (model_dir / "assets" / "vocabulary.txt").write_bytes(b"other")
-        return pack(model_dir, destination)
+        return pack(model_dir, destination, **more)
 
     monkeypatch.setattr(archive, "pack", changing)
     with pytest.raises(ArchiveError, match=r"another 'assets/vocabulary\.txt'"):
         _publish(store, model)
     assert store.models() == []
+
+
+def test_a_number_that_can_never_be_taken_ends_in_one_sentence(store, make_model, monkeypatch):
+    monkeypatch.setattr("piecehub.store.publish.MAX_RACES", 10)
+    handle = _publish(store, make_model("a")).handle
+    blocked = store.manifest_path(Handle("acme", "vision/tiny", handle.version + 1))
+    blocked.parent.mkdir()
+    blocked.symlink_to(blocked.parent / "nowhere")
+    with pytest.raises(StoreError, match="Expected to win one of 10 races"):
+        _publish(store, make_model("b"))
+
+
+def test_two_blobs_of_one_content_leave_the_next_one_and_themselves_whole(store: Store, make_model) -> None:
+    blobs = {"a.txt": b"the same", "b.txt": b"the same", "c.txt": b"another"}
+    handle = publish(store, make_model(), "acme", "tiny", blobs=blobs, facts={}).handle
+    manifest = store.manifest(handle)
+    assert {title: store.read_blob(manifest.blob(title).digest) for title in blobs} == blobs

@@ -11,10 +11,14 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 
-from piecehub.handle import Handle
+from piecehub.handle import RESERVED_PUBLISHERS, Handle
+from piecehub.store import curate
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
 from piecehub.store.server import hub_routes
+from piecehub.ui.app import create_app
+from piecehub.workdir import Workdir
+from tests.loopback import served
 
 COMPRESSED = {"tf-hub-format": "compressed"}
 
@@ -142,8 +146,88 @@ def test_what_is_not_published_is_one_sentence(url, hub):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_only_reading_is_allowed(method, hub):
-    for url in ("/acme/vision/tiny/1?tf-hub-format=compressed", "/acme/vision/tiny", "/api/v1/models", "/healthz"):
+    for url in (
+        "/acme/vision/tiny/1?tf-hub-format=compressed",
+        "/acme/vision/tiny",
+        "/api/v1/models",
+        "/api/v1/models/acme/vision/tiny",
+        "/healthz",
+    ):
         assert hub.request(method, url).status_code == 405
+
+
+def test_a_yanked_version_is_served_to_those_who_name_it(hub, store):
+    curate.yank(store, Handle("acme", "vision/tiny", 2), by="anna", why="labels were swapped")
+    assert hub.get("/acme/vision/tiny", params=COMPRESSED).content == _archive(store, 1)
+    assert hub.get("/acme/vision/tiny").headers["location"] == "/acme/vision/tiny/1"
+    assert [m["name"] for m in hub.get("/api/v1/models").json()] == ["acme/vision/tiny/1"]
+    for params in (COMPRESSED, {}):
+        answer = hub.get("/acme/vision/tiny/2", params=params)
+        assert answer.status_code == 200 and 1.7e9 < float(answer.headers["deprecation"].removeprefix("@")) < 1e10
+        assert "deprecation" not in hub.get("/acme/vision/tiny/1", params=params).headers
+    assert hub.get("/acme/vision/tiny/2", params=COMPRESSED).content == _archive(store, 2)
+
+
+def test_a_quarantined_version_is_gone_and_says_why(hub, store):
+    for number in (2, 1):
+        curate.quarantine(store, Handle("acme", "vision/tiny", number), by="anna", why="leaks names")
+        for params in (COMPRESSED, {}):
+            answer = hub.get(f"/acme/vision/tiny/{number}", params=params)
+            assert answer.status_code == 410 and answer.text.endswith(": leaks names")
+            assert hub.head(f"/acme/vision/tiny/{number}", params=params).status_code == 410
+    assert hub.get("/acme/vision/tiny", params=COMPRESSED).status_code == 404
+    curate.release(store, Handle("acme", "vision/tiny", 1), by="anna", why="it does not")
+    assert hub.get("/acme/vision/tiny/1", params=COMPRESSED).content == _archive(store, 1)
+
+
+def test_machines_get_every_version_of_a_model_with_its_status(hub, store):
+    curate.yank(store, Handle("acme", "vision/tiny", 2), by="anna", why="old")
+    curate.set_alias(store, Handle("acme", "vision/tiny", 1), "champion", by="anna", why="best")
+    assert hub.get("/api/v1/models/acme/vision/tiny").json() == {
+        "name": "acme/vision/tiny",
+        "newest": 1,
+        "aliases": {"champion": 1},
+        "versions": [
+            {"version": 1, "status": "published", "why": ""},
+            {"version": 2, "status": "yanked", "why": "old"},
+        ],
+    }
+    for unknown in ("acme/vision", "acme/other", "ACME/x", "acme/..%2f.."):
+        assert hub.get(f"/api/v1/models/{unknown}").status_code == 404
+
+
+def test_a_store_in_a_bucket_is_served_alike(s3_uri, make_model):
+    store = Store.create(s3_uri)
+    publish(store, make_model(), "acme", "tiny", blobs={"documentation.md": b"# Tiny"}, facts={})
+    body = store.read_blob(store.newest("acme", "tiny").archive.digest)
+    with served(s3_uri) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        whole = client.get("/acme/tiny/1", params=COMPRESSED)
+        assert whole.content == body and whole.headers["transfer-encoding"] == "chunked"
+        head = client.head("/acme/tiny/1", params=COMPRESSED)
+        assert head.content == b"" and head.headers["content-length"] == str(len(body))
+        etag = whole.headers["etag"]
+        for asked, part in [("bytes=10-19", body[10:20]), ("bytes=10-", body[10:]), (f"bytes=5-{10**9}", body[5:])]:
+            answer = client.get("/acme/tiny/1", params=COMPRESSED, headers={"Range": asked, "If-Range": etag})
+            assert answer.status_code == 206 and answer.content == part
+            start = 5 if asked.startswith("bytes=5") else 10
+            assert answer.headers["content-range"] == f"bytes {start}-{start + len(part) - 1}/{len(body)}"
+        for ignored in (
+            {"Range": "bytes=1-2", "If-Range": '"old"'},
+            {"Range": "bytes=0-1,4-5"},
+            {"Range": "lines=1-2"},
+        ):
+            answer = client.get("/acme/tiny/1", params=COMPRESSED, headers=ignored)
+            assert answer.status_code == 200 and answer.content == body
+        beyond = client.get("/acme/tiny/1", params=COMPRESSED, headers={"Range": f"bytes={len(body)}-"})
+        assert beyond.status_code == 416 and beyond.headers["content-range"] == f"bytes */{len(body)}"
+        assert client.get("/acme/tiny/1", headers={"Accept": "*/*"}).text == "# Tiny"
+        assert client.get("/acme/tiny/1", params=COMPRESSED, headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_no_publisher_can_hide_a_route_of_the_server(tmp_path):
+    paths = [route.path for route in create_app(Workdir(tmp_path)).routes]
+    firsts = {path.split("/")[1] for path in paths} - {"", "{publisher}"}
+    assert {"api", "models", "runs"} <= firsts <= RESERVED_PUBLISHERS
 
 
 def test_machines_get_health_and_the_list(hub, store, store_url):

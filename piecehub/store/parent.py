@@ -1,0 +1,29 @@
+"""The parent: the published piece that a recipe starts from, brought into a run.
+
+saved_model/    the SavedModel, unpacked
+"""
+
+from pathlib import Path
+
+from piecehub.content import content_digest, list_files
+from piecehub.errors import StoreError
+from piecehub.handle import Handle
+from piecehub.store.archive import unpack
+from piecehub.store.catalog import Store
+
+SAVED_MODEL = "saved_model"
+
+
+def write_parent(store_folder: Path, handle: str, digest: str, destination: Path) -> None:
+    """Unpacks the version `handle` into `destination`.
+
+    Raises:
+        StoreError: if the store lacks it, or holds other content under that name than `digest` says.
+        ArchiveError: if its archive is damaged.
+    """
+    store = Store.open(store_folder)
+    destination.mkdir(parents=True, exist_ok=True)
+    unpack(store.blob_path(store.manifest(Handle.parse(handle)).archive.digest), destination / SAVED_MODEL)
+    found = content_digest(list_files(destination / SAVED_MODEL))
+    if found != digest:
+        raise StoreError(f"Expected the content {digest} of {handle}. Received: {found}; start the pipeline again.")

@@ -1,0 +1,145 @@
+"""Models by their address: what is fetched, what is refused, and what is left."""
+
+import io
+import tarfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError
+from piecehub.manifest import DOCUMENTATION_TITLE
+from piecehub.source import find_saved_model
+from piecehub.store.archive import pack
+from piecehub.store.catalog import Store
+from piecehub.store.download import download
+from piecehub.store.publish import publish
+
+
+@contextmanager
+def _server(answers: dict[str, tuple[int, dict[str, str], bytes]]) -> Generator[tuple[str, list[str]], None, None]:
+    """A server with fixed answers by path, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            status, headers, body = answers.get(self.path, (404, {}, b"not here"))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> bytes:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"model")
+    pack(folder, tmp_path / "made.tar.gz")
+    return (tmp_path / "made.tar.gz").read_bytes()
+
+
+def test_the_handle_is_asked_for_as_the_client_does(archive: bytes, tmp_path: Path) -> None:
+    answers = {
+        "/a/b/1?tf-hub-format=compressed": (200, {}, archive),
+        "/a/b/1?token=x%2Fy&tf-hub-format=compressed": (200, {}, archive),
+        "/old?tf-hub-format=compressed": (302, {"Location": "/files/model"}, b""),
+        "/files/model": (200, {}, archive),
+    }
+    with _server(answers) as (url, asked):
+        for number, handle in enumerate(("/a/b/1", "/a/b/1?token=x%2Fy#part", "/old")):
+            download(url + handle, tmp_path / str(number))
+            assert (tmp_path / str(number)).read_bytes() == archive
+    assert asked == list(answers)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "gs://bucket/model", "ftp://127.0.0.1/model", "s3://b/m"])
+def test_only_http_is_spoken(url: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="http or https"):
+        download(url, tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1:1/model", "gs://bucket/model"])
+def test_a_redirect_out_of_the_web_is_not_followed(place: str, tmp_path: Path) -> None:
+    with _server({"/m?tf-hub-format=compressed": (302, {"Location": place}, b"")}) as (url, asked):
+        with pytest.raises(EnvironmentProblem, match="Expected a model at"):
+            download(f"{url}/m", tmp_path / "model")
+        assert asked == ["/m?tf-hub-format=compressed"]
+
+
+def test_an_answer_without_end_is_cut_off(tmp_path: Path) -> None:
+    with _server({"/m?tf-hub-format=compressed": (200, {}, bytes(5 << 20))}) as (url, _):
+        with pytest.raises(ArchiveError, match="at most 4194304 bytes"):
+            download(f"{url}/m", tmp_path / "model", max_bytes=4 << 20)
+        assert (tmp_path / "model").stat().st_size <= 4 << 20
+
+
+def test_a_server_that_is_not_there_or_has_no_such_model_is_one_sentence(tmp_path: Path) -> None:
+    with _server({}) as (url, _), pytest.raises(EnvironmentProblem, match="status 404"):
+        download(f"{url}/m", tmp_path / "model")
+    with pytest.raises(EnvironmentProblem, match="Expected a model at"):
+        download(f"{url}/m", tmp_path / "model")  # the server is gone by now
+
+
+def test_what_a_server_gives_is_not_trusted_and_is_gone_afterwards(archive: bytes, tmp_path: Path) -> None:
+    with _server({"/m?tf-hub-format=compressed": (200, {}, archive)}) as (url, _):
+        with find_saved_model(f"{url}/m", tmp_path / "store") as source:
+            assert (source.folder / "saved_model.pb").read_bytes() == b"model"
+            assert not source.trusted and source.archive is not None and source.documentation == ""
+        assert not source.folder.exists() and not source.archive.exists()
+
+
+def test_a_hostile_answer_is_refused(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        member = tarfile.TarInfo("../evil")
+        member.size = 1
+        tar.addfile(member, io.BytesIO(b"x"))
+    for body in (packed.getvalue(), b"<html>not found</html>", b""):
+        with (
+            _server({"/m?tf-hub-format=compressed": (200, {}, body)}) as (url, _),
+            pytest.raises(ArchiveError),
+            find_saved_model(f"{url}/m", tmp_path / "store"),
+        ):
+            pass
+
+
+def test_a_folder_and_an_archive_of_anybody_are_not_trusted(archive: bytes, tmp_path: Path) -> None:
+    del archive
+    for name in ("made", "made.tar.gz"):
+        with find_saved_model(str(tmp_path / name), tmp_path / "store") as source:
+            assert not source.trusted
+            assert (source.folder / "saved_model.pb").read_bytes() == b"model"
+
+
+def test_what_stands_in_the_local_store_is_trusted_and_brings_its_page(archive: bytes, tmp_path: Path) -> None:
+    del archive
+    (tmp_path / "page.md").write_text("# Module a/b/1\n")
+    blobs = {DOCUMENTATION_TITLE: tmp_path / "page.md"}
+    publish(Store.create(tmp_path / "store"), tmp_path / "made", "a", "b", version=1, blobs=blobs, facts={})
+    with find_saved_model("a/b/1", tmp_path / "store") as source:
+        assert source.trusted
+        assert source.documentation == "# Module a/b/1\n"
+        assert (source.folder / "saved_model.pb").read_bytes() == b"model"
+    with pytest.raises(RecipeError, match="or an address with http"), find_saved_model("nonsense", tmp_path / "store"):
+        pass

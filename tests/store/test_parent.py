@@ -1,0 +1,40 @@
+"""The parent that a recipe starts from comes out of the store as it was published, or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from piecehub.content import content_digest, list_files
+from piecehub.errors import StoreError
+from piecehub.store.catalog import Store
+from piecehub.store.parent import SAVED_MODEL, write_parent
+from piecehub.store.publish import publish
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> tuple[Path, str]:
+    """A store with `acme/thing/1`, and the digest of its content."""
+    model = tmp_path / "model"
+    (model / "assets").mkdir(parents=True)
+    (model / "saved_model.pb").write_bytes(b"graph")
+    (model / "assets" / "words.txt").write_text("a\nb\n")
+    done = publish(Store.create(tmp_path / "store"), model, "acme", "thing", blobs={}, facts={})
+    return tmp_path / "store", done.digest
+
+
+def test_the_parent_is_unpacked_as_it_was_published(published: tuple[Path, str], tmp_path: Path) -> None:
+    store, digest = published
+    write_parent(store, "acme/thing/1", digest, tmp_path / "parent")
+    assert content_digest(list_files(tmp_path / "parent" / SAVED_MODEL)) == digest
+
+
+def test_other_content_under_the_handle_is_refused(published: tuple[Path, str], tmp_path: Path) -> None:
+    store, _ = published
+    with pytest.raises(StoreError, match="Expected the content sha256:0 of acme/thing/1"):
+        write_parent(store, "acme/thing/1", "sha256:0", tmp_path / "parent")
+
+
+def test_an_unknown_version_is_refused(published: tuple[Path, str], tmp_path: Path) -> None:
+    store, digest = published
+    with pytest.raises(StoreError, match="acme/thing/2"):
+        write_parent(store, "acme/thing/2", digest, tmp_path / "parent")
