@@ -9,6 +9,7 @@ from components.artifacts import (
     Evidence,
     FullModel,
     Incumbent,
+    ParentPiece,
     Piece,
     ReusableSavedModel,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "Evidence",
     "FullModel",
     "Incumbent",
+    "ParentPiece",
     "Piece",
     "ReusableSavedModel",
 ]

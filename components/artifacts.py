@@ -25,12 +25,21 @@ class Piece(artifact.Artifact):
     """The part of the full model that is shared, in a form that holds every kind of model.
 
     weights/            checkpoint of the piece
-    builder.json        how to build it again: file, function, arguments, road, layer
+    builder.json        how to build it again: file, function, arguments, road, layers
     controls/seed-K/    re-initialised weights, for the from-scratch control
     facts.json          specs of input and output, regularizers, the optimizer's configuration
     """
 
     TYPE_NAME = "components.Piece"
+
+
+class ParentPiece(artifact.Artifact):
+    """The published piece that a recipe starts from.
+
+    saved_model/        its SavedModel, unpacked
+    """
+
+    TYPE_NAME = "components.ParentPiece"
 
 
 class ReusableSavedModel(artifact.Artifact):
@@ -62,7 +71,7 @@ class Incumbent(artifact.Artifact):
 
 
 class Evidence(artifact.Artifact):
-    """How well the piece fine-tunes on one downstream task.
+    """How well the piece fine-tunes on one downstream task, beside from scratch, or beside its parent if it has one.
 
     evidence.json       cells, contrasts and protocol (piecehub/transfer/evidence.py)
     predictions.parquet one row a test example, mode, shots and seed

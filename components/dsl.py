@@ -1,8 +1,9 @@
 """The one door to TFX's `@component`: typed for the checker, loud on its traps, and the writer of provenance.
 
 Traps of TFX 1.21 that make no noise and raise here: postponed annotations, keyword-only arguments, defaults (a
-parameter left at its default is recorded nowhere), parameters other than int, float and str (bool, dict and list change
-their type on Kubeflow), a missing docstring, and code without a digest (the cache would return what older code made).
+parameter left at its default is recorded nowhere; only an `OptionalInput` has one, None), parameters other than int,
+float and str (bool, dict and list change their type on Kubeflow), a missing docstring, and code without a digest (the
+cache would return what older code made).
 
 Every component takes `code_digest` and `lock_digest`. Before the function runs the door compares the first with the
 code at hand; afterwards it writes `provenance.json` beside each output and notes the same digests in ML Metadata.
@@ -29,14 +30,25 @@ from piecehub.modeling.examples import split_digests
 if TYPE_CHECKING:
     T = TypeVar("T")
     InputArtifact = Annotated[T, "input"]
+    OptionalInput = Annotated[T | None, "input"]
     OutputArtifact = Annotated[T, "output"]
     Parameter = Annotated[T, "parameter"]
 else:
-    InputArtifact = annotations.InputArtifact
+    InputArtifact = OptionalInput = annotations.InputArtifact
     OutputArtifact = annotations.OutputArtifact
     Parameter = annotations.Parameter
 
-__all__ = ["Deploy", "Evaluate", "InputArtifact", "OutputArtifact", "Parameter", "Process", "Train", "Transform"]
+__all__ = [
+    "Deploy",
+    "Evaluate",
+    "InputArtifact",
+    "OptionalInput",
+    "OutputArtifact",
+    "Parameter",
+    "Process",
+    "Train",
+    "Transform",
+]
 _SCALARS = (int, float, str)
 _DIGESTS = ("code_digest", "lock_digest")
 
@@ -69,9 +81,10 @@ def _refuse_traps(function: Callable[..., None]) -> None:
             )
         if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
             raise TypeError(f"Expected plain arguments on {name}. Received: '{key}', which TFX would drop.")
-        if parameter.default is not inspect.Parameter.empty:
-            raise TypeError(f"Expected no defaults on {name}. Received: one for '{key}', which no record would show.")
         annotation = parameter.annotation
+        may_be_left_out = isinstance(annotation, annotations.InputArtifact) and parameter.default is None
+        if parameter.default is not inspect.Parameter.empty and not may_be_left_out:
+            raise TypeError(f"Expected no defaults on {name}. Received: one for '{key}', which no record would show.")
         if isinstance(annotation, annotations.Parameter) and annotation.type not in _SCALARS:
             raise TypeError(f"Expected int, float or str for {name}.{key}. Received: {annotation.type}.")
     if missing := [key for key in _DIGESTS if key not in parameters]:
@@ -85,7 +98,8 @@ def _door(function: Callable[..., None]) -> Callable[..., None]:
         kinds = {key: type(parameter.annotation) for key, parameter in annotated.items()}
         parameters = {k: v for k, v in arguments.items() if kinds[k] is annotations.Parameter}
         _refuse_other_code(function, parameters)
-        inputs = {k: _inputs(v) for k, v in arguments.items() if kinds[k] is annotations.InputArtifact}
+        read = {k: v for k, v in arguments.items() if kinds[k] is annotations.InputArtifact and v is not None}
+        inputs = {k: _inputs(v) for k, v in read.items()}
         function(**arguments)
         for key, value in arguments.items():
             if kinds[key] is annotations.OutputArtifact:

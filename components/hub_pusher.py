@@ -6,6 +6,7 @@ from tfx.types.standard_artifacts import ModelBlessing, PushedModel
 
 from components.artifacts import ConformanceReport, Documentation, Evidence, Incumbent, ReusableSavedModel
 from components.dsl import Deploy, InputArtifact, OutputArtifact, Parameter, component
+from piecehub.signing.attest import attest_run
 from piecehub.store.push import Candidate, push
 
 
@@ -24,7 +25,7 @@ def HubPusher(
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
 ) -> None:
-    """Publishes what is blessed and conforms, and nothing else. Never cached, idempotent."""
+    """Publishes what is blessed and conforms, and nothing else, signed if the run has a key. Idempotent."""
     candidate = Candidate(
         reusable_model=Path(reusable_model.uri),
         conformance=Path(conformance.uri),
@@ -33,7 +34,8 @@ def HubPusher(
         incumbent=Path(incumbent.uri),
         documentation=Path(documentation.uri),
     )
-    outcome = push(candidate, publisher, name, Path(store_folder), Path(pushed_model.uri))
+    attest = attest_run(candidate.reusable_model / "saved_model", candidate.documentation)
+    outcome = push(candidate, publisher, name, Path(store_folder), Path(pushed_model.uri), attest)
     pushed_model.set_int_custom_property("pushed", int(outcome.pushed))
     pushed_model.set_string_custom_property("handle", outcome.handle)
     pushed_model.set_string_custom_property("pushed_version", outcome.handle.rpartition("/")[2])

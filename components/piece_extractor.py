@@ -4,40 +4,55 @@ import json
 from pathlib import Path
 from typing import cast
 
-from components.artifacts import FullModel, Piece
-from components.dsl import InputArtifact, OutputArtifact, Parameter, Transform, component
+from tfx.types.standard_artifacts import Schema
+
+from components.artifacts import FullModel, ParentPiece, Piece
+from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
+from components.parent_resolver import parent_folder
 from piecehub.modeling import full_model as full_models
 from piecehub.modeling import piece as pieces
-from piecehub.modeling.recipe_modules import get_function, load_module
+from piecehub.modeling.building import feature_specs
+from piecehub.modeling.examples import feature_spec_of
+from piecehub.modeling.roads import Road
 
 
 @component(Transform)
 def PieceExtractor(
     full_model: InputArtifact[FullModel],
+    schema: InputArtifact[Schema],
     piece: OutputArtifact[Piece],
     recipe_folder: Parameter[str],
     model_file: Parameter[str],
     model_function: Parameter[str],
     model_arguments: Parameter[str],
+    label: Parameter[str],
     seed: Parameter[int],
     road: Parameter[str],
-    layer: Parameter[str],
+    layers: Parameter[str],
     control_seeds: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
+    parent: OptionalInput[ParentPiece] = None,
 ) -> None:
-    """Cuts the piece out of the full model, or takes the one that was built first, and writes its controls."""
+    """Finds the piece in the full model by the recipe's road, and writes it with its controls."""
     source = Path(full_model.uri)
     builder = pieces.Builder(
-        model_file, model_function, json.loads(model_arguments), seed, cast(pieces.Road, road), layer, code_digest
+        file=model_file,
+        function=model_function,
+        kwargs=json.loads(model_arguments),
+        seed=seed,
+        road=cast(Road, road),
+        layers=json.loads(layers),
+        code_digest=code_digest,
+        features=feature_specs(feature_spec_of(f"{schema.uri}/schema.pbtxt"), label),
     )
-    build = get_function(load_module(Path(recipe_folder), model_file), model_function)
     facts = pieces.write_piece(
-        full_models.restore(build, builder.kwargs, seed, source),
+        source / "weights",
         builder,
         Path(recipe_folder),
         json.loads(control_seeds),
         full_models.read_facts(source)["optimizer"],
         Path(piece.uri),
+        parent_folder(parent),
     )
     piece.set_int_custom_property("parameters", facts["parameters"])

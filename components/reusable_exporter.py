@@ -1,9 +1,11 @@
 """Piece -> ReusableSavedModel."""
 
+import json
 from pathlib import Path
 
-from components.artifacts import Piece, ReusableSavedModel
-from components.dsl import InputArtifact, OutputArtifact, Parameter, Transform, component
+from components.artifacts import ParentPiece, Piece, ReusableSavedModel
+from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
+from components.parent_resolver import parent_folder
 from piecehub.modeling import reusable
 
 
@@ -13,12 +15,18 @@ def ReusableExporter(
     reusable_model: OutputArtifact[ReusableSavedModel],
     recipe_folder: Parameter[str],
     model_file: Parameter[str],
+    options: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
+    parent: OptionalInput[ParentPiece] = None,
 ) -> None:
     """Exports the piece through the Reusable SavedModel interface, in a fresh process."""
     facts = reusable.export_in_fresh_process(
-        Path(piece.uri), Path(recipe_folder), Path(reusable_model.uri) / "saved_model"
+        Path(piece.uri),
+        Path(recipe_folder),
+        Path(reusable_model.uri) / "saved_model",
+        json.loads(options),
+        parent_folder(parent),
     )
     reusable_model.set_string_custom_property("saved_model_digest", facts.digest)
     reusable_model.set_int_custom_property("trainable_variables", len(facts.trainable_variables))

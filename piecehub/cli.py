@@ -14,14 +14,20 @@ from typing import Any
 import click
 
 from piecehub import logs
-from piecehub.conformance import ConformanceReport
 from piecehub.errors import EnvironmentProblem, PiecehubError
+from piecehub.export_cli import expand, export
+from piecehub.store_cli import store
+from piecehub.trust_cli import cache, fetch, keys, publish, verify
 from piecehub.workdir import DEFAULT_NAME, Workdir
 
 STORE_URL = "http://127.0.0.1:8470"
 VERSION = "0.1.0"  # as in pyproject.toml; asking importlib.metadata for it would cost every start 50 ms
 _NOT_PUBLISHED = 4
-_EXTRAS = {"tensorflow": "tf", "tensorflow_hub": "tf", "tfx": "pipeline", "kfp": "pipeline", "pydantic": "pipeline"}
+_EXTRAS = {
+    **dict.fromkeys(("cryptography", "in_toto_attestation", "model_signing", "OpenSSL", "securesystemslib"), "sign"),
+    **dict.fromkeys(("tensorflow", "tensorflow_hub"), "tf"),
+    **dict.fromkeys(("tfx", "kfp", "pydantic"), "pipeline"),
+}
 
 
 def _workdir_option() -> click.Option:
@@ -48,10 +54,21 @@ def cli() -> None:
     """Train a model, cut out the reusable piece, prove that it fine-tunes, publish it."""
 
 
+for _command in (store, publish, verify, fetch, keys, cache):
+    cli.add_command(_command)
+for _command in (export, expand):
+    store.add_command(_command)
+
+
 @cli.command(cls=_Command)
 @click.argument("recipe")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
-def run(recipe: str, settings: tuple[str, ...], workdir: Path) -> None:
+@click.option(
+    "--signing-key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Sign what is published; see `piecehub keys new`. No record holds the path.",
+)
+def run(recipe: str, settings: tuple[str, ...], signing_key: Path | None, workdir: Path) -> None:
     """Run RECIPE (a folder, or the name of a shipped one) on the local Beam runner.
 
     Exits 0 if the piece is published, 4 if the run finished but nothing may be published.
@@ -63,7 +80,7 @@ def run(recipe: str, settings: tuple[str, ...], workdir: Path) -> None:
     with _quietly():
         from pipelines import local_runner, summary
 
-    outcome = local_runner.run(loaded, Workdir(workdir))
+    outcome = local_runner.run(loaded, Workdir(workdir), signing_key)
     click.echo(summary.text(outcome, Workdir(workdir), STORE_URL))
     if not outcome.pushed:
         sys.exit(_NOT_PUBLISHED)
@@ -96,43 +113,69 @@ def models(as_json: bool, workdir: Path) -> None:
 @cli.command(cls=_Command)
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8470, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-def serve(host: str, port: int, workdir: Path) -> None:
+@click.option(
+    "--hub-only/--with-pages",
+    "hub_only",
+    default=None,
+    help="Leave out runs, lineage and logs; the default on another host than loopback, and with --tokens.",
+)
+@click.option(
+    "--tokens",
+    "tokens_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML: private publishers, each with the sha256 of its tokens.",
+)
+@click.option("--store", "place", metavar="URI", help="Another store than the working folder's: s3://bucket/prefix …")
+def serve(
+    host: str, port: int, hub_only: bool | None, tokens_file: Path | None, place: str | None, workdir: Path
+) -> None:
     """Serve the local store by the hosting protocol, and the pages for review."""
+    from piecehub.store.tokens import Tokens
     from piecehub.ui.serve import serve as serve_pages
 
-    serve_pages(Workdir(workdir), host, port)
+    tokens = Tokens.read(tokens_file) if tokens_file else None
+    serve_pages(Workdir(workdir), host, port, hub_only=hub_only, tokens=tokens, store=place)
 
 
 @cli.command(cls=_Command)
 @click.argument("saved_model")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-def check(saved_model: str, as_json: bool, workdir: Path) -> None:
-    """Check SAVED_MODEL (a folder, an archive, or the handle of a published version) against the interface.
+@click.option("--trust", is_flag=True, help="Run the model even where there is no sandbox.")
+@click.option(
+    "--documentation",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The model page to check with it; a published version brings its own.",
+)
+def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | None, workdir: Path) -> None:
+    """Check SAVED_MODEL against the interface.
 
-    Loads the model and runs it: check only what you trust. Exits 1 if a check of level fail falls short.
+    It is a folder, an archive, the handle of a published version, or the address of a model on any server that
+    speaks TensorFlow Hub's protocol. A model that is not from the local store runs in bubblewrap, or not at all. Exits
+    1 if a check of level fail falls short or could not be made.
     """
-    from piecehub.source import saved_model_folder
+    from piecehub.source import find_saved_model
 
-    with saved_model_folder(saved_model, Workdir(workdir).store) as folder:
+    with find_saved_model(saved_model, Workdir(workdir).store) as source:
         from piecehub.modeling.conformance.check import check_saved_model
+        from piecehub.modeling.conformance.sandbox import strongest
+        from piecehub.ui.check_table import print_report
 
-        report = check_saved_model(folder)
-    click.echo(report.to_json() if as_json else _table(report), nl=not as_json)
+        page = documentation.read_text(encoding="utf-8") if documentation else source.documentation
+        sandbox = strongest(trusted=trust or source.trusted)
+        if sys.stderr.isatty():
+            click.echo(f"checking in a fresh process (sandbox: {sandbox}) …", err=True)
+        report = check_saved_model(source.folder, sandbox, documentation=page, archive=source.archive)
+    if as_json:
+        click.echo(report.to_json(), nl=False)
+    else:
+        print_report(report)
     if not report.conforms:
-        first = report.failures[0]
-        raise PiecehubError(f"{first.check} fell short: {first.sentence}")
+        raise PiecehubError(report.first_failure)
 
 
 def _quietly() -> AbstractContextManager[None]:
     """What TensorFlow and TFX print while they load tells a person nothing; errors are raised all the same."""
     return logs.to_file(Path(os.devnull))
-
-
-def _table(report: ConformanceReport) -> str:
-    words = {True: "ok", False: "FELL SHORT", None: "not made"}
-    return "\n".join(
-        f"{f.check:<5} {words[f.passed]:<11} {f.level:<5} {f.title}\n      {f.sentence}" for f in report.findings
-    )
 
 
 @cli.command(cls=_Command)

@@ -12,79 +12,15 @@ from typing import Any, cast
 
 import jinja2
 
+from piecehub import piece_manifest
 from piecehub.conformance import ConformanceReport
 from piecehub.content import content_digest, list_files
+from piecehub.documentation_template import TEMPLATE
+from piecehub.errors import NotReusableError
+from piecehub.piece_manifest import PieceManifest
+from piecehub.reference import mode_words, reference_words
 
 FILE_NAME = "documentation.md"
-
-_TEMPLATE = """\
-# Module {{ publisher }}/{{ name }}/{{ version }}
-
-{{ person.description }}
-
-<!-- asset-path: {{ publisher }}/{{ name }}/{{ version }}/model.tar.gz -->
-{% for task in hub_tasks -%}
-<!-- task: {{ task }} -->
-{% endfor -%}
-<!-- fine-tunable: {{ "true" if blessed else "false" }} -->
-<!-- format: saved_model_2 -->
-<!-- license: {{ person.license_id }} -->
-
-## Overview
-
-{{ person.intended_use }}
-
-The piece has {{ "{:,}".format(piece.parameters) }} parameters. Input: {{ spec(piece.input) }}. \
-Output: {{ spec(piece.output) }}. Its content digest is `{{ digest }}`.
-
-## Usage
-
-```python
-import tensorflow_hub as hub
-
-piece = hub.load("<store>/{{ publisher }}/{{ name }}/{{ version }}")
-features = piece(inputs, training=False)
-layer = hub.KerasLayer("<store>/{{ publisher }}/{{ name }}/{{ version }}", trainable=True)  # in a tf_keras model
-```
-
-## Fine-tuning
-
-{% if blessed -%}
-Fine-tuning is recommended: the evidence below was judged before publishing.
-{%- else -%}
-Fine-tuning is not recommended: {{ reasons }}
-{%- endif %} It trains {{ piece.trainable_variables | length }} variables and brings \
-{{ piece.regularizers | length }} weight regularizers with it.
-{% if optimizer_regularization %}
-The full model was also regularized inside its optimizer ({{ optimizer_regularization }}). No SavedModel carries \
-that: set it in yours if you want it.
-{% endif %}
-{% for item in evidence %}
-### {{ item.task }}
-
-Accuracy on {{ item.examples }} test examples, {{ item.seeds }} seeds, with 95 % intervals over seeds and examples.
-
-| mode | {% for shots in item.shots %}{{ shots }} examples a class | {% endfor %}
-
-|---|{% for shots in item.shots %}---|{% endfor %}
-
-{% for mode, cells in item.modes.items() -%}
-| {{ mode.replace('_', ' ') }} | {% for cell in cells %}{{ interval(cell) }} | {% endfor %}
-
-{% endfor %}
-Gain of fine-tuning over from scratch: {{ points(item.gain.estimate) }} points \
-[{{ points(item.gain.low) }}, {{ points(item.gain.high) }}], paired over seeds and test examples.
-{% endfor %}
-## Training
-
-{{ person.training_data }} The full model was trained on {{ "{:,}".format(full.train_examples) }} examples and reaches \
-{{ percent(full.evaluation.accuracy) }} accuracy on {{ "{:,}".format(full.eval_examples) }} held-out ones. \
-{{ conformance }}
-
-## Limitations
-
-{{ person.limitations }}
-"""
 
 
 @dataclass(frozen=True)
@@ -123,10 +59,11 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
     digest = content_digest(list_files(sources.reusable_model / "saved_model"))
     incumbent = _json(sources.incumbent / "incumbent.json")
     verdict = _json(sources.blessing / "verdict.json")
+    shared = _shared(sources.reusable_model / "saved_model")
     full = _json(sources.full_model / "facts.json")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.globals |= {"percent": _percent, "points": _points, "spec": _spec, "interval": _interval}  # type: ignore[operator]
-    return environment.from_string(_TEMPLATE).render(
+    environment.globals |= _WORDS  # type: ignore[operator]
+    return environment.from_string(TEMPLATE).render(
         publisher=publisher,
         name=name,
         # The same content keeps its version; other content gets the next one.
@@ -137,11 +74,31 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         reasons=" ".join(verdict["reasons"]),
         digest=digest,
         piece=_json(sources.piece / "facts.json"),
+        shared=shared,
+        parent=_parent(shared.parent),
         full=full,
         optimizer_regularization=_optimizer_regularization(full["optimizer"]),
         evidence=[_summary(_json(path / "evidence.json")) for path in sources.evidence],
         conformance=_checks(ConformanceReport.read(sources.conformance)),
     )
+
+
+def _shared(saved_model: Path) -> PieceManifest:
+    """What the SavedModel says of itself.
+
+    Raises:
+        NotReusableError: if it says nothing.
+    """
+    manifest = piece_manifest.read(saved_model)
+    if manifest is None:
+        raise NotReusableError(f"Expected '{piece_manifest.FILE}' in the SavedModel. Received: none; export it again.")
+    return manifest
+
+
+def _parent(text: str) -> dict[str, str] | None:
+    """The parent, `handle@digest` in the manifest."""
+    handle, _, digest = text.partition("@")
+    return {"handle": handle, "digest": digest} if text else None
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -155,6 +112,7 @@ def _summary(evidence: dict[str, Any]) -> dict[str, Any]:
     gain = next(c for c in evidence["contrasts"] if c["shots"] == "curve" and c["reference"] == "from_scratch")
     return {
         "task": evidence["task"],
+        "parent": evidence["parent"],
         "shots": [cell["shots"] for cell in next(iter(modes.values()))],
         "modes": modes,
         "gain": gain,
@@ -170,7 +128,8 @@ def _checks(report: ConformanceReport) -> str:
 
 def _optimizer_regularization(optimizer: dict[str, Any]) -> str:
     """Regularization that lives in the optimizer and that no SavedModel carries (TensorFlow Hub, export guide)."""
-    keys = ("weight_decay", "l1_regularization_strength", "l2_regularization_strength", "use_ema")
+    strengths = ("l1_regularization_strength", "l2_regularization_strength", "l2_shrinkage_regularization_strength")
+    keys = ("weight_decay", "use_ema", *strengths)
     return ", ".join(f"{key} = {optimizer[key]}" for key in keys if optimizer.get(key))
 
 
@@ -193,3 +152,13 @@ def _spec(specs: Any) -> str:
     if "shape" not in specs:
         return ", ".join(f"{key}: {_spec(spec)}" for key, spec in specs.items())
     return f"`{specs['dtype']} [{', '.join('batch' if d is None else str(d) for d in specs['shape'])}]`"
+
+
+_WORDS = {
+    "interval": _interval,
+    "mode_words": mode_words,
+    "percent": _percent,
+    "points": _points,
+    "reference_words": reference_words,
+    "spec": _spec,
+}

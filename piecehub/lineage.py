@@ -6,6 +6,7 @@ Two records tell it, and must tell the same: the chain of statements that was pu
 TFX make no statement: what they made is known as what our components read.
 
     {"schema": 1, "handle", "digest",
+     "parents": [{"handle", "digest"}],
      "data": [{"role", "component", "key", "type", "splits": {split: digest}}],
      "components": [{"component", "code_digest", "lock_digest", "parameters", "inputs": [{"key", "type", "digest"}]}],
      "evaluation": {"evidence": [digest…], "conformance": [digest…], "blessing": [digest…]}}
@@ -13,7 +14,7 @@ TFX make no statement: what they made is known as what our components read.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -29,6 +30,8 @@ from piecehub.store.catalog import Store
 # Artifact types by which the chain tells what it is about (components/artifacts.py; TFX's standard artifacts).
 _MODEL, _EVIDENCE, _CONFORMANCE = (f"components.{t}" for t in ("ReusableSavedModel", "Evidence", "ConformanceReport"))
 _BLESSING = "ModelBlessing"
+# The component that brings a published piece to start from (components/parent_resolver.py).
+_PARENT = "ParentResolver"
 _DIGESTS = ("code_digest", "lock_digest")
 
 Role = Literal["upstream", "downstream"]
@@ -57,11 +60,20 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """A published piece that this one starts from, with the content digest of its SavedModel."""
+
+    handle: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Lineage:
     """Everything that a published version was made from; `steps` stand in the order of the data."""
 
     handle: str
     digest: str
+    parents: tuple[Parent, ...]
     steps: tuple[Step, ...]
     data: tuple[Data, ...]
     evidence: tuple[str, ...]
@@ -79,6 +91,7 @@ class Lineage:
             "schema": 1,
             "handle": self.handle,
             "digest": self.digest,
+            "parents": [asdict(parent) for parent in self.parents],
             "data": [data.to_json() for data in self.data],
             "components": [step.to_json() for step in self.steps],
             "evaluation": {
@@ -110,8 +123,14 @@ def of_manifest(store: Store, manifest: Manifest) -> Lineage:
         raise StoreError(
             f"Expected '{provenance.FILE_NAME}' beside {manifest.handle}. Received: none; it was published without."
         )
-    chain = provenance.from_json(store.blob_path(blob.digest).read_text(encoding="utf-8"))
-    found = from_chain(chain, manifest.digest, str(manifest.handle))
+    try:
+        chain = provenance.from_json(store.read_blob(blob.digest).decode())
+        found = from_chain(chain, manifest.digest, str(manifest.handle))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # anybody may have published it
+        raise StoreError(
+            f"Expected '{provenance.FILE_NAME}' of {manifest.handle} as piecehub writes it. Received: another text "
+            f"({type(error).__name__}: {error})."
+        ) from error
     # The SavedModel lies in a folder of its own in the artifact whose digest the chain holds.
     artifact = content_digest(FileEntry(f"saved_model/{f.path}", f.size_bytes, f.sha256) for f in manifest.files)
     if artifact not in {r.digest for step in found.steps for r in step.reads if r.type == _MODEL}:
@@ -178,6 +197,22 @@ def from_ml_metadata(metadata: Path, digest: str, handle: str = "") -> Lineage:
     return _assemble(steps, digest, push.handle)
 
 
+def from_ml_metadata_before_push(metadata: Path, statement: str, digest: str) -> Lineage:
+    """The lineage that ML Metadata tells of a SavedModel that is about to be pushed.
+
+    Args:
+        metadata: the SQLite file.
+        statement: the digest of the statement of the artifact that was made last.
+        digest: the content digest of the SavedModel.
+
+    Raises:
+        StoreError: if no artifact with that statement is recorded.
+    """
+    from piecehub import metadata as records
+
+    return _assemble(records.steps_to(metadata, statement), digest, "")
+
+
 def agree(one: Lineage, other: Lineage) -> list[str]:
     """What two lineages tell differently, a sentence each; empty if they agree."""
     return list(_differences(one.to_json(), other.to_json(), ""))
@@ -201,7 +236,9 @@ def _differences(one: Any, other: Any, where: str) -> Iterator[str]:
 
 def text(lineage: Lineage) -> str:
     """The lineage for a person to read, some lines a fact."""
-    lines = [f"{lineage.handle}  {lineage.digest}", "", "data"]
+    lines = [f"{lineage.handle}  {lineage.digest}", ""]
+    lines += [f"fine-tuned from {parent.handle}  {parent.digest}\n" for parent in lineage.parents]
+    lines += ["data"]
     for data in lineage.data:
         lines += [f"  {data.role:<10}  {data.component}.{data.key}"]
         lines += [f"    {split:<10}{digest}" for split, digest in sorted(data.splits.items())]
@@ -234,10 +271,16 @@ def _assemble(steps: Mapping[str, Step], digest: str, handle: str) -> Lineage:
     return Lineage(
         handle,
         digest,
+        tuple(_parents(steps.values())),
         _once(steps[step] for step in order),
         _once(data),
         *(_digests_of(reads, kind) for kind in (_EVIDENCE, _CONFORMANCE, _BLESSING)),
     )
+
+
+def _parents(steps: Iterable[Step]) -> list[Parent]:
+    found = {(str(s.parameters["handle"]), str(s.parameters["digest"])) for s in steps if s.component == _PARENT}
+    return [Parent(*pair) for pair in sorted(found)]
 
 
 def _once(things: Iterable[_Thing]) -> tuple[_Thing, ...]:

@@ -56,8 +56,33 @@ def steps_before(metadata: Path, push: Push) -> dict[str, Step]:
     """The executions of our components that led to a push, by id, without the push itself."""
     reader = _Reader(_open(metadata))
     pusher = reader.maker(push.artifact_id)
+    return _steps_from(reader, [read.source for read in reader.reads(pusher, {})])
+
+
+def steps_to(metadata: Path, provenance_digest: str) -> dict[str, Step]:
+    """The executions of our components that led to the artifact with that statement, by id, its maker included.
+
+    Raises:
+        StoreError: if ML Metadata records no such artifact.
+    """
+    store = _open(metadata)
+    types = [t.name for t in store.get_artifact_types()]
+    found = [a.id for name in types for a in store.get_artifacts_by_type(name) if _has(a, provenance_digest)]
+    if not found:
+        raise StoreError(
+            f"Expected an artifact with the statement {provenance_digest} in '{metadata}'. Received: none; "
+            "run it again."
+        )
+    reader = _Reader(store)
+    return _steps_from(reader, [str(reader.maker(max(found)))])
+
+
+def _has(artifact: Any, provenance_digest: str) -> bool:
+    return _properties(artifact).get("provenance_digest") == provenance_digest
+
+
+def _steps_from(reader: "_Reader", waiting: list[str]) -> dict[str, Step]:
     steps: dict[str, Step] = {}
-    waiting = [read.source for read in reader.reads(pusher, {})]
     while waiting:
         step = waiting.pop()
         if step and step not in steps:

@@ -6,16 +6,17 @@ strict: an unknown key, a wrong type or a missing entry is one sentence and exit
 
 import difflib
 import json
+import re
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from piecehub.errors import RecipeError
-from piecehub.handle import check_name, check_publisher
+from piecehub.handle import Handle, check_name, check_publisher
 
 RECIPES = Path(__file__).parent / "recipes"
 # PostgreSQL's index on string properties ends at 2.7 kB, so ML Metadata on it refuses longer parameters.
@@ -42,10 +43,17 @@ class About:
 
 @dataclass(frozen=True)
 class Data:
-    """`[data]`: a module that writes the examples once, or a folder of your own TFRecords in the same layout."""
+    """`[data]`: a module that writes the examples once, or a folder of your own TFRecords in the same layout.
+
+    Attributes:
+        label: the feature that is the class; empty if upstream examples have none, as where `train.loss` needs none.
+        schema: what examples must look like; a task may have a schema and a label of its own.
+        module, arguments: a file of the recipe, and what its function `write(folder, **arguments)` is called with.
+        folder: the folder of your own TFRecords.
+    """
 
     __pydantic_config__ = _STRICT
-    label: Text
+    label: str = ""
     schema: str = "schema.pbtxt"
     module: str = ""
     folder: str = ""
@@ -54,17 +62,33 @@ class Data:
 
 @dataclass(frozen=True)
 class Model:
-    """`[model]`: the function that builds the full model, as `function(seed=…, **arguments) -> keras.Model`."""
+    """`[model]`: the function that builds the full model, as `function(seed=…, **arguments) -> keras.Model`.
+
+    Attributes:
+        module: the recipe's file that holds the function.
+        function: its name; for the road `core` it returns `(core, pretrainer)`.
+        arguments: passed on by name.
+        checkpoint: where training starts, a `.weights.h5` file or a TensorFlow checkpoint in the recipe's folder.
+        parent: `publisher/name/version` of a published piece to start from; the function then gets the folder of its
+            SavedModel as the keyword `parent`.
+    """
 
     __pydantic_config__ = _STRICT
     module: str = "model.py"
     function: str = "build_model"
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    checkpoint: str = ""
+    parent: str = ""
 
 
 @dataclass(frozen=True)
 class Train:
-    """`[train]`: 0 epochs publish nothing, but show what random weights are worth."""
+    """`[train]`: 0 epochs publish nothing, but show what random weights are worth.
+
+    Attributes:
+        loss, accuracy: functions of the model's module, `(y_true, y_pred) -> [batch] float32`, for models that are no
+            classifiers; without them a model ends in logits. Where examples have no label, `y_true` is 0.
+    """
 
     __pydantic_config__ = _STRICT
     epochs: Annotated[int, Field(ge=0)]
@@ -72,23 +96,60 @@ class Train:
     learning_rate: Rate
     optimizer: str = "adam"
     seed: int = 0
+    loss: str = ""
+    accuracy: str = ""
 
 
 @dataclass(frozen=True)
-class PieceCut:
-    """`[piece]`: `cut` at a layer after the fact, or `take` the layer that was built first, as a model of its own."""
+class Piece:
+    """`[piece]`, or one of several `[[piece]]`: what is shared of the full model, and how it is exported.
+
+    The roads lead to it: `cut` at one layer or several after the fact, `take` the layer that was built first as a model
+    of its own, the `whole` model, or the `core` that the recipe's function returned beside the model that is trained.
+
+    Attributes:
+        name: what it is published as; the recipe's name if there is one piece.
+        layer: where to cut, or what to take; several to cut at give a dict of outputs by the layers' names.
+        features: which output downstream models read, where the piece has a dict of them.
+        description, hub_tasks: what its page says instead of the recipe's `[documentation]`.
+        trainable, frozen, hyperparameters, return_losses, sub_pieces, golden, preprocessor: how to export it
+            (`ExportOptions` in piecehub/modeling/reusable.py).
+    """
 
     __pydantic_config__ = _STRICT
-    layer: Text
-    road: Literal["cut", "take"] = "cut"
+    name: str = ""
+    road: Literal["cut", "take", "whole", "core"] = "cut"
+    layer: str | tuple[Text, ...] = ""
+    features: str = ""
+    description: Annotated[str, Field(max_length=_TEXT_BYTES)] = ""
+    hub_tasks: tuple[str, ...] = ()
+    trainable: tuple[Text, ...] = ()
+    frozen: Literal["refuse", "unfreeze", "keep"] = "refuse"
+    hyperparameters: tuple[Literal["dropout_rate", "batch_norm_momentum"], ...] = ()
+    return_losses: bool = False
+    sub_pieces: dict[str, Text] = field(default_factory=dict[str, str])
+    golden: Literal["synthetic", "none"] = "synthetic"
+    preprocessor: str = ""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that it names."""
+        return self.layer if isinstance(self.layer, tuple) else tuple(filter(None, [self.layer]))
 
 
 @dataclass(frozen=True)
 class DownstreamTask:
-    """`[[task]]`: examples in the folder `name`, splits `pool` and `test`."""
+    """`[[task]]`: examples in the folder `name`, splits `pool` and `test`; it judges all pieces, or those it names.
+
+    Attributes:
+        schema, label: those of its examples, if they are others than `[data]` says.
+    """
 
     __pydantic_config__ = _STRICT
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    pieces: tuple[Text, ...] = ()
+    schema: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,12 +198,16 @@ class Recipe:
     recipe: About
     data: Data
     train: Train
-    piece: PieceCut
+    piece: Annotated[tuple[Piece, ...], Field(min_length=1)]
     task: Annotated[tuple[DownstreamTask, ...], Field(min_length=1)]
     evaluation: Evaluation
     documentation: DocumentationFacts
     model: Model = field(default_factory=Model)
     gate: Gate = field(default_factory=Gate)
+
+    def tasks_of(self, piece: Piece) -> tuple[DownstreamTask, ...]:
+        """The tasks that judge a piece."""
+        return tuple(task for task in self.task if not task.pieces or piece.name in task.pieces)
 
 
 @dataclass(frozen=True)
@@ -180,18 +245,34 @@ def find_recipe(recipe: str) -> Path:
 
 def parse(values: dict[str, Any]) -> Recipe:
     """A recipe from TOML's values; unknown keys and wrong types raise RecipeError."""
+    piece = values.get("piece")
     try:
         # JSON mode is what lets a strict reader take TOML's lists as tuples and its whole numbers as floats.
-        return TypeAdapter(Recipe).validate_json(json.dumps(values), strict=True)
+        one_or_several = {"piece": [piece]} if isinstance(piece, dict) else {}
+        recipe = TypeAdapter(Recipe).validate_json(json.dumps(values | one_or_several), strict=True)
+        return _with_names(_with_examples(recipe))
     except (ValidationError, TypeError) as error:
         raise RecipeError(_sentence(error)) from error
+
+
+def _with_names(recipe: Recipe) -> Recipe:
+    """The recipe with a name for its piece, if there is one piece and it has none."""
+    first, *others = recipe.piece
+    return recipe if others or first.name else replace(recipe, piece=(replace(first, name=recipe.recipe.name),))
+
+
+def _with_examples(recipe: Recipe) -> Recipe:
+    """The recipe with the schema and the label of `[data]` for each task that has none of its own."""
+    data = recipe.data
+    tasks = (replace(t, schema=t.schema or data.schema, label=t.label or data.label) for t in recipe.task)
+    return replace(recipe, task=tuple(tasks))
 
 
 def _sentence(error: ValidationError | TypeError) -> str:
     if isinstance(error, TypeError):
         return f"Expected numbers, texts, lists and tables in the recipe. Received: {error}."
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = _key(first["loc"])
     match first["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":
             return f"Expected only known keys in the recipe. Received: '{key}'{_closest(key)}."
@@ -200,6 +281,12 @@ def _sentence(error: ValidationError | TypeError) -> str:
         case _:
             message = first["msg"].removeprefix("Input should be ")
             return f"Expected {message} for '{key}' in the recipe. Received: {first['input']!r}."
+
+
+def _key(location: Sequence[str | int]) -> str:
+    """Where an error lies as a person writes it: without the number of a table, and of what a union tried."""
+    words = [str(part) for part in location if part not in ("str", "tuple[constrained-str, ...]")]
+    return ".".join(w for n, w in enumerate(words) if not (n == 1 and w.isdigit() and words[0] == "piece"))
 
 
 def _closest(key: str) -> str:
@@ -214,7 +301,7 @@ def _known_keys() -> list[tuple[str, str]]:
         "data": Data,
         "model": Model,
         "train": Train,
-        "piece": PieceCut,
+        "piece": Piece,
         "evaluation": Evaluation,
         "gate": Gate,
         "documentation": DocumentationFacts,
@@ -249,10 +336,68 @@ def _check(recipe: Recipe) -> Recipe:
             "Expected a 'train.seed' that is no seed of the evaluation, or a control starts from the weights that the "
             f"piece started from. Received: {recipe.train.seed}; choose another."
         )
-    names = [task.name for task in recipe.task]
-    if len(set(names)) != len(names):
-        raise RecipeError(f"Expected tasks of different names in the recipe. Received: {', '.join(names)}.")
-    for table in (recipe.model.arguments, recipe.data.arguments):
+    _check_different("tasks", [task.name for task in recipe.task])
+    _check_labels(recipe)
+    _check_pieces(recipe)
+    _check_tasks_of_pieces(recipe)
+    for table in (recipe.model.arguments, recipe.data.arguments, *(piece.sub_pieces for piece in recipe.piece)):
         if len(json.dumps(table)) > _TEXT_BYTES:
             raise RecipeError(f"Expected arguments under {_TEXT_BYTES} bytes. Received: more; read them from a file.")
+    if recipe.model.parent:
+        Handle.parse(recipe.model.parent)
     return recipe
+
+
+def _check_different(what: str, names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise RecipeError(f"Expected {what} of different names in the recipe. Received: {', '.join(names)}.")
+
+
+def _check_labels(recipe: Recipe) -> None:
+    if bool(recipe.train.loss) != bool(recipe.train.accuracy):
+        raise RecipeError("Expected both 'train.loss' and 'train.accuracy' in the recipe, or none. Received: one.")
+    if not recipe.data.label and not recipe.train.loss:
+        raise RecipeError(
+            "Expected the entry 'data.label' in the recipe, or a 'train.loss' that needs none. Received: neither."
+        )
+    for task in recipe.task:
+        if not task.label:
+            raise RecipeError(f"Expected a label for the task '{task.name}' in the recipe. Received: none; add it.")
+
+
+def _check_pieces(recipe: Recipe) -> None:
+    for piece in recipe.piece:
+        if not piece.name:
+            raise RecipeError(
+                "Expected a name for each of several pieces in the recipe. Received: one without; add it."
+            )
+        check_name(piece.name)
+        _check_layer(piece)
+    if len({camel_case(piece.name) for piece in recipe.piece}) < len(recipe.piece):
+        names = ", ".join(piece.name for piece in recipe.piece)
+        raise RecipeError(f"Expected pieces whose names differ in letters or digits. Received: {names}; rename one.")
+
+
+def _check_layer(piece: Piece) -> None:
+    wanted = {"cut": "one layer or several", "take": "one layer"}.get(piece.road, "none")
+    if piece.road in ("cut", "take") and not piece.layers:
+        raise RecipeError("Expected the entry 'piece.layer' in the recipe. Received: none; add it.")
+    if len(piece.layers) > {"cut": len(piece.layers), "take": 1}.get(piece.road, 0):
+        raise RecipeError(
+            f"Expected {wanted} in 'piece.layer' for the road '{piece.road}'. Received: {', '.join(piece.layers)}."
+        )
+
+
+def _check_tasks_of_pieces(recipe: Recipe) -> None:
+    names = [piece.name for piece in recipe.piece]
+    unknown = [name for task in recipe.task for name in task.pieces if name not in names]
+    if unknown:
+        raise RecipeError(f"Expected pieces of the recipe ({', '.join(names)}) in a task. Received: '{unknown[0]}'.")
+    for piece in recipe.piece:
+        if not recipe.tasks_of(piece):
+            raise RecipeError(f"Expected a task that judges the piece '{piece.name}'. Received: none; add one.")
+
+
+def camel_case(name: str) -> str:
+    """A name as part of a component's id, in letters and digits only, as Kubeflow wants it."""
+    return "".join(word.capitalize() for word in re.split(r"[^a-z0-9]+", name))

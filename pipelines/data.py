@@ -7,6 +7,7 @@
 A user's own TFRecords of tf.Example lie in the same layout in any folder (`data.folder`), and take the same road.
 """
 
+import platform
 import shutil
 import uuid
 from pathlib import Path
@@ -38,7 +39,9 @@ def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:
 def _written(loaded: LoadedRecipe, data: Path) -> Path:
     settings = loaded.config.data
     code = digest_of(recipe_closure(loaded.folder, settings.module), loaded.folder)
-    key = data / "keys" / sha256_bytes(canonical_json([code, settings.arguments, lock_digest()]))
+    # A writer may read what comes with Python itself, which no lock file fixes.
+    facts = [code, settings.arguments, lock_digest(), platform.python_version()]
+    key = data / "keys" / sha256_bytes(canonical_json(facts))
     if key.is_file() and (known := data / key.read_text(encoding="utf-8")).is_dir():
         return known
     staging = data / f"tmp-{uuid.uuid4().hex}"

@@ -19,7 +19,8 @@ from piecehub.workdir import Workdir
 from pipelines.config import LoadedRecipe
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
-from pipelines.pipeline import NEVER_CACHED, Places, create_pipeline
+from pipelines.piece_journey import Places
+from pipelines.pipeline import create_pipeline, never_cached
 
 # -P: what lies in the container's current folder must not hide an installed package.
 COMMAND = ("python", "-P", "-m", "components.kubeflow_entrypoint")
@@ -43,7 +44,7 @@ def compile_recipe(loaded: LoadedRecipe, workdir: Workdir, output: Path, image: 
         trials=str(workdir.trials.resolve()),
     )
     pipeline = create_pipeline(loaded, places, beam_args=["--runner=FnApiRunner"])
-    compile_package(pipeline, output, image, never_cached=NEVER_CACHED)
+    compile_package(pipeline, output, image, never_cached=never_cached(loaded.config))
 
 
 def compile_package(

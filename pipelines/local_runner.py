@@ -13,7 +13,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,50 +29,85 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from piecehub import logs, runs
 from piecehub.errors import PiecehubError
+from piecehub.signing.keys import public_key_of
+from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
 from piecehub.workdir import Workdir, make_writable
 from pipelines import preflight
-from pipelines.config import LoadedRecipe
+from pipelines.config import LoadedRecipe, Piece, Recipe
 from pipelines.data import examples_folder
 from pipelines.launcher import TruthfulLauncher, sentence_of
-from pipelines.pipeline import NEVER_CACHED, Places, create_pipeline
+from pipelines.piece_journey import Places, evaluator_ids, piece_suffixes
+from pipelines.pipeline import create_pipeline, never_cached
 from pipelines.sweep import alone, sweep
 
 _RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a run ended: `handle` is empty if nothing was published, and `why` then says why."""
+class PieceOutcome:
+    """What became of one piece: `handle` is empty if it was not published, and `why` then says why.
 
-    run: str
+    Attributes:
+        evidence: the folders of its evidence, one a task.
+    """
+
+    name: str
     pushed: bool
     handle: str
     why: str
+    evidence: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, for each of the recipe's pieces."""
+
+    run: str
+    pieces: tuple[PieceOutcome, ...]
+
+    @property
+    def pushed(self) -> bool:
+        """Whether every piece stands in the store now."""
+        return all(piece.pushed for piece in self.pieces)
 
 
 class ComponentFailed(PiecehubError):
     """A component failed; the message says which and why."""
 
 
-def run(loaded: LoadedRecipe, workdir: Workdir) -> Outcome:
+def run(loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None = None) -> Outcome:
     """Runs the recipe's pipeline to its end.
+
+    Args:
+        loaded: the recipe.
+        workdir: where everything lies.
+        signing_key: signs what is published; where it lies stands in no record.
 
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
     """
+    place = _signing_place(signing_key, workdir)
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)
     with alone(workdir):
         sweep(workdir)
         with logs.to_file(workdir.logs / "loading.log"):
             ir = _compile(loaded, workdir)
-        return _run_ir(ir, loaded, workdir)
+        return _run_ir(ir, loaded, workdir, place)
+
+
+def _signing_place(key: Path | None, workdir: Workdir) -> SigningPlace | None:
+    """What the run signs with, tried out before anything is computed."""
+    if key is None:
+        return None
+    public_key_of(key)
+    return SigningPlace(key.resolve(), LOCAL_BUILDER, workdir.metadata.resolve())
 
 
 def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
     """The recipe's pipeline as TFX's IR, its examples written and its code tried out."""
-    preflight.check(loaded)
+    preflight.check(loaded, workdir.store)
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve() / loaded.config.recipe.name.replace("/", "-")),
         examples=str(examples_folder(loaded, workdir.data.resolve())),
@@ -83,17 +118,20 @@ def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
     return compiler.Compiler().compile(create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"]))
 
 
-def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir) -> Outcome:
+def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, place: SigningPlace | None) -> Outcome:
     """Runs the compiled pipeline; every change of a component's state is an event of the run."""
     nodes = [node.pipeline_node for node in ir.nodes]
     for node in nodes:
-        if node.node_info.id in NEVER_CACHED:
+        if node.node_info.id in never_cached(loaded.config):
             node.execution_options.caching_options.enable_cache = False
     record = _record(ir.pipeline_info.id, nodes, loaded)
     runs.write_run(workdir, record)
     with _progress_stream() as progress_fd:
         _say(progress_fd, f"{record.pipeline}  {len(nodes)} components  run {record.run}")
-        node_runner = functools.partial(_Node, workdir=str(workdir.root), run=record.run, progress_fd=progress_fd)
+        width = max(len(node.node_info.id) for node in nodes)
+        node_runner = functools.partial(
+            _Node, workdir=str(workdir.root), run=record.run, progress_fd=progress_fd, id_width=width, place=place
+        )
         runner = type(
             "Runner", (beam_dag_runner.BeamDagRunner,), {"_PIPELINE_NODE_DO_FN_CLS": staticmethod(node_runner)}
         )
@@ -111,7 +149,7 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir) -
                 raise
             raise ComponentFailed(f"{sentence} Log: {workdir.logs / record.run}") from error
     runs.append_event(workdir, record.run, runs.Event(runs.now(), "", "done"))
-    return _outcome(workdir, record)
+    return _outcome(workdir, record, loaded.config)
 
 
 def _record(pipeline: str, nodes: list[pipeline_pb2.PipelineNode], loaded: LoadedRecipe) -> runs.Run:
@@ -145,25 +183,41 @@ def _unstarted(workdir: Workdir, record: runs.Run) -> list[str]:
     return [node for node, event in states.items() if event.state in ("waiting", "running")]
 
 
-def _outcome(workdir: Workdir, record: runs.Run) -> Outcome:
+def _outcome(workdir: Workdir, record: runs.Run, config: Recipe) -> Outcome:
     states = runs.node_states(record, runs.read_events(workdir, record.run))
-    pushed = read_outcome(Path(states["HubPusher"].outputs["pushed_model"]))
-    return Outcome(record.run, pushed.pushed, pushed.handle, pushed.why)
+    suffixes = zip(piece_suffixes(config), config.piece, strict=True)
+    return Outcome(record.run, tuple(_piece_outcome(piece, suffix, config, states) for suffix, piece in suffixes))
+
+
+def _piece_outcome(piece: Piece, suffix: str, config: Recipe, states: Mapping[str, runs.Event]) -> PieceOutcome:
+    pushed = read_outcome(Path(states[f"HubPusher{suffix}"].outputs["pushed_model"]))
+    evidence = [Path(states[node].outputs["evidence"]) for node in evaluator_ids(config, piece, suffix)]
+    return PieceOutcome(piece.name, pushed.pushed, pushed.handle, pushed.why, tuple(evidence))
 
 
 class _Node(beam_dag_runner.PipelineNodeAsDoFn):
     """One component as TFX's Beam runner sees it, telling what happens to it."""
 
-    def __init__(self, *, workdir: str, run: str, progress_fd: int, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        workdir: str,
+        run: str,
+        progress_fd: int,
+        id_width: int,
+        place: SigningPlace | None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
-        self._workdir, self._run, self._progress_fd = workdir, run, progress_fd
+        self._place = place
+        self._workdir, self._run, self._progress_fd, self._id_width = workdir, run, progress_fd, id_width
 
     def _run_node(self) -> None:
         workdir = Workdir(Path(self._workdir))
         runs.append_event(workdir, self._run, runs.Event(runs.now(), self._node_id, "running"))
         started = time.monotonic()
         try:
-            with logs.to_file(workdir.logs / self._run / f"{self._node_id}.log"):
+            with logs.to_file(workdir.logs / self._run / f"{self._node_id}.log"), signing_with(self._place):
                 state, outputs = self._launch()
         except BaseException as error:
             self._tell(workdir, "failed", time.monotonic() - started, sentence_of(error), {})
@@ -187,7 +241,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs)
         runs.append_event(workdir, self._run, event)
         sign, word = {"done": ("✓", "done"), "cached": ("↺", "from cache")}.get(state, ("✗", state))
-        _say(self._progress_fd, f"  {sign}  {self._node_id:<24} {word:<10} {seconds:7.1f} s")
+        _say(self._progress_fd, f"  {sign}  {self._node_id:<{self._id_width}} {word:<10} {seconds:7.1f} s")
 
 
 def _ended(store: Any, node_id: str, info: data_types.ExecutionInfo | None) -> tuple[runs.State, dict[str, str]]:

@@ -1,39 +1,28 @@
-"""The journey of the data, top to bottom: examples, full model, piece, SavedModel, evidence, verdict, store."""
+"""The journey of the data, top to bottom: examples, full model, pieces, SavedModels, evidence, verdicts, store.
+
+One training may have several pieces (`[[piece]]`): each takes the second half of the way by itself
+(`pipelines/piece_journey.py`), and the examples of a downstream task are read once for all of them.
+"""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
-from tfx.types import channel_utils
 
-from components.code import code_digest, lock_digest
-from components.documentation_writer import DocumentationWriter
-from components.fine_tune_evaluator import FineTuneEvaluator
 from components.full_model_trainer import FullModelTrainer
-from components.hub_pusher import HubPusher
-from components.incumbent_resolver import IncumbentResolver
-from components.piece_extractor import PieceExtractor
-from components.publish_gate import PublishGate
-from components.reusability_validator import ReusabilityValidator
-from components.reusable_exporter import ReusableExporter
+from components.parent_resolver import ParentResolver
+from piecehub.handle import Handle
+from piecehub.modeling.checkpoint import checkpoint_digest
+from piecehub.store.catalog import Store
 from piecehub.transfer.protocol import Protocol
-from pipelines.config import LoadedRecipe, Recipe
+from pipelines.config import DownstreamTask, LoadedRecipe, Recipe, camel_case
+from pipelines.piece_journey import Code, Downstream, Places, Shared, journey, piece_suffixes, task_suffixes
 
 # The store is a side input: what reads or writes it runs in every run, whatever the cache knows.
-NEVER_CACHED = ("IncumbentResolver", "HubPusher")
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where a run reads and writes, as the runner says; uris or folders, never part of what is computed."""
-
-    pipeline_root: str
-    examples: str
-    store: str
-    trials: str
+_SEES_THE_STORE = ("ParentResolver", "IncumbentResolver", "HubPusher")
 
 
 def create_pipeline(
@@ -41,118 +30,55 @@ def create_pipeline(
 ) -> tfx.dsl.Pipeline:
     """The recipe as a TFX pipeline; `metadata` is a connection config, which Kubeflow does without."""
     config, folder = loaded.config, str(loaded.folder)
-    lock = lock_digest()
-
-    def digests(module: str, *, recipe: bool = False) -> dict[str, str]:
-        code = code_digest(f"components.{module}", *((folder, config.model.module) if recipe else ()))
-        return {"code_digest": code, "lock_digest": lock}
+    code = Code(folder, config.model.module)
 
     # Upstream examples, held against the curated schema.
     upstream = _examples(places.examples, "upstream", ("train", "eval"), "UpstreamExamples")
     schema = tfx.components.ImportSchemaGen(schema_file=str(loaded.folder / config.data.schema))
     upstream_statistics, upstream_anomalies = _held_against(schema, upstream, "Upstream")
 
-    # Train the full model, cut the piece, export it, check the export.
+    # Train the full model, from random weights, a checkpoint, or a published piece.
+    digest = _parent_digest(config, places)
+    parent = _parent(config, places, digest, code)
     builder = {
         "recipe_folder": folder,
         "model_file": config.model.module,
         "model_function": config.model.function,
         "model_arguments": json.dumps(config.model.arguments, sort_keys=True),
         "seed": config.train.seed,
+        **{key: node.outputs["parent"] for key, node in parent.items()},
     }
     trainer = FullModelTrainer(
         examples=upstream.outputs["examples"],
         schema=schema.outputs["schema"],
         anomalies=upstream_anomalies.outputs["anomalies"],
         label=config.data.label,
+        loss=config.train.loss,
+        accuracy=config.train.accuracy,
         epochs=config.train.epochs,
         batch_size=config.train.batch_size,
         learning_rate=config.train.learning_rate,
         optimizer=config.train.optimizer,
+        checkpoint=config.model.checkpoint,
+        checkpoint_digest=checkpoint_digest(loaded.folder, config.model.checkpoint),
         **builder,
-        **digests("full_model_trainer", recipe=True),
-    )
-    extractor = PieceExtractor(
-        full_model=trainer.outputs["full_model"],
-        road=config.piece.road,
-        layer=config.piece.layer,
-        control_seeds=json.dumps(config.evaluation.seeds),
-        **builder,
-        **digests("piece_extractor", recipe=True),
-    )
-    exporter = ReusableExporter(
-        piece=extractor.outputs["piece"],
-        recipe_folder=folder,
-        model_file=config.model.module,
-        **digests("reusable_exporter", recipe=True),
-    )
-    validator = ReusabilityValidator(
-        reusable_model=exporter.outputs["reusable_model"], **digests("reusability_validator")
+        **code.with_recipe("full_model_trainer"),
     )
 
-    # Evidence: how well the piece fine-tunes on each downstream task.
-    evaluation: list[BaseNode] = []
-    evaluators: list[FineTuneEvaluator] = []
-    for suffix, task in zip(_suffixes(config), config.task, strict=True):
-        examples = _examples(places.examples, task.name, ("pool", "test"), f"DownstreamExamples{suffix}")
-        statistics, anomalies = _held_against(schema, examples, f"Downstream{suffix}")
-        evaluator = FineTuneEvaluator(
-            reusable_model=exporter.outputs["reusable_model"],
-            piece=extractor.outputs["piece"],
-            examples=examples.outputs["examples"],
-            schema=schema.outputs["schema"],
-            anomalies=anomalies.outputs["anomalies"],
-            task=task.name,
-            label=config.data.label,
-            protocol=json.dumps(asdict(protocol_of(config)), sort_keys=True),
-            trials_folder=places.trials,
-            **digests("fine_tune_evaluator"),
-        ).with_id(f"FineTuneEvaluator{suffix}")
-        evaluation += [examples, statistics, anomalies, evaluator]
-        evaluators.append(evaluator)
-    evidence = [e.outputs["evidence"] for e in evaluators]
-    evidence = evidence[0] if len(evidence) == 1 else channel_utils.union(evidence)
-
-    # The verdict, against what the store holds now; the page; the push.
-    named = {"publisher": config.recipe.publisher, "name": config.recipe.name}
-    resolver = IncumbentResolver(**named, store_folder=places.store, **digests("incumbent_resolver"))
-    judged = {
-        "evidence": evidence,
-        "conformance": validator.outputs["conformance"],
-        "incumbent": resolver.outputs["incumbent"],
-    }
-    gate = PublishGate(**judged, **asdict(config.gate), **digests("publish_gate"))
-    writer = DocumentationWriter(
-        full_model=trainer.outputs["full_model"],
-        piece=extractor.outputs["piece"],
-        reusable_model=exporter.outputs["reusable_model"],
-        blessing=gate.outputs["blessing"],
-        description=config.documentation.description,
-        intended_use=config.documentation.intended_use,
-        limitations=config.documentation.limitations,
-        training_data=config.documentation.training_data,
-        license_id=config.documentation.license,
-        hub_tasks=json.dumps(config.documentation.hub_tasks),
-        **judged,
-        **named,
-        **digests("documentation_writer"),
-    )
-    pusher = HubPusher(
-        reusable_model=exporter.outputs["reusable_model"],
-        blessing=gate.outputs["blessing"],
-        documentation=writer.outputs["documentation"],
-        store_folder=places.store,
-        **judged,
-        **named,
-        **digests("hub_pusher"),
-    )
+    # The examples of each downstream task, and from there on each piece by itself.
+    schemas = {config.data.schema: schema, **_own_schemas(loaded)}
+    downstream = [
+        _downstream(places, schemas[task.schema], task, suffix)
+        for suffix, task in zip(task_suffixes(config), config.task, strict=True)
+    ]
+    shared = Shared(config, places, code, builder, digest, schema, trainer, tuple(downstream), protocol_of(config))
     return tfx.dsl.Pipeline(
         pipeline_name=config.recipe.name.replace("/", "-"),
         pipeline_root=places.pipeline_root,
         components=[
-            *(upstream, schema, upstream_statistics, upstream_anomalies),
-            *(trainer, extractor, exporter, validator),
-            *(*evaluation, resolver, gate, writer, pusher),
+            *(upstream, *schemas.values(), upstream_statistics, upstream_anomalies, *parent.values(), trainer),
+            *(node for task in downstream for node in task.nodes),
+            *(node for piece in config.piece for node in journey(piece, shared)),
         ],
         enable_cache=True,
         metadata_connection_config=metadata,
@@ -165,11 +91,48 @@ def protocol_of(config: Recipe) -> Protocol:
     return Protocol(**asdict(config.evaluation))
 
 
-def _suffixes(config: Recipe) -> list[str]:
-    """Nothing for a single task, else each task's name in CamelCase, as Kubeflow wants component ids."""
-    if len(config.task) == 1:
-        return [""]
-    return ["".join(word.capitalize() for word in task.name.split("-")) for task in config.task]
+def never_cached(config: Recipe) -> list[str]:
+    """The ids of the components that run in every run."""
+    resolver, *each = _SEES_THE_STORE
+    ids = [f"{component}{suffix}" for suffix in piece_suffixes(config) for component in each]
+    return [resolver, *ids] if config.model.parent else ids
+
+
+def _parent_digest(config: Recipe, places: Places) -> str:
+    """The content digest of the published piece to start from; empty if the recipe names none."""
+    if not config.model.parent:
+        return ""
+    return Store.open(Path(places.store)).manifest(Handle.parse(config.model.parent)).digest
+
+
+def _parent(config: Recipe, places: Places, digest: str, code: Code) -> dict[str, BaseNode]:
+    """The component that brings the published piece to start from, if the recipe names one."""
+    if not digest:
+        return {}
+    return {
+        "parent": ParentResolver(
+            handle=config.model.parent, digest=digest, store_folder=places.store, **code.of("parent_resolver")
+        )
+    }
+
+
+def _own_schemas(loaded: LoadedRecipe) -> dict[str, BaseNode]:
+    """A component for each schema file of a task that is not the one of `[data]`, by that file."""
+    config = loaded.config
+    files = sorted({task.schema for task in config.task} - {config.data.schema})
+    return {
+        file: tfx.components.ImportSchemaGen(schema_file=str(loaded.folder / file)).with_id(
+            f"ImportSchemaGen{camel_case(Path(file).stem)}"
+        )
+        for file in files
+    }
+
+
+def _downstream(places: Places, schema: BaseNode, task: DownstreamTask, suffix: str) -> Downstream:
+    """The examples of one downstream task, held against the schema."""
+    examples = _examples(places.examples, task.name, ("pool", "test"), f"DownstreamExamples{suffix}")
+    statistics, anomalies = _held_against(schema, examples, f"Downstream{suffix}")
+    return Downstream(task, suffix, schema, examples, statistics, anomalies)
 
 
 def _examples(base: str, part: str, splits: Sequence[str], node_id: str) -> BaseNode:

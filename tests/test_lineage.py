@@ -272,3 +272,15 @@ def test_a_version_without_a_chain_is_one_sentence(tmp_path):
 def test_an_unknown_version_is_one_sentence(tmp_path):
     with pytest.raises(StoreError, match="Received: 'piecehub/none'"):
         lineage.of_published(Store.open(tmp_path), "piecehub/none")
+
+
+def test_the_published_piece_that_it_starts_from_is_told():
+    parameters = {"handle": "acme/parent/3", "digest": "sha256:abc"}
+    resolved = provenance.make("ParentResolver", "parent", "sha256:folder", {}, parameters, "sha256:c", "sha256:lock")
+    inputs = {"parent": [Input("components.ParentPiece", "sha256:folder", None, resolved)]}
+    made = provenance.make("Writer", "documentation", "sha256:d", inputs, {}, "sha256:w", "sha256:lock")
+    found = lineage.from_chain(made, MODEL_DIGEST, "acme/child/1")
+    assert found.to_json()["parents"] == [parameters]
+    assert "fine-tuned from acme/parent/3  sha256:abc" in lineage.text(found)
+    plain = lineage.from_chain(chain(), MODEL_DIGEST)
+    assert plain.to_json()["parents"] == [] and "fine-tuned" not in lineage.text(plain)

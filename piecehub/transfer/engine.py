@@ -53,8 +53,8 @@ def batch_order(examples: int, steps: int, batch_size: int, seed: int) -> NDArra
 class Engine:
     """One loaded piece with a linear head; its weights are set anew for every training."""
 
-    def __init__(self, saved_model: Path, num_classes: int) -> None:
-        """Loads the SavedModel.
+    def __init__(self, saved_model: Path, num_classes: int, output: str = "") -> None:
+        """Loads the SavedModel; `output` is the key of what the head reads, where the piece returns a dict.
 
         Raises:
             NotReusableError: if it lacks a part of the interface.
@@ -69,7 +69,7 @@ class Engine:
         self._variables: list[Any] = list(self._piece.variables)
         self._trainable: list[Any] = list(self._piece.trainable_variables)
         self._piece_weights = [v.numpy() for v in self._variables]
-        self._num_classes = num_classes
+        self._num_classes, self._output = num_classes, output
         self._train = tf.function(self._train_loop, reduce_retracing=True)
         self._head: list[tf.Variable] = []
         self._slots: list[tuple[tf.Variable, tf.Variable]] = []
@@ -99,7 +99,7 @@ class Engine:
     def features(self, x: Rows) -> Floats:
         """What the piece makes of `x` in inference, `[examples, feature_width] float32`."""
         starts = range(0, len(x), _INFERENCE_BATCH)
-        parts = [self._piece(tf.constant(x[i : i + _INFERENCE_BATCH]), training=False).numpy() for i in starts]
+        parts = [self._call(_tensors(x[i : i + _INFERENCE_BATCH]), training=False).numpy() for i in starts]
         return np.concatenate(parts)
 
     def fine_tune(self, x: Rows, y: Labels, *, seed: int, learning_rate: float, steps: int, batch_size: int) -> float:
@@ -108,11 +108,11 @@ class Engine:
         The head is linear and starts at 0, the loss is cross-entropy and the piece's regularization losses, the
         optimizer Adam. Then the running statistics are re-estimated on `x` (see `batch_norm`).
         """
-        rows = tf.constant(x)
+        rows = _tensors(x)
         self._reset_head(rows)
         order, rates = batch_order(len(x), steps, batch_size, seed), learning_rates(learning_rate, steps)
         loss = self._train(rows, tf.constant(y), tf.constant(order), tf.constant(rates))
-        batch_norm.reestimate(lambda: self._piece(rows, training=True), self._variables, self._trainable)
+        batch_norm.reestimate(lambda: self._call(rows, training=True), self._variables, self._trainable)
         return float(loss)
 
     def logits(self, x: Rows) -> Floats:
@@ -120,9 +120,14 @@ class Engine:
         kernel, bias = (v.numpy() for v in self._head)
         return self.features(x) @ kernel + bias
 
+    def _call(self, inputs: Any, *, training: bool) -> Any:
+        """What the head reads of the piece's outputs, `[examples, feature_width] float32`."""
+        outputs = self._piece(inputs, training=training)
+        return outputs[self._output] if self._output else outputs
+
     def _reset_head(self, rows: Any) -> None:
         if not self._head:
-            width = self._piece(rows[:1], training=False).shape[-1]
+            width = self._call(_taken(rows, [0]), training=False).shape[-1]
             self._head = [tf.Variable(tf.zeros([width, self._num_classes])), tf.Variable(tf.zeros([self._num_classes]))]
             self._slots = [(_zeros_like(v), _zeros_like(v)) for v in self._trainable + self._head]
         for variable in [*self._head, *(slot for pair in self._slots for slot in pair)]:
@@ -132,14 +137,14 @@ class Engine:
         """All steps in one graph: 200 calls from Python cost more than what they compute."""
         loss = tf.constant(0.0)
         for step in tf.range(tf.shape(order)[0]):
-            loss = self._step(tf.gather(x, order[step]), tf.gather(y, order[step]), rates[step], step)
+            loss = self._step(_taken(x, order[step]), tf.gather(y, order[step]), rates[step], step)
         return loss
 
     def _step(self, x: Any, y: Any, rate: Any, step: Any) -> Any:
         weights = self._trainable + self._head
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
-            logits = tf.matmul(self._piece(x, training=True), self._head[0]) + self._head[1]
+            logits = tf.matmul(self._call(x, training=True), self._head[0]) + self._head[1]
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
             penalty = tf.add_n([loss() for loss in self._piece.regularization_losses] or [tf.constant(0.0)])
             loss = tf.reduce_mean(losses) + penalty
@@ -163,6 +168,19 @@ class Engine:
                     epsilon=_EPSILON,
                     grad=tf.convert_to_tensor(gradient),
                 )
+
+
+def _tensors(rows: Rows) -> Any:
+    """Examples as the piece takes them: a tensor, or a dict of tensors where rows have named fields."""
+    if rows.dtype.names is None:
+        return tf.constant(rows)
+    records: Any = rows
+    return {name: tf.constant(records[name]) for name in rows.dtype.names}
+
+
+def _taken(inputs: Any, indices: Any) -> Any:
+    """The examples at `indices`, in the structure of `inputs`."""
+    return tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), inputs)
 
 
 def _zeros_like(variable: Any) -> tf.Variable:

@@ -1,6 +1,6 @@
 """Evidence: what was measured on one downstream task. A verdict is made from it by `gate`, cheaply and again and again.
 
-    evidence.json         schema 1: task, protocol, cells, contrasts, cost (drawn in `Evidence.to_json`)
+    evidence.json         schema 1: task, parent, protocol, cells, contrasts, cost (drawn in `Evidence.to_json`)
     predictions.parquet   one row for each mode, shots, seed and test example, of the chosen settings only:
                           task, mode, shots, seed, example_id, label, predicted_label, probabilities
     accuracy.svg, .png    accuracy by number of examples for each mode
@@ -77,7 +77,13 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured on one task; `folder` is where it lies."""
+    """What was measured on one task.
+
+    Attributes:
+        parent: the handle of the piece that this one starts from, whose weights the controls then have (see
+            `piecehub/reference.py`); empty where the controls are re-initialised.
+        folder: where it lies.
+    """
 
     task: str
     task_digest: str
@@ -90,6 +96,7 @@ class Evidence:
     trials: int
     packages: dict[str, str]
     folder: Path
+    parent: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -116,11 +123,15 @@ class Evidence:
             trials=value["cost"]["trials"],
             packages=value["packages"],
             folder=folder,
+            parent=value.get("parent", ""),
         )
 
     def to_json(self) -> str:
         """The text of `evidence.json`."""
-        value = {name: getattr(self, name) for name in ("task", "task_digest", "piece_digest", "metric", "packages")}
+        value = {
+            name: getattr(self, name)
+            for name in ("task", "task_digest", "piece_digest", "metric", "packages", "parent")
+        }
         value |= {
             "schema": 1,
             "classes": list(self.classes),
@@ -161,6 +172,9 @@ def evaluate(
     destination: Path,
     workers: int | None = None,
     on_progress: Progress | None = None,
+    *,
+    output: str = "",
+    parent: str = "",
 ) -> Evidence:
     """Measures a piece on a task, and writes the evidence into `destination`.
 
@@ -173,6 +187,8 @@ def evaluate(
         destination: a folder; it is made if it is missing.
         workers: processes that run trials, by default one a processor; the evidence does not depend on it.
         on_progress: called after each trial that was run.
+        output: which output downstream models read, where the piece returns a dict.
+        parent: the handle of the piece that this one starts from, if the controls are its parent's weights.
 
     Raises:
         DataError: if a class has too few examples, or a control is missing.
@@ -180,17 +196,19 @@ def evaluate(
     check_shots(task, protocol.shots[-1])
     digests = {seed: _control_digest(controls, seed) for seed in protocol.seeds}
     piece_digest = content_digest(list_files(saved_model))
-    trials = plan(task.digest, piece_digest, digests, protocol)
+    # Of several outputs, the one that is read is a part of what a trial's numbers depend on.
+    trials = plan(task.digest, f"{piece_digest}#{output}" if output else piece_digest, digests, protocol)
     results = run_trials(
         trials,
         saved_model=saved_model,
         controls=controls,
         task=task,
+        output=output,
         trials_folder=trials_folder,
         workers=workers or cpu_count(),
         on_progress=on_progress,
     )
-    return _write(task, piece_digest, protocol, results, destination)
+    return _write(task, piece_digest, protocol, results, destination, parent)
 
 
 def _control_digest(controls: Path, seed: int) -> str:
@@ -212,7 +230,12 @@ class _Chosen:
 
 
 def _write(
-    task: Task, piece_digest: str, protocol: Protocol, results: Mapping[Trial, TrialResult], destination: Path
+    task: Task,
+    piece_digest: str,
+    protocol: Protocol,
+    results: Mapping[Trial, TrialResult],
+    destination: Path,
+    parent: str,
 ) -> Evidence:
     from piecehub.transfer import plot
 
@@ -240,9 +263,10 @@ def _write(
         trials=len(results),
         packages=dict(next(iter(results)).packages),
         folder=destination,
+        parent=parent,
     )
     (destination / FACTS).write_text(evidence.to_json(), encoding="utf-8")
-    plot.write(evidence.task, len(task.test_y), cells, destination)
+    plot.write(evidence.task, len(task.test_y), cells, destination, parent)
     return evidence
 
 

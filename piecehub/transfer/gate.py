@@ -7,9 +7,9 @@
 Rules, each of which gives its sentence: (1) the piece conforms and few trainings diverge; (2) fine-tuning beats from
 scratch: the lower end of the two-sided interval lies above `min_gain`; (3) it is not worse than the incumbent: the
 one-sided lower bound lies above the margin; (4) frozen features are not significantly worse than random ones, which
-would be a broken export. Differences are paired over seeds and test examples, averaged over the shot counts up to 25,
-and their intervals are two-way (see `statistics`). A mean above a threshold instead blessed an untrained piece in up
-to 13 of 100 tries.
+would be a broken export. A piece with a parent is held against its parent where others are against from scratch.
+Differences are paired over seeds and test examples, averaged over the shot counts up to 25, and their intervals are
+two-way (see `statistics`). A mean above a threshold instead blessed an untrained piece in up to 13 of 100 tries.
 
     verdict.json    {"schema": 1, "status", "reasons": […], "contrasts": […], "rule": {…}}
 """
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from piecehub.conformance import ConformanceReport
 from piecehub.errors import RecipeError
+from piecehub.reference import reference_words
 from piecehub.transfer.evidence import Evidence
 from piecehub.transfer.statistics import Interval, two_way_bootstrap
 
@@ -227,8 +228,8 @@ def _superiority(evidence: Evidence, rule: Rule) -> _Outcome:
     interval = _interval(evidence.curve(_CANDIDATE) - evidence.curve(_CONTROL), rule.confidence)
     held = interval.low > rule.min_gain
     sentence = (
-        f"Expected a gain over from scratch whose {_percent(rule.confidence)} interval lies above "
-        f"{_points(rule.min_gain)}. Received: {_gain(interval)} on {evidence.task}."
+        f"Expected a gain over {reference_words(evidence.parent)} whose {_percent(rule.confidence)} interval lies "
+        f"above {_points(rule.min_gain)}. Received: {_gain(interval)} on {evidence.task}."
     )
     contrast = _contrast("superiority", evidence.task, _CONTROL, interval, rule.min_gain, held)
     return _Outcome(held, sentence, contrast)
@@ -278,8 +279,9 @@ def _incomparable(evidence: Evidence, incumbent: IncumbentEvidence, rule: Rule) 
 def _features(evidence: Evidence, rule: Rule) -> _Outcome:
     interval = _interval(evidence.curve(_FROZEN) - evidence.curve(_RANDOM), rule.confidence)
     held = interval.high > 0
+    reference = "its parent's" if evidence.parent else "random ones"
     sentence = (
-        f"Expected frozen features that are not significantly worse than random ones. Received: {_gain(interval)} on "
+        f"Expected frozen features that are not significantly worse than {reference}. Received: {_gain(interval)} on "
         f"{evidence.task}."
     )
     contrast = _contrast("features", evidence.task, _RANDOM, interval, 0.0, held)

@@ -63,28 +63,31 @@ _RC: dict[Any, Any] = {
 }
 
 
-def write(task: str, examples: int, cells: Sequence[AccuracyCell], folder: Path) -> None:
-    """Writes `accuracy.svg`, `accuracy.png` and `preview.json`; `examples` is the size of the test part."""
+def write(task: str, examples: int, cells: Sequence[AccuracyCell], folder: Path, parent: str = "") -> None:
+    """Writes `accuracy.svg`, `accuracy.png` and `preview.json`.
+
+    `examples` is the size of the test part, `parent` the handle of the piece's parent, if it has one.
+    """
     with mpl.rc_context(_RC):
         # A figure each: the SVG canvas changes its figure's resolution.
-        svg, png = (_draw(task, examples, cells) for _ in range(2))
+        svg, png = (_draw(task, examples, cells, parent) for _ in range(2))
         FigureCanvasSVG(svg).print_svg(str(folder / "accuracy.svg"), metadata={"Date": None})
         FigureCanvasAgg(png).print_png(str(folder / "accuracy.png"), metadata={"Software": None})
-    (folder / "preview.json").write_text(_preview(task, cells), encoding="utf-8")
+    (folder / "preview.json").write_text(_preview(task, cells, parent), encoding="utf-8")
 
 
-def _draw(task: str, examples: int, cells: Sequence[AccuracyCell]) -> Figure:
+def _draw(task: str, examples: int, cells: Sequence[AccuracyCell], parent: str) -> Figure:
     figure = Figure(figsize=(7.2, 4.4), dpi=144, layout="constrained")
     axes: Any = figure.add_subplot()
     axes.set_xscale("log")
-    ends: list[tuple[float, str]] = []
+    ends: list[tuple[float, str, str]] = []
     shots = sorted({cell.shots for cell in cells})
     # The floor lies far below: on the same axis it would press all that matters into a strip.
     trained = [cell for cell in cells if cell.mode != MAJORITY]
     for mode in dict.fromkeys(cell.mode for cell in trained):
         row = sorted((c for c in trained if c.mode == mode), key=lambda c: c.shots)
         _line(axes, mode, row)
-        ends.append((row[-1].mean, mode))
+        ends.append((row[-1].mean, mode, mode_title(mode, parent)))
     low, high = min(cell.low for cell in trained), max(cell.high for cell in trained)
     margin = 0.06 * max(0.05, high - low)
     axes.set_ylim(max(0.0, low - margin), min(1.0, high + margin) + 0.004)
@@ -122,15 +125,15 @@ def _line(axes: Any, mode: str, row: Sequence[AccuracyCell]) -> None:
     )
 
 
-def _label(axes: Any, shots: Sequence[int], ends: Sequence[tuple[float, str]]) -> None:
+def _label(axes: Any, shots: Sequence[int], ends: Sequence[tuple[float, str, str]]) -> None:
     """The modes' names at the ends of their lines, pushed apart where they would lie on each other."""
     bottom, top = axes.get_ylim()
     gap = 0.062 * (top - bottom)
     position = top + gap
-    for value, mode in sorted(ends, reverse=True):
+    for value, mode, title in sorted(ends, reverse=True):
         position = min(value, position - gap)
         axes.annotate(
-            f"{mode_title(mode)} {100 * value:.1f} %",
+            f"{title} {100 * value:.1f} %",
             (shots[-1], value),
             xytext=(1.012, position),
             textcoords=axes.get_yaxis_transform(),
@@ -141,10 +144,10 @@ def _label(axes: Any, shots: Sequence[int], ends: Sequence[tuple[float, str]]) -
         )
 
 
-def _preview(task: str, cells: Sequence[AccuracyCell]) -> str:
+def _preview(task: str, cells: Sequence[AccuracyCell], parent: str) -> str:
     series = [
         {
-            "name": mode_title(mode),
+            "name": mode_title(mode, parent),
             "x": [c.shots for c in cells if c.mode == mode],
             "y": [c.mean for c in cells if c.mode == mode],
             "low": [c.low for c in cells if c.mode == mode],

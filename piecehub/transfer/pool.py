@@ -52,6 +52,7 @@ def run_trials(
     task: Task,
     trials_folder: Path,
     workers: int,
+    output: str = "",
     on_progress: Progress | None = None,
 ) -> dict[Trial, TrialResult]:
     """The results of all trials; only those that `trials_folder` lacks are run.
@@ -65,6 +66,7 @@ def run_trials(
         task: what the trials are about.
         trials_folder: where finished trials are kept.
         workers: processes to start, at most; none is started if nothing is missing.
+        output: which output downstream models read, where the piece returns a dict.
         on_progress: called after each trial that was run, in the calling thread.
 
     Raises:
@@ -83,6 +85,7 @@ def run_trials(
                 task=str(Path(folder) / "task.npz"),
                 trials_folder=str(trials_folder.resolve()),
                 workers=count,
+                output=output,
                 trials=tuple(missing),
             )
             job.write(Path(folder) / "job.json")

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from piecehub.content import canonical_json, sha256_bytes
 from piecehub.errors import RecipeError
+from piecehub.reference import mode_words
 
 VERSION = 1
 
@@ -16,13 +17,12 @@ class Mode:
     """One way to use a piece on a downstream task.
 
     Attributes:
-        name: how files call it; `title` is how pages do.
+        name: how files call it.
         training: `probe` fits logistic regression on frozen features, `tuning` trains all weights with a new head.
         weights: of the `piece`, or of the re-initialised `control`.
     """
 
     name: str
-    title: str
     training: Literal["probe", "tuning"]
     weights: Literal["piece", "control"]
 
@@ -35,19 +35,19 @@ class Mode:
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("fine_tuning", "Fine-tuning", "tuning", "piece"),
-        Mode("feature_extraction", "Feature extraction", "probe", "piece"),
-        Mode("from_scratch", "From scratch", "tuning", "control"),
-        Mode("random_features", "Random features", "probe", "control"),
+        Mode("fine_tuning", "tuning", "piece"),
+        Mode("feature_extraction", "probe", "piece"),
+        Mode("from_scratch", "tuning", "control"),
+        Mode("random_features", "probe", "control"),
     )
 }
 # The floor that needs no training: every test example gets the pool's class frequencies.
 MAJORITY = "majority"
 
 
-def mode_title(name: str) -> str:
-    """How a person calls a mode."""
-    return MODES[name].title if name in MODES else name.replace("_", " ").capitalize()
+def mode_title(name: str, parent: str = "") -> str:
+    """How a person calls a mode, of a piece with or without a parent."""
+    return mode_words(name, parent).capitalize()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ shot counts of a seed choose their setting on the same examples.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +33,8 @@ class Task:
         name: how pages and sentences call it.
         metric: what is compared.
         classes: the original labels as text; label i is `classes[i]`.
-        pool_x, test_x: `[examples, …]` features, as the piece takes them.
+        pool_x, test_x: `[examples, …]` features, as the piece takes them; for a piece that takes a dict, `[examples]`
+            with a named field for each (NumPy's structured arrays), so that rows stay rows.
         pool_y, test_y: `[examples] int64` labels from 0 to n - 1.
     """
 
@@ -88,7 +89,8 @@ class Task:
         """`sha256:<hex>` of everything that a trial can see; the name is not part of it."""
         digest = hashlib.sha256(canonical_json([self.metric, list(self.classes)]))
         for array in (self.pool_x, self.pool_y, self.test_x, self.test_y):
-            digest.update(canonical_json([array.dtype.str, list(array.shape)]))
+            kind = array.dtype.str if array.dtype.names is None else array.dtype.descr
+            digest.update(canonical_json([kind, list(array.shape)]))
             digest.update(np.ascontiguousarray(array).tobytes())
         return f"sha256:{digest.hexdigest()}"
 
@@ -108,12 +110,22 @@ class Task:
             return cls(str(file["name"]), "accuracy", classes, *arrays)
 
 
-def task_from_features(name: str, label: str, pool: Mapping[str, ArrayLike], test: Mapping[str, ArrayLike]) -> Task:
+def task_from_features(
+    name: str,
+    label: str,
+    pool: Mapping[str, ArrayLike],
+    test: Mapping[str, ArrayLike],
+    input_names: Sequence[str] = (),
+) -> Task:
     """A task from decoded examples: the feature `label` is the label, the one other feature the piece's input.
 
+    For a piece that takes a dict, `input_names` are its keys, and there may be other features beside them.
+
     Raises:
-        DataError: if there is no such label, or not exactly one other feature.
+        DataError: if there is no such label, a key without a feature, or, without keys, not exactly one other feature.
     """
+    if input_names:
+        return _task_of_dicts(name, label, pool, test, input_names)
     inputs = [key for key in pool if key != label]
     if label not in pool or len(inputs) != 1 or set(pool) != set(test):
         raise DataError(
@@ -122,6 +134,19 @@ def task_from_features(name: str, label: str, pool: Mapping[str, ArrayLike], tes
         )
     (key,) = inputs
     return Task.from_arrays(name, pool[key], _column(pool[label]), test[key], _column(test[label]))
+
+
+def _task_of_dicts(
+    name: str, label: str, pool: Mapping[str, ArrayLike], test: Mapping[str, ArrayLike], input_names: Sequence[str]
+) -> Task:
+    missing = [key for key in (*input_names, label) if key not in pool or key not in test]
+    if missing:
+        raise DataError(
+            f"Expected a feature of '{name}' for each input of the piece, and the label. Received: no '{missing[0]}' "
+            f"in {sorted(pool)} and {sorted(test)}; name features like inputs."
+        )
+    rows = [_records({key: _rows(split[key]) for key in input_names}) for split in (pool, test)]
+    return Task.from_arrays(name, rows[0], _column(pool[label]), rows[1], _column(test[label]))
 
 
 def check_shots(task: Task, largest: int) -> None:
@@ -165,6 +190,15 @@ def _rows(values: ArrayLike) -> NDArray[np.generic]:
         encoded = [v if isinstance(v, bytes) else str(v).encode() for v in array.ravel().tolist()]
         return np.array(encoded).reshape(array.shape)
     return array
+
+
+def _records(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.generic]:
+    """Arrays `[examples, …]` as one `[examples]` with a field for each."""
+    fields = [(key, array.dtype, array.shape[1:]) for key, array in sorted(arrays.items())]
+    records = np.empty(len(next(iter(arrays.values()))), np.dtype(fields))
+    for key, array in arrays.items():
+        records[key] = array
+    return records
 
 
 def _check_split(name: str, split: str, rows: NDArray[np.generic], labels: NDArray[np.generic]) -> None:

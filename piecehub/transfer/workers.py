@@ -35,6 +35,7 @@ class Job:
     task: str
     trials_folder: str
     workers: int
+    output: str
     trials: tuple[Trial, ...]
 
     def write(self, path: Path) -> None:
@@ -63,7 +64,7 @@ class Bench:
 
         self._task = Task.read(Path(job.task))
         self._controls = Path(job.controls)
-        self._engine = Engine(Path(job.saved_model), self._task.num_classes)
+        self._engine = Engine(Path(job.saved_model), self._task.num_classes, job.output)
         self._features: dict[str, tuple[probe.Floats, probe.Floats]] = {}
 
     def run(self, trial: Trial) -> TrialResult:

@@ -13,6 +13,7 @@ COMPONENTS = [
     "full_model_trainer",
     "hub_pusher",
     "incumbent_resolver",
+    "parent_resolver",
     "piece_extractor",
     "publish_gate",
     "reusability_validator",

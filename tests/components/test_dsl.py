@@ -10,7 +10,7 @@ tfx = pytest.importorskip("tfx")
 
 _HEAD = """
 from components.artifacts import Piece
-from components.dsl import InputArtifact, OutputArtifact, Parameter, Transform, component
+from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
 
 """
 
@@ -38,12 +38,20 @@ def test_a_plain_component_keeps_its_docstring_and_parameters(tmp_path: Path) ->
     assert set(door.SPEC_CLASS.PARAMETERS) == {"code_digest", "lock_digest", "size"}
 
 
+def test_only_an_input_may_be_left_out(tmp_path: Path) -> None:
+    text = _component("piece: OutputArtifact[Piece], parent: OptionalInput[Piece] = None")
+    door = _load(tmp_path, text).Door  # type: ignore[attr-defined]
+    assert door.SPEC_CLASS.INPUTS["parent"].optional
+    assert not door.SPEC_CLASS.OUTPUTS["piece"].optional
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("from __future__ import annotations\n" + _component("a: Parameter[int]"), "evaluated annotations"),
         (_component("*, a: Parameter[int]"), "which TFX would drop"),
         (_component("a: Parameter[int] = 3"), "no defaults"),
+        (_component("a: Parameter[str] = None"), "no defaults"),
         (_component("a: Parameter[bool]"), "Expected int, float or str"),
         (_component("a: Parameter[dict[str, int]]"), "Expected int, float or str"),
         (_component("a: Parameter[int]", "pass"), "Expected a docstring"),

@@ -1,6 +1,7 @@
 """One tiny run of the whole pipeline, from records to store, that all end-to-end tests only read."""
 
 import contextlib
+from pathlib import Path
 
 import pytest
 
@@ -19,13 +20,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     root = tmp_path_factory.mktemp("world")
     recipe, workdir = write_foreign_repository(root / "repository"), Workdir(root / "work")
 
-    def run(*settings: str) -> Finished:
+    def run(*settings: str, signing_key: Path | None = None) -> Finished:
         with contextlib.chdir(root / "repository"):
-            outcome = local_runner.run(load_recipe(str(recipe), [*TINY, *settings]), workdir)
+            outcome = local_runner.run(load_recipe(str(recipe), [*TINY, *settings]), workdir, signing_key)
         record = runs.read_run(workdir, outcome.run)
         assert record is not None
         states = runs.node_states(record, runs.read_events(workdir, outcome.run))
-        return Finished(outcome.handle, outcome.why, outcome.run, states)
+        return Finished(outcome.pieces, outcome.run, states)
 
     return World(workdir, recipe, run)
 

@@ -42,8 +42,12 @@ def test_the_shipped_recipe_loads_by_its_name() -> None:
         ("train.epochs", "three", "Expected a valid integer for 'train.epochs'"),
         ("train.epochs", -1, "for 'train.epochs'"),
         ("train.epochs", True, "for 'train.epochs'"),
-        ("piece.layer", None, "Expected the entry 'piece.layer'"),
-        ("piece.road", "round", "Expected 'cut' or 'take' for 'piece.road'"),
+        ("piece.layer", 3, "for 'piece.layer'"),
+        ("piece.layr", "features", "Received: 'piece.layr'; did you mean 'piece.layer'?"),
+        ("piece.road", "round", "Expected 'cut', 'take', 'whole' or 'core' for 'piece.road'"),
+        ("piece.frozen", "thaw", "Expected 'refuse', 'unfreeze' or 'keep' for 'piece.frozen'"),
+        ("piece.hyperparameters", ["width"], "'dropout_rate' or 'batch_norm_momentum'"),
+        ("piece", [], "for 'piece'"),
         ("documentation.license", None, "Expected the entry 'documentation.license'"),
         ("documentation.description", "", "for 'documentation.description'"),
         ("documentation.description", "x" * 3000, "for 'documentation.description'"),
@@ -79,6 +83,15 @@ def test_a_setting_lies_over_the_recipe() -> None:
         ("recipe.name=Digits", "Expected a model name"),
         ("train.seed=3", "no seed of the evaluation"),
         ('data.folder="x"', "either 'data.module' or 'data.folder'"),
+        ('piece.layer=""', "Expected the entry 'piece.layer'"),
+        ("piece.layer=[]", "Expected the entry 'piece.layer'"),
+        ("piece.road=whole", "Expected none in 'piece.layer' for the road 'whole'. Received: features"),
+        ('piece={road="take", layer=["a", "b"]}', "Expected one layer in 'piece.layer' for the road 'take'"),
+        ('piece=[{layer="a"}, {name="b", layer="b"}]', "Expected a name for each of several pieces"),
+        ('piece=[{name="a.b", layer="a"}, {name="a-b", layer="b"}]', "Expected pieces whose names differ"),
+        ('piece={name="A", layer="a"}', "Expected a model name"),
+        ('task=[{name="a", pieces=["other"]}]', "Expected pieces of the recipe \\(digits\\) in a task"),
+        ("model.parent=digits", "Expected 'publisher/name/version'"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(setting: str, words: str) -> None:
@@ -89,3 +102,23 @@ def test_a_wrong_setting_is_one_sentence(setting: str, words: str) -> None:
 def test_an_unknown_recipe_names_the_shipped_ones() -> None:
     with pytest.raises(RecipeError, match=r"digits.*Received: 'digit'"):
         load_recipe("digit")
+
+
+TWO = 'piece=[{name="logits", road="whole"}, {name="features", layer=["half", "features"], features="features"}]'
+
+
+def test_one_piece_is_called_like_the_recipe_and_several_by_their_names() -> None:
+    assert [piece.name for piece in load_recipe("digits").config.piece] == ["digits"]
+    whole, cut = load_recipe("digits", [TWO]).config.piece
+    assert (whole.name, whole.road, whole.layers) == ("logits", "whole", ())
+    assert (cut.name, cut.layers) == ("features", ("half", "features"))
+
+
+def test_a_task_judges_all_pieces_or_those_it_names() -> None:
+    config = load_recipe("digits", [TWO, 'task=[{name="a"}, {name="b", pieces=["features"]}]']).config
+    assert [[task.name for task in config.tasks_of(piece)] for piece in config.piece] == [["a"], ["a", "b"]]
+
+
+def test_a_piece_that_no_task_judges_is_refused() -> None:
+    with pytest.raises(RecipeError, match="Expected a task that judges the piece 'logits'"):
+        load_recipe("digits", [TWO, 'task=[{name="b", pieces=["features"]}]'])

@@ -84,3 +84,12 @@ def test_compiling_again_gives_equal_bytes(package):
     before = package.read_bytes()
     compile_recipe(load_recipe("digits"), Workdir(Path(package.parent / "work")), package, IMAGE)
     assert package.read_bytes() == before
+
+
+def test_several_pieces_compile_with_one_task_each(tmp_path):
+    settings = ['piece=[{name="whole", road="whole"}, {name="features", layer="features"}]']
+    compile_recipe(load_recipe("digits", settings), Workdir(tmp_path / "work"), tmp_path / "two.yaml", IMAGE)
+    tasks = yaml.safe_load((tmp_path / "two.yaml").read_bytes())["root"]["dag"]["tasks"]
+    never = {name for name, task in tasks.items() if not task["cachingOptions"]["enableCache"]}
+    assert never == {f"{name}{piece}" for name in ("IncumbentResolver", "HubPusher") for piece in ("Whole", "Features")}
+    assert {"ReusableExporterWhole", "ReusableExporterFeatures"} <= tasks.keys()

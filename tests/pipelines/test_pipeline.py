@@ -10,7 +10,8 @@ from tfx.dsl.compiler.compiler import Compiler
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
 from pipelines.config import load_recipe
-from pipelines.pipeline import Places, create_pipeline
+from pipelines.piece_journey import Places, export_options
+from pipelines.pipeline import create_pipeline, never_cached
 
 
 def _nodes(tmp_path: Path, *settings: str) -> dict[str, set[str]]:
@@ -33,3 +34,38 @@ def test_every_downstream_task_has_an_evaluator_of_its_own(tmp_path: Path) -> No
     upstream = _nodes(tmp_path, 'task=[{name="digits-5-9"}, {name="letters"}]')
     assert {"FineTuneEvaluatorDigits59", "FineTuneEvaluatorLetters"} <= upstream["PublishGate"]
     assert "DownstreamLettersAnomalies" in upstream["FineTuneEvaluatorLetters"]
+
+
+TWO_PIECES = 'piece=[{name="a/whole", road="whole"}, {name="features", layer="features"}]'
+TWO_TASKS = 'task=[{name="digits-5-9"}, {name="letters", pieces=["features"]}]'
+OF_A_PIECE = {
+    "PieceExtractor", "ReusableExporter", "ReusabilityValidator", "IncumbentResolver", "PublishGate",
+    "DocumentationWriter", "HubPusher",
+}  # fmt: skip
+
+
+def test_every_piece_takes_a_way_of_its_own_after_one_training(tmp_path: Path) -> None:
+    upstream = _nodes(tmp_path, TWO_PIECES)
+    assert upstream.keys() >= {f"{node}{piece}" for node in OF_A_PIECE for piece in ("AWhole", "Features")}
+    assert len([node for node in upstream if node.startswith("FullModelTrainer")]) == 1
+    assert len([node for node in upstream if node.startswith("DownstreamExamples")]) == 1
+    assert "FineTuneEvaluatorFeatures" in upstream["PublishGateFeatures"]
+    assert not {node for node in upstream["HubPusherFeatures"] if node.endswith("AWhole")}
+    assert set(never_cached(load_recipe("digits", [TWO_PIECES]).config)) == {
+        f"{node}{piece}" for node in ("IncumbentResolver", "HubPusher") for piece in ("AWhole", "Features")
+    }
+
+
+def test_a_piece_is_evaluated_on_its_own_tasks_only(tmp_path: Path) -> None:
+    upstream = _nodes(tmp_path, TWO_PIECES, TWO_TASKS)
+    assert "FineTuneEvaluatorFeaturesLetters" in upstream
+    assert "FineTuneEvaluatorAWholeDigits59" in upstream
+    assert "FineTuneEvaluatorAWholeLetters" not in upstream
+
+
+def test_what_a_recipe_says_about_the_export_reaches_the_exporter() -> None:
+    config = load_recipe("digits", ['piece.trainable=["*/kernel"]', "piece.return_losses=true"]).config
+    options = export_options(config.piece[0], "piecehub/digits/1@sha256:0")
+    assert options["trainable"] == ("*/kernel",)
+    assert (options["return_losses"], options["parent"]) == (True, "piecehub/digits/1@sha256:0")
+    assert not options.keys() & {"name", "road", "layer", "features", "description"}

@@ -4,9 +4,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from piecehub import runs
 from piecehub.workdir import Workdir
+
+if TYPE_CHECKING:
+    from pipelines.local_runner import PieceOutcome
 
 # Small enough for a test: pretraining pays, but so few trials cannot prove it, so the rule asks for less than the
 # recipe's, and still refuses random weights.
@@ -20,14 +24,74 @@ TINY = (
 )
 
 
+# What the same examples are trained on in other ways: each a file beside the recipe's model.
+CORE = '''
+"""Images under a name, pooled and as a map; both models are subclassed, so neither has an Input."""
+import keras
+from keras import layers
+
+class Core(keras.Model):
+    def __init__(self, seed):
+        super().__init__(name="core")
+        init = keras.initializers.HeNormal(seed=seed)
+        self.convolution = layers.Conv2D(8, 3, activation="relu", kernel_initializer=init)
+        self.pool = layers.GlobalAveragePooling2D()
+
+    def call(self, inputs, training=False):
+        found = self.convolution(inputs["image"] / 16)
+        return {"map": found, "pooled": self.pool(found)}
+
+class Pretrainer(keras.Model):
+    def __init__(self, core, classes, seed):
+        super().__init__(name="pretrainer")
+        self.core = core
+        self.head = layers.Dense(classes, kernel_initializer=keras.initializers.GlorotUniform(seed=seed))
+
+    def call(self, images, training=False):
+        return self.head(self.core({"image": images}, training=training)["pooled"])
+
+def build_core(*, seed, classes, **others):
+    core = Core(seed)
+    return core, Pretrainer(core, classes, seed)
+'''
+CHILD = '''
+"""A published piece, fine-tuned with a layer on top."""
+import keras
+from keras import layers
+from piecehub.modeling.consume import ReusableLayer
+
+def build_child(*, seed, classes, parent, **others):
+    images = keras.Input((8, 8, 1), name="image")
+    x = ReusableLayer(parent, trainable=True, name="parent")(images)
+    x = layers.Dense(24, activation="relu", name="on_top", kernel_initializer=keras.initializers.HeNormal(seed=seed))(x)
+    return keras.Model(images, layers.Dense(classes, name="logits")(x), name="child")
+'''
+TWO_PIECES = (
+    'piece=[{name="digits/logits", road="whole", description="All classes of the digits in views."},'
+    ' {name="digits/features", layer="features", hyperparameters=["batch_norm_momentum"],'
+    ' sub_pieces={first="convolution_1"}}]'
+)
+
+
 @dataclass(frozen=True)
 class Finished:
     """A run that ended: its outcome, and the last event of each component."""
 
-    handle: str
-    why: str
+    pieces: tuple["PieceOutcome", ...]
     run: str
     states: dict[str, runs.Event]
+
+    @property
+    def handle(self) -> str:
+        """What the one piece stands in the store as."""
+        (piece,) = self.pieces
+        return piece.handle
+
+    @property
+    def why(self) -> str:
+        """Why it stands there already, or does not."""
+        (piece,) = self.pieces
+        return piece.why
 
     def ran(self) -> set[str]:
         """The components that did not come from the cache."""

@@ -7,7 +7,7 @@ from piecehub.errors import NotReusableError, PieceError
 from piecehub.transfer import engine as engines
 from piecehub.transfer import probe
 from piecehub.transfer.engine import Engine
-from piecehub.transfer.tasks import draw_shots
+from piecehub.transfer.tasks import Task, draw_shots
 
 TRAINING = {"seed": 0, "learning_rate": 0.03, "steps": 30, "batch_size": 8}
 
@@ -127,3 +127,52 @@ def test_the_probe_says_what_logistic_regression_says(classes):
     expected = LogisticRegression(C=0.5, max_iter=1000).fit(scaled, y).predict_log_proba(scaled)
     ours = found - np.log(np.exp(found).sum(axis=1, keepdims=True))
     assert ours == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_piece_that_takes_texts_is_trained_like_any_other(tmp_path):
+    generator = np.random.default_rng(0)
+    kinds = {"sea": ["wave", "ship", "salt"], "wood": ["tree", "moss", "deer"]}
+    y = np.tile(list(kinds), 40)
+    x = [" ".join(generator.choice([*kinds[name], "and", "the", "été"], 6)) for name in y]
+    task = Task.from_arrays("places", np.array(x[:40], object), y[:40], np.array(x[40:], object), y[40:])
+    root = tf.__internal__.tracking.AutoTrackable()
+    vectors = tf.Variable(tf.constant(0.1 * generator.normal(size=(64, 4)).astype(np.float32)))
+
+    def mean_of_words(texts, training=False):
+        rows = tf.strings.split(texts)
+        ids = tf.strings.to_hash_bucket_fast(rows.flat_values, 64)
+        return tf.math.unsorted_segment_mean(tf.gather(vectors, ids), rows.value_rowids(), rows.nrows())
+
+    root.__call__ = tf.function(mean_of_words)
+    for training in (False, True):
+        root.__call__.get_concrete_function(tf.TensorSpec([None], tf.string), training=training)
+    root.variables = root.trainable_variables = [vectors]
+    root.regularization_losses = []
+    tf.saved_model.save(root, str(tmp_path / "m"))
+
+    text_engine = Engine(tmp_path / "m", task.num_classes)
+    before = text_engine.features(task.test_x)
+    assert before == pytest.approx(mean_of_words(tf.constant(x[40:])).numpy())
+    loss = text_engine.fine_tune(task.pool_x, task.pool_y, **TRAINING)
+    assert loss < np.log(2)
+    assert np.mean(text_engine.logits(task.test_x).argmax(axis=1) == task.test_y) > 0.9
+    assert not np.allclose(text_engine.features(task.test_x), before)
+
+
+def test_a_piece_of_dicts_gives_the_numbers_of_the_plain_one(build_piece, task, shots, tmp_path):
+    plain = build_piece()
+    named = build_piece()
+    call = tf.function(
+        lambda inputs, training=False: {"other": inputs["x"], "features": plain_call(inputs["x"], training=training)}
+    )
+    plain_call = named.__call__
+    for training in (True, False):
+        call.get_concrete_function({"x": tf.TensorSpec([None, shots[0].shape[1]], tf.float32)}, training=training)
+    named.__call__ = call
+    for piece, name in ((plain, "plain"), (named, "named")):
+        tf.saved_model.save(piece, str(tmp_path / name))
+    records = np.empty(len(shots[0]), [("x", np.float32, shots[0].shape[1:])])
+    records["x"] = shots[0]
+    ours, theirs = Engine(tmp_path / "named", 3, "features"), Engine(tmp_path / "plain", 3)
+    assert ours.fine_tune(records, shots[1], **TRAINING) == theirs.fine_tune(*shots, **TRAINING)
+    np.testing.assert_array_equal(ours.logits(records), theirs.logits(shots[0]))

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -107,3 +108,13 @@ def test_the_plot_tells_its_modes_apart_without_colour_and_the_preview_has_its_n
     preview = json.loads((measured.folder / "preview.json").read_text())
     series = {s["name"]: s for s in preview["data"]["series"]}
     assert series["Fine-tuning"]["y"] == [c.mean for c in made.cells if c.mode == "fine_tuning"]
+
+
+def test_the_parent_survives_the_file_and_older_evidence_has_none(make_evidence):
+    made = replace(make_evidence(), parent="piecehub/trees/1")
+    (made.folder / evidences.FACTS).write_text(made.to_json(), encoding="utf-8")
+    assert Evidence.read(made.folder).parent == "piecehub/trees/1"
+    older = json.loads(made.to_json())
+    del older["parent"]
+    (made.folder / evidences.FACTS).write_text(json.dumps(older), encoding="utf-8")
+    assert Evidence.read(made.folder).parent == ""

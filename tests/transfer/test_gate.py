@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,19 @@ def test_frozen_features_worse_than_random_ones_are_refused(make_evidence):
     assert "random ones" in verdict.reasons[0]
     # Merely not better is no reason: pieces that fine-tune well may have such features.
     assert judge([make_evidence(folder="b", feature_extraction=0.7)], GOOD, None, Rule()).blessed
+
+
+def test_a_piece_with_a_parent_must_gain_over_its_parent(make_evidence):
+    child = replace(make_evidence(from_scratch=0.9, feature_extraction=0.5), parent="piecehub/trees/1")
+    gain, features = judge([child], GOOD, None, Rule()).reasons
+    assert gain.startswith("Expected a gain over its parent piecehub/trees/1 whose 95 % interval lies above 0. ")
+    assert features.startswith("Expected frozen features that are not significantly worse than its parent's.")
+
+
+def test_a_piece_with_a_parent_is_compared_with_an_incumbent_without_one(make_evidence):
+    incumbent = published(make_evidence(folder="old", piece="sha256:published", fine_tuning=0.89))
+    child = replace(make_evidence(), parent="piecehub/trees/1")
+    assert judge([child], GOOD, incumbent, Rule()).blessed
 
 
 def test_too_few_seeds_are_inconclusive_whatever_the_gain(make_evidence):

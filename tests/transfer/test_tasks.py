@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,23 @@ def test_decoded_features_become_a_task():
     for broken in ({"image": X}, {**features, "more": X}):
         with pytest.raises(DataError, match="one other feature"):
             task_from_features("t", "label", broken, broken)
+
+
+def test_a_piece_that_takes_a_dict_gets_rows_with_a_field_for_each_input(tmp_path):
+    features = {"ids": np.arange(8).reshape(4, 2), "text": np.array([b"a", b"bb", b"c", b"d"]), "unused": X}
+    split = {**features, "label": np.array([0, 1, 0, 1])}
+    made = task_from_features("t", "label", split, split, ["text", "ids"])
+    assert made.pool_x.dtype.names == ("ids", "text") and len(made.pool_x) == 4
+    made.write(tmp_path / "task.npz")
+    again = Task.read(tmp_path / "task.npz")
+    assert again.digest == made.digest
+    rows: Any = again.pool_x[[3, 1]]
+    assert rows["ids"].tolist() == [[6, 7], [2, 3]] and rows["text"].tolist() == [b"d", b"bb"]
+    renamed = {**split, "words": split["text"]}
+    assert task_from_features("t", "label", renamed, renamed, ["words", "ids"]).digest != made.digest
+
+
+def test_an_input_without_a_feature_is_one_sentence():
+    split = {"ids": np.arange(4), "label": np.array([0, 1, 0, 1])}
+    with pytest.raises(DataError, match=r"Received: no 'mask' in .*name features like inputs"):
+        task_from_features("t", "label", split, split, ["ids", "mask"])

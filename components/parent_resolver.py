@@ -1,0 +1,27 @@
+"""Store -> ParentPiece."""
+
+from pathlib import Path
+
+from components.artifacts import ParentPiece
+from components.dsl import OutputArtifact, Parameter, Process, component
+from piecehub.store.parent import SAVED_MODEL, write_parent
+
+
+@component(Process)
+def ParentResolver(
+    parent: OutputArtifact[ParentPiece],
+    handle: Parameter[str],
+    digest: Parameter[str],
+    store_folder: Parameter[str],
+    code_digest: Parameter[str],
+    lock_digest: Parameter[str],
+) -> None:
+    """Brings the published piece that the recipe starts from into the run. Never cached: the store may have changed."""
+    write_parent(Path(store_folder), handle, digest, Path(parent.uri))
+    parent.set_string_custom_property("handle", handle)
+    parent.set_string_custom_property("saved_model_digest", digest)
+
+
+def parent_folder(parent: ParentPiece | None) -> Path | None:
+    """The SavedModel of the piece that a recipe starts from; None if it starts from none."""
+    return Path(parent.uri) / SAVED_MODEL if parent else None

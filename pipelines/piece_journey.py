@@ -1,0 +1,205 @@
+"""The journey of one piece: extracted, exported, checked, measured on each of its tasks, judged, documented, pushed."""
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.types import channel_utils
+
+from components.code import code_digest, lock_digest
+from components.documentation_writer import DocumentationWriter
+from components.fine_tune_evaluator import FineTuneEvaluator
+from components.hub_pusher import HubPusher
+from components.incumbent_resolver import IncumbentResolver
+from components.piece_extractor import PieceExtractor
+from components.publish_gate import PublishGate
+from components.reusability_validator import ReusabilityValidator
+from components.reusable_exporter import ReusableExporter
+from piecehub.transfer.protocol import Protocol
+from pipelines.config import DownstreamTask, Piece, Recipe, camel_case
+
+_EXPORT_OPTIONS = (
+    "trainable",
+    "frozen",
+    "hyperparameters",
+    "return_losses",
+    "sub_pieces",
+    "golden",
+    "preprocessor",
+)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run reads and writes, as the runner says; uris or folders, never part of what is computed."""
+
+    pipeline_root: str
+    examples: str
+    store: str
+    trials: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a component's cache must know of the code that it runs."""
+
+    recipe_folder: str
+    model_file: str
+
+    @cached_property
+    def _lock(self) -> str:
+        return lock_digest()
+
+    def of(self, module: str) -> dict[str, str]:
+        """The digests that `components/<module>.py` takes."""
+        return {"code_digest": code_digest(f"components.{module}"), "lock_digest": self._lock}
+
+    def with_recipe(self, module: str) -> dict[str, str]:
+        """The same for a component that also runs the recipe's code."""
+        digest = code_digest(f"components.{module}", self.recipe_folder, self.model_file)
+        return {"code_digest": digest, "lock_digest": self._lock}
+
+
+@dataclass(frozen=True)
+class Downstream:
+    """The examples of one downstream task, which all pieces share."""
+
+    task: DownstreamTask
+    suffix: str
+    schema: BaseNode
+    examples: BaseNode
+    statistics: BaseNode
+    anomalies: BaseNode
+
+    @property
+    def nodes(self) -> tuple[BaseNode, ...]:
+        """The components that are this task's own."""
+        return (self.examples, self.statistics, self.anomalies)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all pieces of a recipe have in common."""
+
+    config: Recipe
+    places: Places
+    code: Code
+    builder: dict[str, Any]
+    parent_digest: str
+    schema: BaseNode
+    trainer: BaseNode
+    downstream: tuple[Downstream, ...]
+    protocol: Protocol
+
+
+def piece_suffixes(config: Recipe) -> list[str]:
+    """What the ids of a piece's components end with: nothing for a single piece, else its name."""
+    return [""] if len(config.piece) == 1 else [camel_case(piece.name) for piece in config.piece]
+
+
+def task_suffixes(config: Recipe) -> list[str]:
+    """The same for the components of a task: nothing for a single task, else its name."""
+    return [""] if len(config.task) == 1 else [camel_case(task.name) for task in config.task]
+
+
+def evaluator_ids(config: Recipe, piece: Piece, suffix: str) -> list[str]:
+    """The ids of the evaluators of a piece, in the order of its tasks."""
+    judging = config.tasks_of(piece)
+    pairs = zip(task_suffixes(config), config.task, strict=True)
+    return [f"FineTuneEvaluator{suffix}{end}" for end, task in pairs if task in judging]
+
+
+def export_options(piece: Piece, parent: str = "") -> dict[str, Any]:
+    """The piece's `ExportOptions` as plain JSON; `parent` is `handle@digest` of the piece to start from."""
+    return {**{key: value for key, value in asdict(piece).items() if key in _EXPORT_OPTIONS}, "parent": parent}
+
+
+def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
+    """The components of one piece, in the order of the data."""
+    config, places, code = shared.config, shared.places, shared.code
+    suffix = piece_suffixes(config)[config.piece.index(piece)]
+    full_model = shared.trainer.outputs["full_model"]
+    parent = f"{config.model.parent}@{shared.parent_digest}" if config.model.parent else ""
+
+    # Take the piece out of the full model, export it, check the export.
+    extractor = PieceExtractor(
+        full_model=full_model,
+        schema=shared.schema.outputs["schema"],
+        label=config.data.label,
+        road=piece.road,
+        layers=json.dumps(piece.layers),
+        control_seeds=json.dumps(config.evaluation.seeds),
+        **shared.builder,
+        **code.with_recipe("piece_extractor"),
+    ).with_id(f"PieceExtractor{suffix}")
+    exporter = ReusableExporter(
+        piece=extractor.outputs["piece"],
+        options=json.dumps(export_options(piece, parent), sort_keys=True),
+        **{key: shared.builder[key] for key in ("recipe_folder", "model_file", "parent") if key in shared.builder},
+        **code.with_recipe("reusable_exporter"),
+    ).with_id(f"ReusableExporter{suffix}")
+    reusable_model = exporter.outputs["reusable_model"]
+    validator = ReusabilityValidator(reusable_model=reusable_model, **code.of("reusability_validator")).with_id(
+        f"ReusabilityValidator{suffix}"
+    )
+
+    # Evidence: how well the piece fine-tunes on each downstream task.
+    evaluators = [
+        FineTuneEvaluator(
+            reusable_model=reusable_model,
+            piece=extractor.outputs["piece"],
+            examples=downstream.examples.outputs["examples"],
+            schema=downstream.schema.outputs["schema"],
+            anomalies=downstream.anomalies.outputs["anomalies"],
+            task=downstream.task.name,
+            label=downstream.task.label,
+            features=piece.features,
+            parent=config.model.parent,
+            protocol=json.dumps(asdict(shared.protocol), sort_keys=True),
+            trials_folder=places.trials,
+            **code.of("fine_tune_evaluator"),
+        ).with_id(f"FineTuneEvaluator{suffix}{downstream.suffix}")
+        for downstream in shared.downstream
+        if downstream.task in config.tasks_of(piece)
+    ]
+    evidence = [evaluator.outputs["evidence"] for evaluator in evaluators]
+    evidence = evidence[0] if len(evidence) == 1 else channel_utils.union(evidence)
+
+    # The verdict, against what the store holds now; the page; the push.
+    named = {"publisher": config.recipe.publisher, "name": piece.name}
+    resolver = IncumbentResolver(**named, store_folder=places.store, **code.of("incumbent_resolver")).with_id(
+        f"IncumbentResolver{suffix}"
+    )
+    judged = {
+        "evidence": evidence,
+        "conformance": validator.outputs["conformance"],
+        "incumbent": resolver.outputs["incumbent"],
+    }
+    gate = PublishGate(**judged, **asdict(config.gate), **code.of("publish_gate")).with_id(f"PublishGate{suffix}")
+    writer = DocumentationWriter(
+        full_model=full_model,
+        piece=extractor.outputs["piece"],
+        reusable_model=reusable_model,
+        blessing=gate.outputs["blessing"],
+        description=piece.description or config.documentation.description,
+        intended_use=config.documentation.intended_use,
+        limitations=config.documentation.limitations,
+        training_data=config.documentation.training_data,
+        license_id=config.documentation.license,
+        hub_tasks=json.dumps(piece.hub_tasks or config.documentation.hub_tasks),
+        **judged,
+        **named,
+        **code.of("documentation_writer"),
+    ).with_id(f"DocumentationWriter{suffix}")
+    pusher = HubPusher(
+        reusable_model=reusable_model,
+        blessing=gate.outputs["blessing"],
+        documentation=writer.outputs["documentation"],
+        store_folder=places.store,
+        **judged,
+        **named,
+        **code.of("hub_pusher"),
+    ).with_id(f"HubPusher{suffix}")
+    return [extractor, exporter, validator, *evaluators, resolver, gate, writer, pusher]

@@ -1,0 +1,119 @@
+"""A run with a key: what it publishes is signed, says what ML Metadata says, and the key stands in no record."""
+
+import base64
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from piecehub import provenance
+from piecehub.errors import NotVerified, RecipeError, StoreError
+from piecehub.handle import Handle
+from piecehub.signing.attest import run_lineage
+from piecehub.signing.keys import new_key
+from piecehub.signing.slsa import CONTENT_DIGEST, TITLE
+from piecehub.store.catalog import Store
+from tests.pipelines.world import Finished, World
+
+KEY_NAME = "a-key-that-no-record-names"
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / KEY_NAME
+    new_key(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def signed(world: World, first: Finished, key: Path) -> Finished:
+    """The first run's piece under another name: only the page is written anew."""
+    return world.run('piece.name="digits/signed"', signing_key=key)
+
+
+def _verify(world: World, handle: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "piecehub.cli", "verify", handle, "--workdir", str(world.workdir.root)]
+    return subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+
+
+def test_what_a_run_publishes_with_a_key_verifies(world: World, first: Finished, signed: Finished, key: Path) -> None:
+    public = f"{key}.pub"
+    done = _verify(world, signed.handle, "--key", public, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["signed"]["builder"] == "urn:piecehub:builder:local"
+    unsigned = _verify(world, first.handle, "--key", public)
+    assert unsigned.returncode == 1
+    assert f"Expected a signature of '{first.handle}'. Received: none" in unsigned.stderr
+
+
+def test_its_provenance_says_what_the_lineage_says(world: World, signed: Finished) -> None:
+    from piecehub import lineage as lineages
+
+    store = Store.open(world.workdir.store)
+    manifest = store.manifest(Handle.parse(signed.handle))
+    envelope = json.loads(store.read_blob(manifest.blob(TITLE).digest))
+    definition = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["buildDefinition"]
+    told = lineages.from_ml_metadata(world.workdir.metadata, manifest.digest, signed.handle)
+    splits = {digest for data in told.data for digest in data.splits.values()}
+    needed = {
+        f"sha256:{hexadecimal}" for i in definition["resolvedDependencies"] for hexadecimal in i["digest"].values()
+    }
+    assert splits and splits <= needed
+    assert {part for step in told.steps for part in step.code_digest.split("+")} <= needed
+    trainer = next(c for c in definition["externalParameters"]["components"] if c["component"] == "FullModelTrainer")
+    recorded = next(step for step in told.steps if step.component == "FullModelTrainer")
+    assert trainer["parameters"]["epochs"] == recorded.parameters["epochs"] == 8
+    assert not any(key.endswith("_folder") for c in definition["externalParameters"]["components"] for key in c)
+    assert CONTENT_DIGEST in json.dumps(definition)
+
+
+def test_the_key_and_its_path_stand_in_no_record(world: World, signed: Finished, key: Path) -> None:
+    secret = key.read_bytes().splitlines()[1]
+    read = 0
+    for path in world.workdir.root.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            read += len(data)
+            assert KEY_NAME.encode() not in data and secret not in data, path
+    assert read > 1_000_000
+
+
+def test_a_key_that_cannot_sign_stops_the_run_before_it_computes(world: World, first: Finished, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("no key")
+    runs_before = sorted(world.workdir.runs.iterdir())
+    with pytest.raises(RecipeError, match="Expected a private key"):
+        world.run(signing_key=tmp_path / "key")
+    assert sorted(world.workdir.runs.iterdir()) == runs_before
+
+
+def test_provenance_that_ml_metadata_contradicts_is_not_signed(world: World, signed: Finished, tmp_path: Path) -> None:
+    model = Path(signed.states["ReusableExporter"].outputs["reusable_model"]) / "saved_model"
+    page = Path(signed.states["DocumentationWriter"].outputs["documentation"])
+    assert run_lineage(model, page, world.workdir.metadata).data
+    copy = tmp_path / "metadata.sqlite"
+    shutil.copyfile(world.workdir.metadata, copy)
+    with sqlite3.connect(copy) as database:
+        changed = database.execute("UPDATE ExecutionProperty SET int_value = 9 WHERE name = 'epochs' AND int_value = 8")
+        assert changed.rowcount >= 1
+    database.close()
+    with pytest.raises(
+        NotVerified, match=r"differences, the first: components\[\d+\]\.parameters\.epochs: 8 in one, 9"
+    ):
+        run_lineage(model, page, copy)
+
+
+def test_a_page_that_ml_metadata_does_not_know_is_not_signed(world: World, signed: Finished, tmp_path: Path) -> None:
+    model = Path(signed.states["ReusableExporter"].outputs["reusable_model"]) / "saved_model"
+    page = Path(signed.states["DocumentationWriter"].outputs["documentation"])
+    chain = provenance.read(page)
+    assert chain is not None
+    forged = provenance.Provenance(chain.statement | {"parameters": {"license_id": "mit"}}, chain.ancestors)
+    provenance.write(tmp_path, forged)
+    with pytest.raises(StoreError, match="Expected an artifact with the statement"):
+        run_lineage(model, tmp_path, world.workdir.metadata)
+    with pytest.raises(NotVerified, match=r"Expected 'provenance\.json'"):
+        run_lineage(model, tmp_path / "nothing", None)

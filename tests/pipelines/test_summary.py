@@ -1,0 +1,46 @@
+"""What is said at the end of a run with several pieces: which are published, and which are not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("tfx")
+
+from piecehub.workdir import Workdir
+from pipelines.local_runner import Outcome, PieceOutcome
+from pipelines.summary import text
+
+CELL = {"mode": "from_scratch", "shots": 5, "mean": 0.5, "low": 0.4, "high": 0.6}
+GAIN = {"reference": "from_scratch", "shots": "curve", "estimate": 0.1, "low": 0.05, "high": 0.2}
+
+
+def _evidence(folder: Path, task: str, **more: Any) -> Path:
+    folder.mkdir()
+    value = {"task": task, "parent": "", "cells": [CELL], "contrasts": [GAIN], **more}
+    (folder / "evidence.json").write_text(json.dumps(value), encoding="utf-8")
+    return folder
+
+
+def test_a_run_is_published_only_if_every_piece_is_and_the_others_are_named(tmp_path: Path) -> None:
+    evidence = (_evidence(tmp_path / "a", "late-digits"), _evidence(tmp_path / "b", "letters"))
+    pieces = (
+        PieceOutcome("features", True, "acme/features/1", "", evidence),
+        PieceOutcome("logits", False, "", "The gate did not bless it.", evidence[:1]),
+    )
+    outcome = Outcome("20260101", pieces)
+    assert not outcome.pushed and Outcome("20260101", pieces[:1]).pushed
+    said = text(outcome, Workdir(tmp_path), "http://store")
+    assert said.count("late-digits: accuracy") == 2 and said.count("letters: accuracy") == 1
+    assert "published acme/features/1" in said
+    assert "not published: The gate did not bless it." in said
+    assert said.endswith("\nnot published of 2 pieces: logits")
+
+
+def test_one_piece_needs_no_heading_and_a_parent_is_named(tmp_path: Path) -> None:
+    evidence = (_evidence(tmp_path / "a", "late-digits", parent="acme/features/1"),)
+    said = text(Outcome("1", (PieceOutcome("child", True, "acme/child/1", "", evidence),)), Workdir(tmp_path), "u")
+    assert said.startswith("\nlate-digits: accuracy")
+    assert "fine-tuning its parent" in said
+    assert "gain of fine-tuning over its parent acme/features/1: +10.0 points [+5.0, +20.0]" in said
