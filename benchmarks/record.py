@@ -75,10 +75,13 @@ def take_turns(contenders: Sequence[Contender], rounds: int) -> dict[str, Figure
 def measure(
     name: str, question: str, ours: Contender, peers: Sequence[Contender], rounds: int, facts: Mapping[str, Fact]
 ) -> Result:
-    """Times ours against the peers; `python -m benchmarks.bench_<name>` must be the command that does so."""
+    """Times ours against the peers; `python -m benchmarks.bench_<name>` must be the command that does so.
+
+    A benchmark that writes several results calls them `<name>.<what>`.
+    """
     figures = take_turns([ours, *peers], rounds)
     ratios = {p.name: figures[p.name].median_s / figures[ours.name].median_s for p in peers}
-    command = f"python -m benchmarks.bench_{name}"
+    command = f"python -m benchmarks.bench_{name.partition('.')[0]}"
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return Result(name, question, command, commit(), at, machine(), ours.name, figures, ratios, facts)
 
