@@ -2,6 +2,7 @@
 #
 #   make run [RECIPE=digits] [SET="train.epochs=3 …"]   train, cut, export, prove, publish
 #   make test | test-long | check | bench               `.ci/run` is `make check test`
+#   make engines                                        build other people's object stores for `make test-long`
 #   make lock [LOCK_FLAGS=--upgrade]                    resolve pyproject.toml into requirements.lock
 #   make clean                                          remove what the build made; .piecehub/ stays
 #
@@ -10,13 +11,16 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test test-long check bench lock clean
+.PHONY: run test test-long check bench engines lock clean
 
 RECIPE ?= digits
 SET ?=
 LOCK_FLAGS ?=
 PYTEST_FLAGS ?=
 UV_VERSION := 0.13.9
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+FAKE_GCS_VERSION := v1.56.1
+AZURITE_VERSION := 3.35.0
 
 # TensorFlow's C++ side logs some twenty lines at every import otherwise.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -46,6 +50,13 @@ check: $(STAMP)
 bench: $(STAMP)
 	for file in benchmarks/bench_*.py; do .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)"; done
 	.venv/bin/python -m benchmarks.make_results
+
+# Needs Go and npm; without them `make test-long` skips what wants an engine, and says so.
+engines:
+	mkdir -p build/engines
+	GOBIN="$(CURDIR)/build/engines" go install github.com/minio/minio@$(MINIO_VERSION)
+	GOBIN="$(CURDIR)/build/engines" go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)
+	npm install --prefix build/engines --no-audit --no-fund --silent azurite@$(AZURITE_VERSION)
 
 lock: $(UV)
 	$(UV) pip compile pyproject.toml --all-extras --group dev --python .venv/bin/python --python-version 3.11 \

@@ -75,8 +75,10 @@ class Evidence(artifact.Artifact):
 
     evidence.json       cells, contrasts and protocol (piecehub/transfer/evidence.py)
     predictions.parquet one row a test example, mode, shots and seed
-    accuracy.svg, .png  accuracy by number of examples
-    preview.json        the same, for the run page
+    guidance.json       what it says to a consumer (piecehub/transfer/guidance.py)
+    accuracy.svg, .png  the metric by number of examples; preview.json holds the same numbers, for the run page
+    learning.svg, .png  the training loss by step
+    saving.svg, .png    how many examples from scratch are worth those with the piece
     """
 
     TYPE_NAME = "components.Evidence"

@@ -1,4 +1,4 @@
-"""ReusableSavedModel, downstream examples -> Evidence."""
+"""ReusableSavedModel, upstream and downstream examples -> Evidence."""
 
 from pathlib import Path
 
@@ -9,8 +9,12 @@ from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, c
 from piecehub.anomalies import refuse_anomalies
 from piecehub.modeling.examples import feature_spec_of, read_split
 from piecehub.modeling.piece import input_names
-from piecehub.transfer import evidence as evidences
+from piecehub.transfer import evaluation as evaluations
+from piecehub.transfer.evidence import PREDICTIONS
+from piecehub.transfer.kinds import check_kind
+from piecehub.transfer.leakage import find_leakage, refuse_leakage
 from piecehub.transfer.metrics import write_metrics
+from piecehub.transfer.pool import Budget
 from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.tasks import task_from_features
 
@@ -22,13 +26,20 @@ def FineTuneEvaluator(
     examples: InputArtifact[Examples],
     schema: InputArtifact[Schema],
     anomalies: InputArtifact[ExampleAnomalies],
+    upstream_examples: InputArtifact[Examples],
+    upstream_schema: InputArtifact[Schema],
     evidence: OutputArtifact[Evidence],
     evaluation: OutputArtifact[ModelEvaluation],
     task: Parameter[str],
+    kind: Parameter[str],
     label: Parameter[str],
+    upstream_label: Parameter[str],
     features: Parameter[str],
     parent: Parameter[str],
     protocol: Parameter[str],
+    max_leakage: Parameter[float],
+    max_seconds: Parameter[float],
+    max_trials: Parameter[int],
     trials_folder: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
@@ -37,17 +48,22 @@ def FineTuneEvaluator(
     refuse_anomalies(Path(anomalies.uri))
     spec = feature_spec_of(f"{schema.uri}/schema.pbtxt")
     pool, test = (read_split(examples.uri, split, spec) for split in ("pool", "test"))
-    found = evidences.evaluate(
-        Path(reusable_model.uri) / "saved_model",
-        Path(piece.uri) / "controls",
-        task_from_features(task, label, pool, test, input_names(Path(piece.uri))),
+    upstream = read_split(upstream_examples.uri, "train", feature_spec_of(f"{upstream_schema.uri}/schema.pbtxt"))
+    leakage = find_leakage(upstream, pool, test, {label, upstream_label})
+    refuse_leakage(leakage, task, max_leakage)
+    found = evaluations.evaluate(
+        evaluations.Subject(
+            Path(reusable_model.uri) / "saved_model", Path(piece.uri) / "controls", output=features, parent=parent
+        ),
+        task_from_features(task, label, pool, test, input_names(Path(piece.uri)), check_kind(kind)),
         Protocol.from_json(protocol),
-        Path(trials_folder),
+        evaluations.Means(Path(trials_folder), budget=Budget(max_seconds or None, max_trials or None)),
         Path(evidence.uri),
-        output=features,
-        parent=parent,
+        leakage,
     )
-    write_metrics(Path(evidence.uri) / evidences.PREDICTIONS, Path(evaluation.uri))
+    if not found.complete:
+        return
+    write_metrics(Path(evidence.uri) / PREDICTIONS, Path(evaluation.uri), found.kind)
     gain = found.contrast("fine_tuning", "from_scratch")
     evidence.set_float_custom_property("gain_over_parent" if parent else "gain_over_scratch", gain.estimate)
     evidence.set_float_custom_property("gain_low", gain.low)

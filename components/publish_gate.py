@@ -1,5 +1,6 @@
 """Evidence of all tasks, ConformanceReport, Incumbent -> ModelBlessing."""
 
+import json
 from pathlib import Path
 
 from tfx.types.standard_artifacts import ModelBlessing
@@ -9,8 +10,9 @@ from components.artifacts import Evidence as EvidenceArtifact
 from components.artifacts import Incumbent
 from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, component
 from piecehub.conformance import ConformanceReport
-from piecehub.transfer import gate
+from piecehub.transfer import gate, plot_gains
 from piecehub.transfer.evidence import Evidence
+from piecehub.transfer.rule import Rule
 
 
 @component(Evaluate)
@@ -24,18 +26,30 @@ def PublishGate(
     min_seeds: Parameter[int],
     confidence: Parameter[float],
     incomparable_incumbent: Parameter[str],
+    min_tasks: Parameter[int],
+    tasks: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
 ) -> None:
     """Applies the recipe's rule to the evidence, and writes a stock ModelBlessing with the reasons beside it."""
-    rule = gate.Rule(min_gain, non_inferiority_margin, min_seeds, confidence, incomparable_incumbent)
+    rule = Rule(
+        min_gain,
+        non_inferiority_margin,
+        min_seeds,
+        confidence,
+        incomparable_incumbent,
+        min_tasks,
+        json.loads(tasks),
+    )
+    evidences = [Evidence.read(Path(item.uri)) for item in evidence]
     verdict = gate.judge(
-        [Evidence.read(Path(item.uri)) for item in evidence],
+        evidences,
         ConformanceReport.read(Path(conformance.uri)),
         gate.read_incumbent(Path(incumbent.uri)),
         rule,
     )
     verdict.write(Path(blessing.uri))
+    plot_gains.write(evidences, rule, Path(blessing.uri))
     # The file and the property by which stock TFX (Pusher, LatestBlessedModelStrategy) knows a blessing.
     (Path(blessing.uri) / ("BLESSED" if verdict.blessed else "NOT_BLESSED")).write_bytes(b"")
     blessing.set_int_custom_property("blessed", int(verdict.blessed))

@@ -13,14 +13,17 @@ from typing import Any, cast
 import jinja2
 
 from piecehub import piece_manifest
+from piecehub.advice import advice
 from piecehub.conformance import ConformanceReport
 from piecehub.content import content_digest, list_files
 from piecehub.documentation_template import TEMPLATE
 from piecehub.errors import NotReusableError
 from piecehub.piece_manifest import PieceManifest
-from piecehub.reference import mode_words, reference_words
+from piecehub.reference import metric_words, mode_words, reference_words
 
 FILE_NAME = "documentation.md"
+# What stands before the numbers of a task that was not judged.
+_ROLES = {"gate": "", "report": "Reported, not judged. ", "negative_control": "A negative control: nothing can help. "}
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
     verdict = _json(sources.blessing / "verdict.json")
     shared = _shared(sources.reusable_model / "saved_model")
     full = _json(sources.full_model / "facts.json")
+    roles = {task: rule.get("role", "gate") for task, rule in verdict["rule"]["tasks"].items()}
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     environment.globals |= _WORDS  # type: ignore[operator]
     return environment.from_string(TEMPLATE).render(
@@ -72,13 +76,14 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         hub_tasks=json.loads(person.hub_tasks),
         blessed=(sources.blessing / "BLESSED").is_file(),
         reasons=" ".join(verdict["reasons"]),
+        warnings=verdict["warnings"],
         digest=digest,
         piece=_json(sources.piece / "facts.json"),
         shared=shared,
         parent=_parent(shared.parent),
         full=full,
         optimizer_regularization=_optimizer_regularization(full["optimizer"]),
-        evidence=[_summary(_json(path / "evidence.json")) for path in sources.evidence],
+        evidence=[_summary(path, roles) for path in sources.evidence if (path / "guidance.json").is_file()],
         conformance=_checks(ConformanceReport.read(sources.conformance)),
     )
 
@@ -105,8 +110,10 @@ def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _summary(evidence: dict[str, Any]) -> dict[str, Any]:
-    """The evidence of one task as the page's table shows it."""
+def _summary(folder: Path, roles: dict[str, str]) -> dict[str, Any]:
+    """The evidence of one task as the page's table and list show it."""
+    evidence = _json(folder / "evidence.json")
+    metric = metric_words(evidence["metric"])
     cells: list[dict[str, Any]] = evidence["cells"]
     modes = {mode: [c for c in cells if c["mode"] == mode] for mode in dict.fromkeys(c["mode"] for c in cells)}
     gain = next(c for c in evidence["contrasts"] if c["shots"] == "curve" and c["reference"] == "from_scratch")
@@ -118,6 +125,10 @@ def _summary(evidence: dict[str, Any]) -> dict[str, Any]:
         "gain": gain,
         "examples": gain["examples"],
         "seeds": gain["seeds"],
+        "unit": "examples a class" if evidence["kind"] == "classification" else "examples",
+        "metric": metric[0].upper() + metric[1:],
+        "role": _ROLES[roles.get(evidence["task"], "gate")],
+        "advice": advice(_json(folder / "guidance.json"), evidence),
     }
 
 

@@ -74,15 +74,23 @@ that: set it in yours if you want it.
 {% for item in evidence %}
 ### {{ item.task }}
 
-Accuracy on {{ item.examples }} test examples, {{ item.seeds }} seeds, with 95 % intervals over seeds and examples.
+{{ item.role }}{{ item.metric }} on {{ item.examples }} test examples, {{ item.seeds }} seeds, with 95 % intervals \
+over seeds and examples.
 
-| mode |{% for shots in item.shots %} {{ shots }} examples a class |{% endfor %}
+| mode |{% for shots in item.shots %} {{ shots }} {{ item.unit }} |{% endfor %}
 |---|{% for shots in item.shots %}---|{% endfor %}
 {% for mode, cells in item.modes.items() -%}
 | {{ mode_words(mode, item.parent) }} |{% for cell in cells %} {{ interval(cell) }} |{% endfor %}
 {% endfor %}
 Gain of fine-tuning over {{ reference_words(item.parent) }}: {{ points(item.gain.estimate) }} points \
 [{{ points(item.gain.low) }}, {{ points(item.gain.high) }}], paired over seeds and test examples.
+
+{% for line in item.advice -%}
+- {{ line }}
+{% endfor -%}
+{% endfor %}
+{%- for warning in warnings %}
+Warning: {{ warning }}
 {% endfor %}
 ## Training
 

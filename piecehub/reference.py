@@ -6,7 +6,8 @@ keep their names in files; here is what a person reads.
 """
 
 _OF_A_PARENT = {"from_scratch": "fine-tuning its parent", "random_features": "features of its parent"}
-_SPOKEN = {"fine_tuning": "fine-tuning"}
+_SPOKEN = {"fine_tuning": "fine-tuning", "lp_ft": "probe, then fine-tuning"}
+_METRICS = {"accuracy": "accuracy", "f1": "F1", "r2": "R²"}
 
 
 def mode_words(mode: str, parent: str = "") -> str:
@@ -18,3 +19,8 @@ def mode_words(mode: str, parent: str = "") -> str:
 def reference_words(parent: str = "") -> str:
     """What the gain of fine-tuning is a gain over."""
     return f"its parent {parent}" if parent else "from scratch"
+
+
+def metric_words(metric: str) -> str:
+    """How a person calls a metric; all are shares of 1, so a point is 0.01 of it."""
+    return _METRICS.get(metric, metric)

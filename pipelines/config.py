@@ -143,6 +143,10 @@ class DownstreamTask:
 
     Attributes:
         schema, label: those of its examples, if they are others than `[data]` says.
+        kind: of the label: a class, several labels (a row of 0 and 1), or a value; it decides the metric.
+        role: the tasks of the `gate` bless or refuse; a `report` is only shown, a `negative_control` only warns.
+        shots, seeds: in place of those of `[evaluation]`.
+        min_gain, non_inferiority_margin: in place of those of `[gate]`.
     """
 
     __pydantic_config__ = _STRICT
@@ -150,11 +154,24 @@ class DownstreamTask:
     pieces: tuple[Text, ...] = ()
     schema: str = ""
     label: str = ""
+    kind: Literal["classification", "multi_label", "regression"] = "classification"
+    role: Literal["gate", "report", "negative_control"] = "gate"
+    shots: tuple[Positive, ...] = ()
+    seeds: tuple[int, ...] = ()
+    min_gain: float | None = None
+    non_inferiority_margin: Annotated[float, Field(ge=0)] | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`[evaluation]`: the grid of trials, the same for every mode (docs of the protocol: piecehub/transfer)."""
+    """`[evaluation]`: the grid of trials, the same for every mode (docs/evaluate.md).
+
+    Attributes:
+        shots: examples a class of a classification, else examples in all.
+        sensitivity_batch_sizes: fine-tuning with its chosen setting is also tried with these.
+        max_leakage: the share of downstream examples that may equal an upstream example, or nearly so.
+        max_seconds, max_trials: what one task may cost; an evaluation that needs more is inconclusive. 0 is no limit.
+    """
 
     __pydantic_config__ = _STRICT
     shots: Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -163,11 +180,15 @@ class Evaluation:
     steps: Positive
     batch_size: Positive
     inverse_regularization: Annotated[tuple[Rate, ...], Field(min_length=1)]
+    sensitivity_batch_sizes: tuple[Positive, ...] = (8, 32, 128)
+    max_leakage: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_seconds: Annotated[float, Field(ge=0)] = 0.0
+    max_trials: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
 class Gate:
-    """`[gate]`: the blessing rule."""
+    """`[gate]`: the blessing rule (piecehub/transfer/rule.py)."""
 
     __pydantic_config__ = _STRICT
     min_gain: float = 0.0
@@ -175,6 +196,7 @@ class Gate:
     min_seeds: Annotated[int, Field(ge=2)] = 5
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     incomparable_incumbent: Literal["refuse", "accept"] = "refuse"
+    min_tasks: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
@@ -208,6 +230,10 @@ class Recipe:
     def tasks_of(self, piece: Piece) -> tuple[DownstreamTask, ...]:
         """The tasks that judge a piece."""
         return tuple(task for task in self.task if not task.pieces or piece.name in task.pieces)
+
+    def seeds(self) -> list[int]:
+        """The seeds of all tasks: a piece has a control for each."""
+        return sorted({seed for task in self.task for seed in task.seeds or self.evaluation.seeds})
 
 
 @dataclass(frozen=True)
@@ -331,7 +357,7 @@ def _check(recipe: Recipe) -> Recipe:
     check_name(recipe.recipe.name)
     if bool(recipe.data.module) == bool(recipe.data.folder):
         raise RecipeError("Expected either 'data.module' or 'data.folder' in the recipe. Received: both or none.")
-    if recipe.train.seed in recipe.evaluation.seeds:
+    if recipe.train.seed in recipe.seeds():
         raise RecipeError(
             "Expected a 'train.seed' that is no seed of the evaluation, or a control starts from the weights that the "
             f"piece started from. Received: {recipe.train.seed}; choose another."
@@ -394,8 +420,14 @@ def _check_tasks_of_pieces(recipe: Recipe) -> None:
     if unknown:
         raise RecipeError(f"Expected pieces of the recipe ({', '.join(names)}) in a task. Received: '{unknown[0]}'.")
     for piece in recipe.piece:
-        if not recipe.tasks_of(piece):
+        judging = [task for task in recipe.tasks_of(piece) if task.role == "gate"]
+        if not judging:
             raise RecipeError(f"Expected a task that judges the piece '{piece.name}'. Received: none; add one.")
+        if recipe.gate.min_tasks > len(judging):
+            raise RecipeError(
+                f"Expected 'gate.min_tasks' of at most {len(judging)}, as many as judge the piece '{piece.name}'. "
+                f"Received: {recipe.gate.min_tasks}."
+            )
 
 
 def camel_case(name: str) -> str:

@@ -89,9 +89,9 @@ class Shared:
     builder: dict[str, Any]
     parent_digest: str
     schema: BaseNode
+    upstream: BaseNode
     trainer: BaseNode
     downstream: tuple[Downstream, ...]
-    protocol: Protocol
 
 
 def piece_suffixes(config: Recipe) -> list[str]:
@@ -109,6 +109,20 @@ def evaluator_ids(config: Recipe, piece: Piece, suffix: str) -> list[str]:
     judging = config.tasks_of(piece)
     pairs = zip(task_suffixes(config), config.task, strict=True)
     return [f"FineTuneEvaluator{suffix}{end}" for end, task in pairs if task in judging]
+
+
+def protocol_of(config: Recipe, task: DownstreamTask) -> Protocol:
+    """The evaluation protocol that the recipe states for a task."""
+    own = {"shots": task.shots, "seeds": task.seeds}
+    stated: dict[str, Any] = asdict(config.evaluation) | {key: value for key, value in own.items() if value}
+    return Protocol(**{key: value for key, value in stated.items() if not key.startswith("max_")})
+
+
+def task_rules(config: Recipe) -> dict[str, dict[str, Any]]:
+    """What the rule asks of single tasks, by name, where it is not what it asks of all (`rule.TaskRule`)."""
+    keys = ("role", "min_gain", "non_inferiority_margin")
+    stated = {task.name: {key: getattr(task, key) for key in keys} for task in config.task}
+    return {name: {key: value for key, value in of.items() if value is not None} for name, of in stated.items()}
 
 
 def export_options(piece: Piece, parent: str = "") -> dict[str, Any]:
@@ -130,7 +144,7 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
         label=config.data.label,
         road=piece.road,
         layers=json.dumps(piece.layers),
-        control_seeds=json.dumps(config.evaluation.seeds),
+        control_seeds=json.dumps(config.seeds()),
         **shared.builder,
         **code.with_recipe("piece_extractor"),
     ).with_id(f"PieceExtractor{suffix}")
@@ -153,11 +167,18 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
             examples=downstream.examples.outputs["examples"],
             schema=downstream.schema.outputs["schema"],
             anomalies=downstream.anomalies.outputs["anomalies"],
+            upstream_examples=shared.upstream.outputs["examples"],
+            upstream_schema=shared.schema.outputs["schema"],
+            upstream_label=config.data.label,
             task=downstream.task.name,
+            kind=downstream.task.kind,
             label=downstream.task.label,
             features=piece.features,
             parent=config.model.parent,
-            protocol=json.dumps(asdict(shared.protocol), sort_keys=True),
+            protocol=json.dumps(asdict(protocol_of(config, downstream.task)), sort_keys=True),
+            max_leakage=config.evaluation.max_leakage,
+            max_seconds=config.evaluation.max_seconds,
+            max_trials=config.evaluation.max_trials,
             trials_folder=places.trials,
             **code.of("fine_tune_evaluator"),
         ).with_id(f"FineTuneEvaluator{suffix}{downstream.suffix}")
@@ -177,7 +198,12 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
         "conformance": validator.outputs["conformance"],
         "incumbent": resolver.outputs["incumbent"],
     }
-    gate = PublishGate(**judged, **asdict(config.gate), **code.of("publish_gate")).with_id(f"PublishGate{suffix}")
+    gate = PublishGate(
+        **judged,
+        **asdict(config.gate),
+        tasks=json.dumps(task_rules(config), sort_keys=True),
+        **code.of("publish_gate"),
+    ).with_id(f"PublishGate{suffix}")
     writer = DocumentationWriter(
         full_model=full_model,
         piece=extractor.outputs["piece"],

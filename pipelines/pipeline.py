@@ -6,7 +6,6 @@ One training may have several pieces (`[[piece]]`): each takes the second half o
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from tfx import v1 as tfx
@@ -17,7 +16,6 @@ from components.parent_resolver import ParentResolver
 from piecehub.handle import Handle
 from piecehub.modeling.checkpoint import checkpoint_digest
 from piecehub.store.catalog import Store
-from piecehub.transfer.protocol import Protocol
 from pipelines.config import DownstreamTask, LoadedRecipe, Recipe, camel_case
 from pipelines.piece_journey import Code, Downstream, Places, Shared, journey, piece_suffixes, task_suffixes
 
@@ -71,7 +69,7 @@ def create_pipeline(
         _downstream(places, schemas[task.schema], task, suffix)
         for suffix, task in zip(task_suffixes(config), config.task, strict=True)
     ]
-    shared = Shared(config, places, code, builder, digest, schema, trainer, tuple(downstream), protocol_of(config))
+    shared = Shared(config, places, code, builder, digest, schema, upstream, trainer, tuple(downstream))
     return tfx.dsl.Pipeline(
         pipeline_name=config.recipe.name.replace("/", "-"),
         pipeline_root=places.pipeline_root,
@@ -84,11 +82,6 @@ def create_pipeline(
         metadata_connection_config=metadata,
         beam_pipeline_args=list(beam_args),
     )
-
-
-def protocol_of(config: Recipe) -> Protocol:
-    """The evaluation protocol that the recipe states."""
-    return Protocol(**asdict(config.evaluation))
 
 
 def never_cached(config: Recipe) -> list[str]:

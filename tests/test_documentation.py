@@ -24,7 +24,9 @@ def _write(folder: Path, name: str, value: dict[str, Any]) -> Path:
     return folder
 
 
-def _sources(root: Path, manifest: PieceManifest | None, parent: str, optimizer: dict[str, Any]) -> Sources:
+def _sources(
+    root: Path, manifest: PieceManifest | None, parent: str, optimizer: dict[str, Any], warnings: list[str]
+) -> Sources:
     model = root / "model" / "saved_model"
     model.mkdir(parents=True)
     if manifest:
@@ -38,11 +40,27 @@ def _sources(root: Path, manifest: PieceManifest | None, parent: str, optimizer:
         "parent": parent,
         "cells": [cell, {**cell, "mode": "fine_tuning"}],
         "contrasts": [{**gain, "examples": 30, "seeds": 5}],
+        "kind": "classification",
+        "metric": "accuracy",
+        "sensitivity": [{"batch_size": 8, "change": -0.01, "change_low": -0.02, "change_high": 0.001}],
+        "leakage": {"examples": 60, "exact": 0, "near": 1},
+    }
+    guidance = {
+        "task": "late-digits",
+        "recommended": "fine_tuning",
+        "because": "it gains",
+        "settings": [{"learning_rate": 0.001, "shots": 5}],
+        "gain_over_frozen": {**gain, "shots": 5},
+        "wins_over_frozen_from": 5,
+        "savings": [{"shots": 5, "equals": 9.0, "low": 7.0, "high": None}],
     }
     facts = {"parameters": 12, "input": SPEC, "output": SPEC, "trainable_variables": ["a/kernel", "b/kernel"]}
     full = {"optimizer": optimizer, "evaluation": {"accuracy": 0.9}, "train_examples": 10, "eval_examples": 5}
-    blessing = _write(root / "blessing", "verdict.json", {"reasons": ["It gains."]})
+    blessing = _write(
+        root / "blessing", "verdict.json", {"reasons": ["It gains."], "warnings": warnings, "rule": {"tasks": {}}}
+    )
     (blessing / "BLESSED").touch()
+    _write(root / "evidence", "guidance.json", guidance)
     return Sources(
         full_model=_write(root / "full", "facts.json", full),
         piece=_write(root / "piece", "facts.json", {**facts, "regularizers": []}),
@@ -54,8 +72,14 @@ def _sources(root: Path, manifest: PieceManifest | None, parent: str, optimizer:
     )
 
 
-def _page(root: Path, manifest: PieceManifest | None, parent: str = "", optimizer: dict[str, Any] | None = None) -> str:
-    return page("piecehub", "digits", PERSON, _sources(root, manifest, parent, optimizer or {}))
+def _page(
+    root: Path,
+    manifest: PieceManifest | None,
+    parent: str = "",
+    optimizer: dict[str, Any] | None = None,
+    warnings: list[str] | None = None,
+) -> str:
+    return page("piecehub", "digits", PERSON, _sources(root, manifest, parent, optimizer or {}, warnings or []))
 
 
 def test_a_plain_piece_has_a_plain_page(tmp_path: Path) -> None:
@@ -98,6 +122,20 @@ def test_a_piece_with_a_parent_names_it_and_what_it_gains_over_it(tmp_path: Path
     assert "Gain of fine-tuning over its parent piecehub/digits/1: +10.0 points" in text
     assert "| fine-tuning its parent | 50.0 % [40.0 %, 60.0 %] |" in text
     assert "from scratch" not in text
+
+
+def test_the_guidance_of_the_evidence_and_the_warnings_of_the_verdict_stand_on_the_page(tmp_path: Path) -> None:
+    text = _page(tmp_path, PLAIN, warnings=["Expected no gain on noise."])
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    assert lines == [
+        "- Recommended: fine-tuning, for it gains.",
+        "- Learning rate of Adam, by number of examples: 0.001 (5).",
+        "- Fine-tuning beats frozen features from 5 examples on: +10.0 [+5.0, +20.0] points there.",
+        "- Labels saved: 5 examples are worth 9 from scratch [7, more than were tried].",
+        "- Batch size: 8 changes it by -1.0 points [-2.0, +0.1].",
+        "- Of 60 examples 0 equal one that the piece was trained on, and 1 nearly equal one.",
+    ]
+    assert "\n\nWarning: Expected no gain on noise.\n\n## Training" in text
 
 
 @pytest.mark.parametrize("key", ["weight_decay", "use_ema", "l1_regularization_strength"])

@@ -42,13 +42,18 @@ PARAMETERS = frozenset(
         "features",
         "handle",
         "incomparable_incumbent",
+        "kind",
         "label",
         "layers",
         "learning_rate",
         "license_id",
         "loss",
+        "max_leakage",
+        "max_seconds",
+        "max_trials",
         "min_gain",
         "min_seeds",
+        "min_tasks",
         "model_arguments",
         "model_file",
         "model_function",
@@ -62,6 +67,8 @@ PARAMETERS = frozenset(
         "road",
         "seed",
         "task",
+        "tasks",
+        "upstream_label",
     }
 )
 Json = dict[str, Any]

@@ -20,7 +20,15 @@ from piecehub.store.incumbent import EVIDENCE, read_incumbent
 from piecehub.store.publish import Attest, publish
 
 OUTCOME = "outcome.json"
-_PUBLISHED_EVIDENCE = ("evidence.json", "predictions.parquet", "accuracy.svg")
+_PUBLISHED_EVIDENCE = (
+    "evidence.json",
+    "predictions.parquet",
+    "guidance.json",
+    "accuracy.svg",
+    "learning.svg",
+    "saving.svg",
+)
+_GAINS = "gains.svg"
 
 
 @dataclass(frozen=True)
@@ -106,12 +114,27 @@ def _publish(
         name,
         version=None,
         blobs=_blobs(candidate),
-        facts={"fine_tunable": True, "verdict": _verdict(candidate), **_parent(candidate)},
+        facts={
+            "fine_tunable": True,
+            "verdict": _verdict(candidate),
+            "guidance": _guidance(candidate),
+            **_parent(candidate),
+        },
         judged_against=incumbent.version,
         attest=attest,
     )
     why = "" if published.created else "The same content was published before."
     return Outcome(True, published.created, str(published.handle), published.digest, why)
+
+
+def _guidance(candidate: Candidate) -> list[dict[str, Any]]:
+    """What the evidence of each task says to a consumer (piecehub/transfer/guidance.py)."""
+    return [json.loads((folder / "guidance.json").read_text(encoding="utf-8")) for folder in _complete(candidate)]
+
+
+def _complete(candidate: Candidate) -> list[Path]:
+    """The folders of the evidence whose trials were all run; of a task that is only reported some may be missing."""
+    return [folder for folder in candidate.evidence if (folder / "guidance.json").is_file()]
 
 
 def _parent(candidate: Candidate) -> dict[str, Any]:
@@ -128,7 +151,9 @@ def _blobs(candidate: Candidate) -> dict[str, Path]:
         # The page was written last, from everything: its chain holds the statement of every artifact before it.
         provenance.FILE_NAME: candidate.documentation / provenance.FILE_NAME,
     }
-    for folder in candidate.evidence:
+    if (candidate.blessing / _GAINS).is_file():
+        blobs[_GAINS] = candidate.blessing / _GAINS
+    for folder in _complete(candidate):
         task = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))["task"]
         blobs |= {f"{EVIDENCE}{task}/{file}": folder / file for file in _PUBLISHED_EVIDENCE}
     return blobs

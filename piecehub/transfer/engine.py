@@ -5,7 +5,7 @@ process to process if TensorFlow runs with one thread (`use_one_thread`); with f
 draws from TensorFlow's stateful random operations without a seed is the exception: it differs from run to run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from piecehub.errors import NotReusableError, PieceError
 from piecehub.transfer import batch_norm
+from piecehub.transfer.kinds import Kind
+from piecehub.transfer.probe import Head
 
 Rows = NDArray[np.generic]
 Floats = NDArray[np.float32]
-Labels = NDArray[np.int64]
+Labels = NDArray[Any]
 
 _WARM_UP = 0.1
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
@@ -53,8 +55,14 @@ def batch_order(examples: int, steps: int, batch_size: int, seed: int) -> NDArra
 class Engine:
     """One loaded piece with a linear head; its weights are set anew for every training."""
 
-    def __init__(self, saved_model: Path, num_classes: int, output: str = "") -> None:
-        """Loads the SavedModel; `output` is the key of what the head reads, where the piece returns a dict.
+    def __init__(self, saved_model: Path, outputs: int, kind: Kind = "classification", output: str = "") -> None:
+        """Loads the SavedModel.
+
+        Args:
+            saved_model: the exported piece.
+            outputs: the width of the head.
+            kind: of the task, which decides the loss (see `kinds`).
+            output: the key of what the head reads, where the piece returns a dict.
 
         Raises:
             NotReusableError: if it lacks a part of the interface.
@@ -69,7 +77,8 @@ class Engine:
         self._variables: list[Any] = list(self._piece.variables)
         self._trainable: list[Any] = list(self._piece.trainable_variables)
         self._piece_weights = [v.numpy() for v in self._variables]
-        self._num_classes, self._output = num_classes, output
+        self._outputs, self._output = outputs, output
+        self._losses = _LOSSES[kind]
         self._train = tf.function(self._train_loop, reduce_retracing=True)
         self._head: list[tf.Variable] = []
         self._slots: list[tuple[tf.Variable, tf.Variable]] = []
@@ -102,21 +111,32 @@ class Engine:
         parts = [self._call(_tensors(x[i : i + _INFERENCE_BATCH]), training=False).numpy() for i in starts]
         return np.concatenate(parts)
 
-    def fine_tune(self, x: Rows, y: Labels, *, seed: int, learning_rate: float, steps: int, batch_size: int) -> float:
-        """Trains all weights from where they stand, with a new head; returns the last step's loss.
+    def fine_tune(
+        self,
+        x: Rows,
+        y: Labels,
+        *,
+        seed: int,
+        learning_rate: float,
+        steps: int,
+        batch_size: int,
+        head: Head | None = None,
+    ) -> Floats:
+        """Trains all weights from where they stand, with a new head; returns each step's loss, `[steps]`.
 
-        The head is linear and starts at 0, the loss is cross-entropy and the piece's regularization losses, the
-        optimizer Adam. Then the running statistics are re-estimated on `x` (see `batch_norm`).
+        The head is linear and starts at 0 or as given (LP-FT), the loss is that of the task's kind (softmax or sigmoid
+        cross-entropy, mean squared error) and the piece's regularization losses, the optimizer Adam. Then the running
+        statistics are re-estimated on `x` (see `batch_norm`).
         """
         rows = _tensors(x)
-        self._reset_head(rows)
+        self._reset_head(rows, head)
         order, rates = batch_order(len(x), steps, batch_size, seed), learning_rates(learning_rate, steps)
-        loss = self._train(rows, tf.constant(y), tf.constant(order), tf.constant(rates))
+        losses = self._train(rows, tf.constant(y), tf.constant(order), tf.constant(rates))
         batch_norm.reestimate(lambda: self._call(rows, training=True), self._variables, self._trainable)
-        return float(loss)
+        return losses.numpy()
 
     def logits(self, x: Rows) -> Floats:
-        """What piece and head say of `x` in inference, `[examples, classes] float32`."""
+        """What piece and head say of `x` in inference, `[examples, outputs] float32`."""
         kernel, bias = (v.numpy() for v in self._head)
         return self.features(x) @ kernel + bias
 
@@ -125,27 +145,30 @@ class Engine:
         outputs = self._piece(inputs, training=training)
         return outputs[self._output] if self._output else outputs
 
-    def _reset_head(self, rows: Any) -> None:
+    def _reset_head(self, rows: Any, head: Head | None) -> None:
         if not self._head:
             width = self._call(_taken(rows, [0]), training=False).shape[-1]
-            self._head = [tf.Variable(tf.zeros([width, self._num_classes])), tf.Variable(tf.zeros([self._num_classes]))]
+            self._head = [tf.Variable(tf.zeros([width, self._outputs])), tf.Variable(tf.zeros([self._outputs]))]
             self._slots = [(_zeros_like(v), _zeros_like(v)) for v in self._trainable + self._head]
         for variable in [*self._head, *(slot for pair in self._slots for slot in pair)]:
             variable.assign(tf.zeros_like(variable))
+        for variable, value in zip(self._head, head or (), strict=False):
+            variable.assign(value.astype(np.float32))
 
     def _train_loop(self, x: Any, y: Any, order: Any, rates: Any) -> Any:
         """All steps in one graph: 200 calls from Python cost more than what they compute."""
-        loss = tf.constant(0.0)
+        losses = tf.TensorArray(tf.float32, size=tf.shape(order)[0])
         for step in tf.range(tf.shape(order)[0]):
             loss = self._step(_taken(x, order[step]), tf.gather(y, order[step]), rates[step], step)
-        return loss
+            losses = losses.write(step, loss)
+        return losses.stack()
 
     def _step(self, x: Any, y: Any, rate: Any, step: Any) -> Any:
         weights = self._trainable + self._head
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(weights)
             logits = tf.matmul(self._call(x, training=True), self._head[0]) + self._head[1]
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
+            losses = self._losses(y, logits)
             penalty = tf.add_n([loss() for loss in self._piece.regularization_losses] or [tf.constant(0.0)])
             loss = tf.reduce_mean(losses) + penalty
         self._adam(tape.gradient(loss, weights), rate, tf.cast(step + 1, tf.float32))
@@ -176,6 +199,27 @@ def _tensors(rows: Rows) -> Any:
         return tf.constant(rows)
     records: Any = rows
     return {name: tf.constant(records[name]) for name in rows.dtype.names}
+
+
+def _squared_error(y: Any, logits: Any) -> Any:
+    return tf.math.squared_difference(tf.cast(y, tf.float32), logits[:, 0])
+
+
+def _label_cross_entropy(y: Any, logits: Any) -> Any:
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(y, tf.float32), logits=logits)
+    return tf.reduce_mean(losses, axis=-1)
+
+
+def _class_cross_entropy(y: Any, logits: Any) -> Any:
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=logits)
+
+
+# Of labels and logits, `[batch]` each.
+_LOSSES: dict[Kind, Callable[[Any, Any], Any]] = {
+    "classification": _class_cross_entropy,
+    "multi_label": _label_cross_entropy,
+    "regression": _squared_error,
+}
 
 
 def _taken(inputs: Any, indices: Any) -> Any:

@@ -2,7 +2,7 @@
 
     BLESSED         every rule held on every task
     NOT_BLESSED     a rule did not hold
-    INCONCLUSIVE    too few seeds to say; not published either
+    INCONCLUSIVE    too few seeds to say, or the evaluation's budget was spent; not published either
 
 Rules, each of which gives its sentence: (1) the piece conforms and few trainings diverge; (2) fine-tuning beats from
 scratch: the lower end of the two-sided interval lies above `min_gain`; (3) it is not worse than the incumbent: the
@@ -11,64 +11,32 @@ would be a broken export. A piece with a parent is held against its parent where
 Differences are paired over seeds and test examples, averaged over the shot counts up to 25, and their intervals are
 two-way (see `statistics`). A mean above a threshold instead blessed an untrained piece in up to 13 of 100 tries.
 
-    verdict.json    {"schema": 1, "status", "reasons": […], "contrasts": […], "rule": {…}}
+What holds for each task counts for the tasks of the gate; where the rule asks for a gain on some of them only, Holm's
+step-down rule keeps the chance small that one of many is a lucky one. A negative control warns.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piecehub.conformance import ConformanceReport
-from piecehub.errors import RecipeError
 from piecehub.reference import reference_words
-from piecehub.transfer.evidence import Evidence
-from piecehub.transfer.statistics import Interval, two_way_bootstrap
+from piecehub.transfer.evidence import Evidence, is_of_this_schema
+from piecehub.transfer.rule import Rule
+from piecehub.transfer.statistics import Interval, holm, p_value, two_way_bootstrap
+from piecehub.transfer.verdict import GateContrast, Verdict
 
-VERDICT = "verdict.json"
 _INCUMBENT = "incumbent.json"
 _LARGEST_DIVERGED_SHARE = 0.05
 _CANDIDATE = "fine_tuning"
 _CONTROL = "from_scratch"
 _FROZEN = "feature_extraction"
 _RANDOM = "random_features"
-
-Status = Literal["BLESSED", "NOT_BLESSED", "INCONCLUSIVE"]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What the recipe asks of the evidence; accuracies and gains are shares of 1, so 0.02 is 2 points.
-
-    Attributes:
-        min_gain: fine-tuning must beat from scratch by more.
-        non_inferiority_margin: fine-tuning may be worse than the incumbent's by less.
-        min_seeds: below it there is no verdict.
-        confidence: of the two-sided interval of the gain, and of the one-sided bound against the incumbent.
-        incomparable_incumbent: `refuse` or `accept`, where the incumbent's evidence is of another task or protocol.
-    """
-
-    min_gain: float = 0.0
-    non_inferiority_margin: float = 0.02
-    min_seeds: int = 5
-    confidence: float = 0.95
-    incomparable_incumbent: str = "refuse"
-
-    def __post_init__(self) -> None:
-        if self.incomparable_incumbent not in ("refuse", "accept"):
-            raise RecipeError(
-                "Expected 'refuse' or 'accept' for an incumbent that cannot be compared. Received: "
-                f"'{self.incomparable_incumbent}'."
-            )
-        if not 0.5 < self.confidence < 1 or self.non_inferiority_margin < 0:
-            raise RecipeError(
-                "Expected a confidence between 0.5 and 1 and a margin of 0 or more. Received: "
-                f"{self.confidence} and {self.non_inferiority_margin}."
-            )
 
 
 @dataclass(frozen=True)
@@ -80,65 +48,15 @@ class IncumbentEvidence:
     evidences: tuple[Evidence, ...]
 
 
-@dataclass(frozen=True)
-class GateContrast:
-    """A difference that a rule looked at; `bound` is what its `low` (or `high`) had to lie above."""
-
-    rule: Literal["superiority", "non_inferiority", "features"]
-    task: str
-    candidate: str
-    reference: str
-    estimate: float
-    low: float
-    high: float
-    p_superior: float
-    bound: float
-    held: bool
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The status with its reasons, in full sentences; for a blessed piece they say what was found."""
-
-    status: Status
-    reasons: tuple[str, ...]
-    contrasts: tuple[GateContrast, ...]
-    rule: Rule
-
-    @property
-    def blessed(self) -> bool:
-        """Whether the piece may be published."""
-        return self.status == "BLESSED"
-
-    def to_json(self) -> str:
-        """The text of `verdict.json`."""
-        return json.dumps({"schema": 1, **asdict(self)}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Reads what `to_json` wrote."""
-        value = json.loads(text)
-        contrasts = tuple(GateContrast(**contrast) for contrast in value["contrasts"])
-        return cls(value["status"], tuple(value["reasons"]), contrasts, Rule(**value["rule"]))
-
-    def write(self, folder: Path) -> None:
-        """Writes `verdict.json` into `folder`, which is made if it is missing."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / VERDICT).write_text(self.to_json(), encoding="utf-8")
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Reads `verdict.json` from `folder`."""
-        return cls.from_json((folder / VERDICT).read_text(encoding="utf-8"))
-
-
 def read_incumbent(folder: Path) -> IncumbentEvidence | None:
     """The incumbent that was brought into the run, `incumbent.json` and `evidence/<task>/`; None if there is none."""
     value = json.loads((folder / _INCUMBENT).read_text(encoding="utf-8"))
     if not value["version"]:
         return None
     folders = sorted(path.parent for path in folder.glob("evidence/**/evidence.json"))
-    return IncumbentEvidence(value["handle"], value["digest"], tuple(Evidence.read(path) for path in folders))
+    # What another release wrote cannot be compared, as if it were of another protocol.
+    readable = tuple(Evidence.read(path) for path in folders if is_of_this_schema(path))
+    return IncumbentEvidence(value["handle"], value["digest"], readable)
 
 
 def judge(
@@ -152,31 +70,42 @@ def judge(
     Raises:
         DataError: if predictions are missing or damaged.
     """
-    refusals = [*_integrity(evidences, conformance), *(r for e in evidences for r in _divergence(e))]
+    judged = [e for e in evidences if rule.of(e.task).role == "gate"]
+    refusals = _integrity(judged, evidences, conformance)
     if refusals:
         return Verdict("NOT_BLESSED", tuple(refusals), (), rule)
-    few = [reason for evidence in evidences for reason in _too_few_seeds(evidence, rule)]
-    if few:
-        return Verdict("INCONCLUSIVE", tuple(few), (), rule)
-    outcomes = [outcome for evidence in evidences for outcome in _judge_task(evidence, incumbent, rule)]
+    open_questions = [*map(_unfinished, filter(_is_unfinished, judged)), *_too_few_seeds(judged, rule)]
+    if open_questions:
+        return Verdict("INCONCLUSIVE", tuple(open_questions), (), rule)
+    diverging = [reason for evidence in judged for reason in _divergence(evidence)]
+    if diverging:
+        return Verdict("NOT_BLESSED", tuple(diverging), (), rule)
+    outcomes = [outcome for evidence in judged for outcome in _judge_task(evidence, incumbent, rule)]
+    if rule.min_tasks:
+        outcomes = [*(o for o in outcomes if not o.is_superiority), _superior_on_some(judged, outcomes, rule)]
     failed = tuple(outcome.sentence for outcome in outcomes if not outcome.held)
     reasons = failed or tuple(outcome.sentence for outcome in outcomes)
-    contrasts = tuple(outcome.contrast for outcome in outcomes if outcome.contrast)
-    return Verdict("NOT_BLESSED" if failed else "BLESSED", reasons, contrasts, rule)
+    contrasts = tuple(contrast for outcome in outcomes for contrast in outcome.contrasts)
+    warnings = tuple(sentence for evidence in evidences for sentence in _warnings(evidence, rule))
+    return Verdict("NOT_BLESSED" if failed else "BLESSED", reasons, contrasts, rule, warnings)
 
 
 @dataclass(frozen=True)
 class _Outcome:
     held: bool
     sentence: str
-    contrast: GateContrast | None = None
+    contrasts: tuple[GateContrast, ...] = ()
+
+    @property
+    def is_superiority(self) -> bool:
+        return any(contrast.rule == "superiority" for contrast in self.contrasts)
 
 
-def _integrity(evidences: Sequence[Evidence], conformance: ConformanceReport) -> list[str]:
+def _integrity(judged: Sequence[Evidence], evidences: Sequence[Evidence], conformance: ConformanceReport) -> list[str]:
     """Whether there is anything to judge, and whether it is all about one and the same piece."""
     found: list[str] = []
-    if not evidences:
-        found.append("Expected evidence of at least one task. Received: none.")
+    if not judged:
+        found.append("Expected evidence of at least one task of the gate. Received: none.")
     if not conformance.findings:
         found.append("Expected a conformance report with checks. Received: an empty one.")
     if not conformance.conforms:
@@ -202,18 +131,51 @@ def _divergence(evidence: Evidence) -> list[str]:
     ]
 
 
-def _too_few_seeds(evidence: Evidence, rule: Rule) -> list[str]:
-    seeds = len(evidence.protocol.seeds)
-    if seeds >= rule.min_seeds:
-        return []
+def _is_unfinished(evidence: Evidence) -> bool:
+    return not evidence.complete
+
+
+def _unfinished(evidence: Evidence) -> str:
+    return (
+        f"Expected every trial on {evidence.task}. Received: {evidence.incomplete_because}; raise the budget and run "
+        "again, finished trials are kept."
+    )
+
+
+def _too_few_seeds(judged: Sequence[Evidence], rule: Rule) -> list[str]:
     return [
-        f"Expected at least {rule.min_seeds} seeds for a verdict. Received: {seeds} on {evidence.task}; "
-        "add seeds to the evaluation."
+        f"Expected at least {rule.min_seeds} seeds for a verdict. Received: {len(evidence.protocol.seeds)} on "
+        f"{evidence.task}; add seeds to the evaluation."
+        for evidence in judged
+        if len(evidence.protocol.seeds) < rule.min_seeds
     ]
 
 
+def _warnings(evidence: Evidence, rule: Rule) -> list[str]:
+    """What a person should know of a task, which neither blesses nor refuses."""
+    found: list[str] = []
+    if rule.of(evidence.task).role == "negative_control" and evidence.complete:
+        interval = _interval(evidence.curve(_CANDIDATE) - evidence.curve(_CONTROL), rule.confidence)
+        if interval.low > 0:
+            found.append(
+                f"Expected no gain on {evidence.task}, which is a negative control. Received: {_gain(interval)}; look "
+                "for examples that upstream and downstream share, and for a fault of the evaluation."
+            )
+    if evidence.leakage and evidence.leakage.rate:
+        found.append(
+            f"{evidence.leakage.exact + evidence.leakage.near} of {evidence.leakage.examples} examples of "
+            f"{evidence.task} equal an upstream example or nearly so ({_percent(evidence.leakage.rate)})."
+        )
+    if evidence.controls == "approximate":
+        found.append(
+            f"The controls on {evidence.task} were drawn without the code that initialises the piece, so the gain is "
+            "approximate."
+        )
+    return found
+
+
 def _judge_task(evidence: Evidence, incumbent: IncumbentEvidence | None, rule: Rule) -> list[_Outcome]:
-    missing = [mode for mode in (_CANDIDATE, _CONTROL, _FROZEN, _RANDOM) if mode not in evidence.correct]
+    missing = [mode for mode in (_CANDIDATE, _CONTROL, _FROZEN, _RANDOM) if mode not in evidence.scores]
     if missing:
         sentence = f"Expected predictions of every mode on {evidence.task}. Received: none of {', '.join(missing)}."
         return [_Outcome(False, sentence)]
@@ -225,14 +187,36 @@ def _judge_task(evidence: Evidence, incumbent: IncumbentEvidence | None, rule: R
 
 
 def _superiority(evidence: Evidence, rule: Rule) -> _Outcome:
-    interval = _interval(evidence.curve(_CANDIDATE) - evidence.curve(_CONTROL), rule.confidence)
-    held = interval.low > rule.min_gain
+    interval = _interval(_differences(evidence), rule.confidence)
+    bound = rule.of(evidence.task).min_gain
+    held = interval.low > bound
     sentence = (
         f"Expected a gain over {reference_words(evidence.parent)} whose {_percent(rule.confidence)} interval lies "
-        f"above {_points(rule.min_gain)}. Received: {_gain(interval)} on {evidence.task}."
+        f"above {_points(bound)}. Received: {_gain(interval)} on {evidence.task}."
     )
-    contrast = _contrast("superiority", evidence.task, _CONTROL, interval, rule.min_gain, held)
-    return _Outcome(held, sentence, contrast)
+    return _Outcome(held, sentence, (_contrast("superiority", evidence.task, _CONTROL, interval, bound, held),))
+
+
+def _superior_on_some(judged: Sequence[Evidence], outcomes: Sequence[_Outcome], rule: Rule) -> _Outcome:
+    """Whether fine-tuning beats from scratch on as many tasks as the rule asks for, by Holm's step-down rule."""
+    p_values = [p_value(_differences(evidence), rule.of(evidence.task).min_gain) for evidence in judged]
+    superior = holm(p_values, rule.level)
+    contrasts = [c for outcome in outcomes for c in outcome.contrasts if c.rule == "superiority"]
+    held = sum(superior) >= rule.min_tasks
+    found = ", ".join(
+        f"{evidence.task} {_signed(contrast.estimate)} points (p = {p:.4f})"
+        for evidence, contrast, p in zip(judged, contrasts, p_values, strict=True)
+    )
+    sentence = (
+        f"Expected a gain over from scratch on at least {rule.min_tasks} of {len(judged)} tasks, with a family-wise "
+        f"error of {_percent(rule.level)} (Holm). Received: {sum(superior)}; {found}."
+    )
+    kept = tuple(replace(contrast, held=h) for contrast, h in zip(contrasts, superior, strict=True))
+    return _Outcome(held, sentence, kept)
+
+
+def _differences(evidence: Evidence) -> NDArray[np.float64]:
+    return evidence.curve(_CANDIDATE) - evidence.curve(_CONTROL)
 
 
 def _non_inferiority(evidence: Evidence, incumbent: IncumbentEvidence | None, rule: Rule) -> _Outcome:
@@ -246,15 +230,16 @@ def _non_inferiority(evidence: Evidence, incumbent: IncumbentEvidence | None, ru
     difference = evidence.curve(_CANDIDATE) - published.curve(_CANDIDATE)
     # The lower end of a two-sided interval of 90 % is a one-sided bound of 95 %.
     interval = _interval(difference, 2 * rule.confidence - 1)
-    bound = -rule.non_inferiority_margin
+    margin = rule.of(evidence.task).non_inferiority_margin
+    bound = -margin
     held = interval.low > bound
     sentence = (
-        f"Expected fine-tuning to be at most {_points(rule.non_inferiority_margin)} points worse than "
+        f"Expected fine-tuning to be at most {_points(margin)} points worse than "
         f"{incumbent.handle}, with {_percent(rule.confidence)} confidence. Received: {_signed(interval.estimate)} "
         f"points, lower bound {_signed(interval.low)}, on {evidence.task}."
     )
     contrast = _contrast("non_inferiority", evidence.task, incumbent.handle, interval, bound, held)
-    return _Outcome(held, sentence, contrast)
+    return _Outcome(held, sentence, (contrast,))
 
 
 def _comparable(published: Evidence, evidence: Evidence) -> bool:
@@ -262,7 +247,8 @@ def _comparable(published: Evidence, evidence: Evidence) -> bool:
     return (
         published.task_digest == evidence.task_digest
         and published.protocol == evidence.protocol
-        and _CANDIDATE in published.correct
+        and published.complete
+        and _CANDIDATE in published.scores
     )
 
 
@@ -284,8 +270,7 @@ def _features(evidence: Evidence, rule: Rule) -> _Outcome:
         f"Expected frozen features that are not significantly worse than {reference}. Received: {_gain(interval)} on "
         f"{evidence.task}."
     )
-    contrast = _contrast("features", evidence.task, _RANDOM, interval, 0.0, held)
-    return _Outcome(held, sentence, contrast)
+    return _Outcome(held, sentence, (_contrast("features", evidence.task, _RANDOM, interval, 0.0, held),))
 
 
 def _interval(differences: NDArray[np.float64], confidence: float) -> Interval:

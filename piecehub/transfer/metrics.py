@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow_model_analysis as tfma
 from apache_beam.options.pipeline_options import PipelineOptions
 from tensorflow_model_analysis.proto import config_pb2 as generated_config
+
+from piecehub.transfer.kinds import Kind
 
 # Generated at import, so a type checker cannot see what is in it.
 config_pb2: Any = generated_config
@@ -25,21 +28,28 @@ config_pb2: Any = generated_config
 _LABEL = "label"
 _SLICE = "shots"
 _KEYS = ["shots", "seed", "example_id"]
+# What TFMA computes; of several labels each is one binary row, so its metrics are micro-averages.
+_METRICS: dict[Kind, tuple[str, ...]] = {
+    "classification": ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "ExampleCount"),
+    "multi_label": ("BinaryAccuracy", "BinaryCrossEntropy", "AUC", "ExampleCount"),
+    "regression": ("MeanSquaredError", "MeanAbsoluteError", "ExampleCount"),
+}
 
 
-def write_metrics(predictions: Path, destination: Path) -> None:
-    """Writes accuracy and cross-entropy of every mode, overall and by shots, into `destination`.
+def write_metrics(predictions: Path, destination: Path, kind: Kind = "classification") -> None:
+    """Writes the metrics of every mode, overall and by shots, into `destination`.
 
     `tfma.load_eval_result(destination, model_name=mode)` reads them.
 
     Args:
         predictions: a `predictions.parquet` (see `predictions`).
         destination: a folder; it is made if it is missing.
+        kind: of the task, which decides the metrics: accuracy and cross-entropy, or squared and absolute errors.
     """
     with tempfile.TemporaryDirectory(prefix="piecehub-metrics-") as folder:
         wide = Path(folder) / "wide.parquet"
-        modes = _widen(predictions, wide)
-        config = eval_config(modes)
+        modes = _widen(predictions, wide, kind)
+        config = eval_config(modes, kind)
         # Named, so that no default, which changes with Beam's releases, chooses it.
         options = PipelineOptions(runner="FnApiRunner")
         with beam.Pipeline(options=options) as pipeline:
@@ -52,7 +62,7 @@ def write_metrics(predictions: Path, destination: Path) -> None:
             )
 
 
-def eval_config(modes: list[str]) -> Any:
+def eval_config(modes: list[str], kind: Kind) -> Any:
     """What TFMA computes; `tfma.EvalConfig` exists only after TFX was imported, the proto always."""
     config = config_pb2.EvalConfig()
     for mode in modes:
@@ -60,7 +70,7 @@ def eval_config(modes: list[str]) -> Any:
     config.slicing_specs.add()
     config.slicing_specs.add(feature_keys=[_SLICE])
     metrics = config.metrics_specs.add(model_names=modes)
-    for name in ("SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "ExampleCount"):
+    for name in _METRICS[kind]:
         metrics.metrics.add(class_name=name)
     config.options.compute_confidence_intervals.value = False
     return config
@@ -71,20 +81,34 @@ def _shared_model(mode: str) -> Any:
     return tfma.EvalSharedModel(model_name=mode, model_type="materialized_prediction")
 
 
-def _widen(predictions: Path, destination: Path) -> list[str]:
-    """Writes a row for each shots, seed and example with a column for each mode; returns the modes."""
-    table = pq.read_table(predictions)
+def _widen(predictions: Path, destination: Path, kind: Kind) -> list[str]:
+    """Writes a row for each shots, seed and example (and label) with a column for each mode; returns the modes."""
+    said = "prediction" if kind == "regression" else "probabilities"
+    table = pq.read_table(predictions, columns=["mode", *_KEYS, _LABEL, said])
+    if kind == "multi_label":
+        table = _label_by_label(table, said)
     modes = table["mode"].cast(pa.string()).to_numpy()
     names = list(dict.fromkeys(modes.tolist()))
     order = [(key, "ascending") for key in _KEYS]
     parts = {name: table.filter(pa.array(modes == name)).sort_by(order) for name in names}
     first = parts[names[0]]
     columns = {key: first[key] for key in [*_KEYS, _LABEL]}
-    columns |= {name: part["probabilities"] for name, part in parts.items()}
+    columns |= {name: part[said] for name, part in parts.items()}
     # TFMA takes lists only: a number is a list of one.
     lists = {name: column if pa.types.is_list(column.type) else _singles(column) for name, column in columns.items()}
     pq.write_table(pa.table(lists), destination)
     return names
+
+
+def _label_by_label(table: pa.Table, said: str) -> pa.Table:
+    """A row for each label of each row; the label's number goes into the example's, which stays unique."""
+    labels = table[_LABEL].combine_chunks()
+    width = len(labels.flatten()) // len(table)
+    rows = table.drop([_LABEL, said]).take(pa.array(np.repeat(np.arange(len(table)), width)))
+    number = pa.array(rows["example_id"].to_numpy() * width + np.tile(np.arange(width), len(table)))
+    rows = rows.set_column(rows.column_names.index("example_id"), "example_id", number)
+    rows = rows.append_column(_LABEL, labels.flatten())
+    return rows.append_column(said, table[said].combine_chunks().flatten())
 
 
 def _singles(column: pa.ChunkedArray) -> pa.ListArray:

@@ -1,164 +1,139 @@
-"""The plot of accuracy by number of examples, and the same numbers for pages.
+"""The plots of one task's evidence, and the numbers of the first for pages.
 
-Each mode has its colour (Okabe and Ito's palette, safe for colour-blind readers), marker and dash pattern, so it is
-told apart in grey too. Equal cells give equal bytes: no date and no random id goes into the SVG.
+accuracy.svg, .png   the metric by number of examples, a line for each mode
+learning.svg, .png   the training loss by step
+saving.svg, .png     how many examples from scratch are worth those with the piece
+preview.json         the numbers of `accuracy`
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import matplotlib as mpl
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from piecehub.reference import metric_words
+from piecehub.transfer.evidence import Cell, Evidence
+from piecehub.transfer.guidance import Guidance
+from piecehub.transfer.plot_style import (
+    GRID,
+    INK,
+    QUIET,
+    STYLES,
+    draw_line,
+    label_ends,
+    new_axes,
+    save,
+    set_shots,
+    shots_words,
+)
 from piecehub.transfer.protocol import MAJORITY, mode_title
 
 
-class AccuracyCell(Protocol):
-    """What the plot needs of a cell (`evidence.Cell`)."""
-
-    @property
-    def mode(self) -> str:
-        """A name of `protocol.MODES`, or the majority floor."""
-        ...
-
-    @property
-    def shots(self) -> int:
-        """Examples per class."""
-        ...
-
-    @property
-    def mean(self) -> float:
-        """Accuracy, a share of 1; `low` and `high` are its interval."""
-        ...
-
-    @property
-    def low(self) -> float:
-        """Lower end."""
-        ...
-
-    @property
-    def high(self) -> float:
-        """Upper end."""
-        ...
+def write(evidence: Evidence, guidance: Guidance, test_examples: int, folder: Path) -> None:
+    """Writes the plots of complete evidence, and `preview.json`, into `folder`."""
+    save(lambda: _accuracy(evidence, test_examples), folder, "accuracy")
+    save(lambda: _learning(evidence), folder, "learning")
+    save(lambda: _saving(evidence, guidance), folder, "saving")
+    (folder / "preview.json").write_text(_preview(evidence), encoding="utf-8")
 
 
-# Colour, marker, dashes (on, off in points; empty is solid).
-_STYLES: dict[str, tuple[str, str, tuple[float, ...]]] = {
-    "fine_tuning": ("#0072B2", "o", ()),
-    "feature_extraction": ("#009E73", "s", (6, 2)),
-    "from_scratch": ("#D55E00", "^", (2, 1.5)),
-    "random_features": ("#7A6A8E", "D", (6, 2, 1.5, 2)),
-}
-_PLAIN = ("#333333", "o", ())
-_INK, _GRID = "#222222", "#DDDDDD"
-_RC: dict[Any, Any] = {
-    "svg.hashsalt": "piecehub",
-    "svg.fonttype": "path",
-    "font.size": 10,
-    "font.family": "DejaVu Sans",
-}
+def _title(metric: str) -> str:
+    words = metric_words(metric)
+    return words[0].upper() + words[1:]
 
 
-def write(task: str, examples: int, cells: Sequence[AccuracyCell], folder: Path, parent: str = "") -> None:
-    """Writes `accuracy.svg`, `accuracy.png` and `preview.json`.
-
-    `examples` is the size of the test part, `parent` the handle of the piece's parent, if it has one.
-    """
-    with mpl.rc_context(_RC):
-        # A figure each: the SVG canvas changes its figure's resolution.
-        svg, png = (_draw(task, examples, cells, parent) for _ in range(2))
-        FigureCanvasSVG(svg).print_svg(str(folder / "accuracy.svg"), metadata={"Date": None})
-        FigureCanvasAgg(png).print_png(str(folder / "accuracy.png"), metadata={"Software": None})
-    (folder / "preview.json").write_text(_preview(task, cells, parent), encoding="utf-8")
-
-
-def _draw(task: str, examples: int, cells: Sequence[AccuracyCell], parent: str) -> Figure:
-    figure = Figure(figsize=(7.2, 4.4), dpi=144, layout="constrained")
-    axes: Any = figure.add_subplot()
-    axes.set_xscale("log")
-    ends: list[tuple[float, str, str]] = []
-    shots = sorted({cell.shots for cell in cells})
+def _accuracy(evidence: Evidence, test_examples: int) -> Figure:
     # The floor lies far below: on the same axis it would press all that matters into a strip.
-    trained = [cell for cell in cells if cell.mode != MAJORITY]
+    trained = [cell for cell in evidence.cells if cell.mode != MAJORITY]
+    floor = next((f"; majority: {100 * c.mean:.0f} %" for c in evidence.cells if c.mode == MAJORITY), "")
+    note = f"{test_examples} test examples{floor}; bands: 95 % intervals over seeds and test examples"
+    figure, axes = new_axes(f"{_title(evidence.metric)} on {evidence.task}", note)
+    ends: list[tuple[float, str, str]] = []
     for mode in dict.fromkeys(cell.mode for cell in trained):
-        row = sorted((c for c in trained if c.mode == mode), key=lambda c: c.shots)
-        _line(axes, mode, row)
-        ends.append((row[-1].mean, mode, mode_title(mode, parent)))
-    low, high = min(cell.low for cell in trained), max(cell.high for cell in trained)
+        row = _row(trained, mode)
+        draw_line(axes, mode, *([getattr(c, key) for c in row] for key in ("shots", "mean", "low", "high")))
+        ends.append((row[-1].mean, mode, f"{mode_title(mode, evidence.parent)} {100 * row[-1].mean:.1f} %"))
+    # A band of raw inputs may reach far below all that is of interest.
+    low, high = min(cell.mean for cell in trained), max(cell.high for cell in trained)
+    low = max(low - 0.25 * (high - low), min(cell.low for cell in trained))
     margin = 0.06 * max(0.05, high - low)
-    axes.set_ylim(max(0.0, low - margin), min(1.0, high + margin) + 0.004)
-    _label(axes, shots, ends)
-    axes.set_xlim(shots[0] * 0.9, shots[-1] * 1.12)
-    axes.set_xticks(shots, [str(count) for count in shots])
-    axes.minorticks_off()
+    axes.set_ylim(low - margin, min(1.0, high + margin) + 0.004)
+    label_ends(axes, evidence.protocol.shots[-1], ends)
+    set_shots(axes, list(evidence.protocol.shots), evidence.kind)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    axes.set_xlabel("labelled examples per class (log scale)", color=_INK)
-    axes.set_title(f"Accuracy on {task}", loc="left", color=_INK, fontweight="bold", pad=22)
-    floor = next((f"; majority: {100 * c.mean:.0f} %" for c in cells if c.mode == MAJORITY), "")
-    note = f"{examples} test examples{floor}; bands: 95 % intervals over seeds and test examples"
-    axes.text(0, 1.02, note, transform=axes.transAxes, fontsize=8.5, color="#555555", va="bottom")
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(colors=_INK, length=0)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     return figure
 
 
-def _line(axes: Any, mode: str, row: Sequence[AccuracyCell]) -> None:
-    colour, marker, dashes = _STYLES.get(mode, _PLAIN)
-    x = [cell.shots for cell in row]
-    axes.fill_between(x, [c.low for c in row], [c.high for c in row], color=colour, alpha=0.13, linewidth=0)
-    style = (0, dashes) if dashes else "solid"
-    axes.plot(
-        x,
-        [cell.mean for cell in row],
-        color=colour,
-        marker=marker,
-        markersize=6,
-        markeredgecolor="white",
-        linestyle=style,
-        linewidth=1.8,
-    )
+def _row(cells: list[Cell], mode: str) -> list[Cell]:
+    return sorted((cell for cell in cells if cell.mode == mode), key=lambda cell: cell.shots)
 
 
-def _label(axes: Any, shots: Sequence[int], ends: Sequence[tuple[float, str, str]]) -> None:
-    """The modes' names at the ends of their lines, pushed apart where they would lie on each other."""
-    bottom, top = axes.get_ylim()
-    gap = 0.062 * (top - bottom)
-    position = top + gap
-    for value, mode, title in sorted(ends, reverse=True):
-        position = min(value, position - gap)
-        axes.annotate(
-            f"{title} {100 * value:.1f} %",
-            (shots[-1], value),
-            xytext=(1.012, position),
-            textcoords=axes.get_yaxis_transform(),
-            color=_STYLES.get(mode, _PLAIN)[0],
-            fontsize=9,
-            va="center",
-            annotation_clip=False,
-        )
+def _learning(evidence: Evidence) -> Figure:
+    shots = evidence.learning[0].shots if evidence.learning else evidence.protocol.shots[0]
+    note = f"chosen settings, {shots} {shots_words(evidence.kind)}; lines: mean of the seeds; bands: least and greatest"
+    figure, axes = new_axes(f"Training loss on {evidence.task}", note)
+    ends: list[tuple[float, str, str]] = []
+    for curve in evidence.learning:
+        draw_line(axes, curve.mode, *(list(map(float, v)) for v in (curve.step, curve.mean, curve.low, curve.high)))
+        ends.append((curve.mean[-1], curve.mode, mode_title(curve.mode, evidence.parent)))
+    means = [value for curve in evidence.learning for value in curve.mean]
+    if means:
+        # One seed that diverges for a while must not press the others onto the axis.
+        axes.set_ylim(min(0.0, min(means)), 1.1 * max(means))
+        axes.set_xlim(0, evidence.learning[0].step[-1])
+        label_ends(axes, evidence.learning[0].step[-1], ends)
+    axes.set_xlabel("step", color=INK)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    return figure
 
 
-def _preview(task: str, cells: Sequence[AccuracyCell], parent: str) -> str:
+def _saving(evidence: Evidence, guidance: Guidance) -> Figure:
+    """Points above the dashed line save labels; an arrow says that the end lies beyond what was tried."""
+    shots = list(evidence.protocol.shots)
+    note = "above the dashed line labels are saved; bars: 95 % intervals; arrows: beyond the numbers that were tried"
+    figure, axes = new_axes(f"Labels saved on {evidence.task}", note)
+    axes.plot([shots[0] * 0.9, shots[-1] * 1.12], [shots[0] * 0.9, shots[-1] * 1.12], color=QUIET, dashes=(4, 3), lw=1)
+    colour, marker, _ = STYLES["fine_tuning"]
+    bottom, top = shots[0] * 0.8, shots[-1] * 1.25
+    for saving in guidance.savings:
+        ends = [bottom if saving.low is None else saving.low, top if saving.high is None else saving.high]
+        axes.plot([saving.shots] * 2, ends, color=colour, lw=2, solid_capstyle="butt")
+        for end, beyond, arrow in ((ends[0], saving.low is None, "v"), (ends[1], saving.high is None, "^")):
+            if beyond:
+                axes.plot(saving.shots, end, marker=arrow, color=colour, markersize=7, clip_on=False)
+        if saving.equals is not None:
+            axes.plot(saving.shots, saving.equals, marker=marker, color=colour, markersize=8, markeredgecolor="white")
+            axes.annotate(
+                f"{saving.equals:.0f}",
+                (saving.shots, saving.equals),
+                (9, 0),
+                textcoords="offset points",
+                color=colour,
+                fontsize=9,
+                va="center",
+            )
+    set_shots(axes, shots, evidence.kind)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom, top)
+    axes.set_yticks(shots, [str(count) for count in shots])
+    axes.minorticks_off()
+    axes.set_xlabel(f"{shots_words(evidence.kind)}, with the piece", color=INK)
+    axes.set_ylabel("as good as from scratch with", color=INK)
+    axes.grid(color=GRID, linewidth=0.8)
+    return figure
+
+
+def _preview(evidence: Evidence) -> str:
+    cells = evidence.cells
+    keys = {"x": "shots", "y": "mean", "low": "low", "high": "high"}
     series = [
-        {
-            "name": mode_title(mode, parent),
-            "x": [c.shots for c in cells if c.mode == mode],
-            "y": [c.mean for c in cells if c.mode == mode],
-            "low": [c.low for c in cells if c.mode == mode],
-            "high": [c.high for c in cells if c.mode == mode],
-        }
+        {"name": mode_title(mode, evidence.parent)}
+        | {key: [getattr(c, name) for c in cells if c.mode == mode] for key, name in keys.items()}
         for mode in dict.fromkeys(cell.mode for cell in cells)
     ]
-    value = {
-        "schema": 1,
-        "kind": "curves",
-        "title": f"Accuracy on {task}",
-        "data": {"x_label": "labelled examples per class", "x_scale": "log", "y_label": "accuracy", "series": series},
-    }
+    axes = {"x_label": shots_words(evidence.kind), "x_scale": "log", "y_label": metric_words(evidence.metric)}
+    title = f"{_title(evidence.metric)} on {evidence.task}"
+    value: dict[str, Any] = {"schema": 1, "kind": "curves", "title": title, "data": {**axes, "series": series}}
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -15,7 +15,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,28 @@ _ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What an evaluation may cost; None is no limit.
+
+    Attributes:
+        seconds: of wall time; no trial is started later, and those that run come to their end.
+        trials: that are run anew; finished ones cost nothing.
+    """
+
+    seconds: float | None = None
+    trials: int | None = None
+
+    def of(self, missing: Sequence[Trial]) -> list[Trial]:
+        """Those of the missing trials that may be run."""
+        if self.seconds is not None and self.seconds <= 0:
+            return []
+        return list(missing[: self.trials])
+
+
+UNLIMITED = Budget()
+
+
 def cpu_count() -> int:
     """The processors that this process may use."""
     return len(os.sched_getaffinity(0))
@@ -54,8 +78,9 @@ def run_trials(
     workers: int,
     output: str = "",
     on_progress: Progress | None = None,
+    budget: Budget = UNLIMITED,
 ) -> dict[Trial, TrialResult]:
-    """The results of all trials; only those that `trials_folder` lacks are run.
+    """The results of all trials, or of those that the budget allowed; only those that `trials_folder` lacks are run.
 
     The same numbers come out whatever the number of workers.
 
@@ -68,12 +93,13 @@ def run_trials(
         workers: processes to start, at most; none is started if nothing is missing.
         output: which output downstream models read, where the piece returns a dict.
         on_progress: called after each trial that was run, in the calling thread.
+        budget: what may be run now; the next call goes on from there.
 
     Raises:
         PiecehubError: what a trial raised; those that had finished are kept.
     """
     store = TrialStore(trials_folder)
-    missing = [trial for trial in trials if store.read(trial) is None]
+    missing = budget.of(missing_trials(trials, trials_folder))
     if missing:
         trials_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="piecehub-trials-") as folder:
@@ -86,15 +112,18 @@ def run_trials(
                 trials_folder=str(trials_folder.resolve()),
                 workers=count,
                 output=output,
+                deadline=time.monotonic() + budget.seconds if budget.seconds else None,
                 trials=tuple(missing),
             )
             job.write(Path(folder) / "job.json")
             _run_job(job, Path(folder), len(trials), on_progress)
-    results = {trial: store.read(trial) for trial in trials}
-    lost = [trial.id for trial, result in results.items() if result is None]
-    if lost:
-        raise errors.TrainingError(f"Expected every trial's file. Received: {len(lost)} missing, such as {lost[0]}.")
-    return {trial: result for trial, result in results.items() if result is not None}
+    return {trial: result for trial in trials if (result := store.read(trial)) is not None}
+
+
+def missing_trials(trials: Sequence[Trial], trials_folder: Path) -> list[Trial]:
+    """Those of the trials that are not finished yet."""
+    store = TrialStore(trials_folder)
+    return [trial for trial in trials if store.read(trial) is None]
 
 
 def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -> None:

@@ -9,7 +9,7 @@ from piecehub.content import canonical_json, sha256_bytes
 from piecehub.errors import RecipeError
 from piecehub.reference import mode_words
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,15 @@ class Mode:
 
     Attributes:
         name: how files call it.
-        training: `probe` fits logistic regression on frozen features, `tuning` trains all weights with a new head.
-        weights: of the `piece`, or of the re-initialised `control`.
+        training: `probe` fits a linear model on frozen features (logistic regression, or ridge regression of values),
+            `tuning` trains all weights with a new head, `probe_then_tuning` starts that from the probe's head (LP-FT,
+            Kumar et al. 2022).
+        weights: of the `piece`, or of the re-initialised `control`; with `none` the raw inputs are the features.
     """
 
     name: str
-    training: Literal["probe", "tuning"]
-    weights: Literal["piece", "control"]
+    training: Literal["probe", "tuning", "probe_then_tuning"]
+    weights: Literal["piece", "control", "none"]
 
     @property
     def setting_name(self) -> str:
@@ -36,13 +38,16 @@ MODES = {
     mode.name: mode
     for mode in (
         Mode("fine_tuning", "tuning", "piece"),
+        Mode("lp_ft", "probe_then_tuning", "piece"),
         Mode("feature_extraction", "probe", "piece"),
         Mode("from_scratch", "tuning", "control"),
         Mode("random_features", "probe", "control"),
+        Mode("raw_input", "probe", "none"),
     )
 }
-# The floor that needs no training: every test example gets the pool's class frequencies.
+# The floor that needs no training: every test example gets the pool's class frequencies, or its mean.
 MAJORITY = "majority"
+TUNED = tuple(name for name, mode in MODES.items() if mode.training != "probe")
 
 
 def mode_title(name: str, parent: str = "") -> str:
@@ -60,7 +65,9 @@ class Protocol:
         learning_rates: tried by every mode that trains weights.
         steps: gradient steps of one training.
         batch_size: examples per step.
-        inverse_regularization: logistic regression's C, tried by every mode that freezes weights.
+        inverse_regularization: logistic regression's C (ridge regression's 1 / alpha), tried by every mode that freezes
+            weights.
+        sensitivity_batch_sizes: fine-tuning with its chosen learning rate is also tried with these.
         version: of the trials' meaning; raised when the engine's numbers change.
     """
 
@@ -70,6 +77,7 @@ class Protocol:
     steps: int
     batch_size: int
     inverse_regularization: tuple[float, ...]
+    sensitivity_batch_sizes: tuple[int, ...] = (8, 32, 128)
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -77,6 +85,8 @@ class Protocol:
         _check_ascending("seeds", tuple(seed + 1 for seed in self.seeds))
         _check_ascending("learning rates", self.learning_rates)
         _check_ascending("values of inverse regularization", self.inverse_regularization)
+        if self.sensitivity_batch_sizes:
+            _check_ascending("batch sizes of the sensitivity", self.sensitivity_batch_sizes)
         if self.steps < 1 or self.batch_size < 1:
             raise RecipeError(
                 f"Expected 1 or more steps and a batch size of 1 or more. Received: {self.steps}, {self.batch_size}."

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from piecehub.transfer.kinds import Kind
+
 REPLICATES = 10_000
 CONFIDENCE = 0.95
 CURVE_SHOTS = 25
@@ -42,11 +44,26 @@ def two_way_bootstrap(
     Raises:
         ValueError: if `differences` is not a filled table.
     """
+    means = two_way_means(differences, replicates, seed)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    superior = np.mean(means > 0) + np.mean(means == 0) / 2
+    return Interval(float(np.mean(differences)), float(low), float(high), float(superior))
+
+
+def p_value(differences: Array, bound: float, replicates: int = REPLICATES, seed: int = _SEED) -> float:
+    """One-sided, of "the mean is not above `bound`": the share of replicates that are not, never 0."""
+    means = two_way_means(differences, replicates, seed)
+    return float((1 + np.sum(means <= bound)) / (1 + len(means)))
+
+
+def two_way_means(differences: Array, replicates: int = REPLICATES, seed: int = _SEED) -> NDArray[np.float64]:
+    """The mean of `differences` `[seeds, examples]` in each replicate, `[replicates]`; equal shapes share weights."""
     values = np.asarray(differences, np.float64)
     if values.ndim != 2 or not values.size:
         raise ValueError(f"Expected differences of shape [seeds, examples]. Received: shape {values.shape}.")
     seed_weights, example_weights = _weights(*values.shape, replicates, seed)
-    means = (
+    return (
         np.concatenate(
             [
                 np.einsum("bt,bt->b", (seed_weights[i : i + _BLOCK] @ values), example_weights[i : i + _BLOCK])
@@ -55,20 +72,36 @@ def two_way_bootstrap(
         )
         / values.size
     )
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    superior = np.mean(means > 0) + np.mean(means == 0) / 2
-    return Interval(float(values.mean()), float(low), float(high), float(superior))
 
 
-def curve_average(values: Array, shots: Sequence[int], limit: int = CURVE_SHOTS) -> NDArray[np.float64]:
-    """`values` `[shots, seeds, examples]` averaged over the shot counts up to `limit`, `[seeds, examples]`.
+def curve_shots(shots: Sequence[int], kind: Kind = "classification") -> tuple[int, ...]:
+    """The shot counts that a task is judged by: of a classification those up to 25 a class, or the smallest.
 
-    The shot counts of a seed are nested, so they are averaged before seeds are resampled. If all are larger than
-    `limit`, the smallest is taken.
+    Of other kinds, whose shots are examples in all, every count.
     """
-    chosen = [i for i, count in enumerate(shots) if count <= limit] or [0]
+    if kind != "classification":
+        return tuple(shots)
+    return tuple(count for count in shots if count <= CURVE_SHOTS) or (min(shots),)
+
+
+def curve_average(values: Array, shots: Sequence[int], kind: Kind = "classification") -> NDArray[np.float64]:
+    """`values` `[shots, seeds, examples]` averaged over `curve_shots`, `[seeds, examples]`.
+
+    The shot counts of a seed are nested, so they are averaged before seeds are resampled.
+    """
+    chosen = [list(shots).index(count) for count in curve_shots(shots, kind)]
     return np.asarray(values, np.float64)[chosen].mean(axis=0)
+
+
+def holm(p_values: Sequence[float], level: float) -> tuple[bool, ...]:
+    """Which hypotheses are rejected by Holm's step-down rule (1979), at a family-wise error of `level`."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    rejected = [False] * len(p_values)
+    for rank, index in enumerate(order):
+        if p_values[index] > level / (len(p_values) - rank):
+            break
+        rejected[index] = True
+    return tuple(rejected)
 
 
 @lru_cache(maxsize=2)

@@ -3,9 +3,10 @@
     pool   ├ shots of seed s │ unused: validation of seed s ┤
     test   ├ the same examples for every seed ┤
 
-Shots are stratified and nested: per seed one permutation of each class, of which n shots are the first n. The same
-construction is used by big_vision's few-shot evaluator. Validation is the pool without the *largest* shots, so that all
-shot counts of a seed choose their setting on the same examples.
+Of a classification task shots are per class, stratified and nested: per seed one permutation of each class, of which n
+shots are the first n. The same construction is used by big_vision's few-shot evaluator. Of other kinds they are
+examples in all, the first n of one permutation. Validation is the pool without the *largest* shots, so that all shot
+counts of a seed choose their setting on the same examples.
 """
 
 import hashlib
@@ -13,38 +14,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from piecehub.content import canonical_json
 from piecehub.errors import DataError
+from piecehub.transfer.kinds import METRICS, Kind
+from piecehub.transfer.labels import read_labels
 
-Metric = Literal["accuracy"]
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A classification task with arrays in memory; make it with `from_arrays`.
+    """A downstream task with arrays in memory; make it with `from_arrays`.
 
     Attributes:
         name: how pages and sentences call it.
-        metric: what is compared.
-        classes: the original labels as text; label i is `classes[i]`.
+        kind: of the labels, which decides head, loss and metric (see `kinds`).
+        classes: of a classification the original labels as text, label i is `classes[i]`; of several labels their
+            numbers; empty of a regression.
         pool_x, test_x: `[examples, …]` features, as the piece takes them; for a piece that takes a dict, `[examples]`
             with a named field for each (NumPy's structured arrays), so that rows stay rows.
-        pool_y, test_y: `[examples] int64` labels from 0 to n - 1.
+        pool_y, test_y: `[examples] int64` from 0 to n - 1; `[examples, labels] int64` of 0 and 1; or `[examples]
+            float64`.
     """
 
     name: str
-    metric: Metric
+    kind: Kind
     classes: tuple[str, ...]
     pool_x: NDArray[np.generic]
-    pool_y: NDArray[np.int64]
+    pool_y: NDArray[Any]
     test_x: NDArray[np.generic]
-    test_y: NDArray[np.int64]
+    test_y: NDArray[Any]
 
     @classmethod
     def from_arrays(
@@ -54,35 +58,29 @@ class Task:
         pool_y: ArrayLike,
         test_x: ArrayLike,
         test_y: ArrayLike,
-        metric: Metric = "accuracy",
+        kind: Kind = "classification",
     ) -> Self:
-        """A task whose labels are numbered in the order of the pool's sorted classes.
+        """A task of any kind; the labels of a classification are numbered in the order of the pool's sorted classes.
 
         Raises:
-            DataError: if a split is empty, rows and labels differ in number, the pool has one class only, or the
-                test part has a class that the pool lacks.
+            DataError: if a split is empty, rows and labels differ in number, the pool has one class or one value only,
+                the test part has a class that the pool lacks, or labels are not of the kind.
         """
-        pool_rows, test_rows = _rows(pool_x), _rows(test_x)
-        pool_labels, test_labels = np.asarray(pool_y), np.asarray(test_y)
-        _check_split(name, "pool", pool_rows, pool_labels)
-        _check_split(name, "test", test_rows, test_labels)
-        classes, numbered = np.unique(pool_labels, return_inverse=True)
-        if len(classes) < 2:
-            raise DataError(f"Expected at least 2 classes in the pool of '{name}'. Received: only '{classes[0]}'.")
-        unknown = np.setdiff1d(test_labels, classes)
-        if unknown.size:
-            raise DataError(
-                f"Expected test labels of '{name}' that the pool has too. Received: '{unknown[0]}'; no example of it "
-                "can be drawn, so add some to the pool or take it out of the test split."
-            )
-        text = tuple(c.decode("utf-8", "replace") if isinstance(c, bytes) else str(c) for c in classes)
-        test_numbered = np.searchsorted(classes, test_labels).astype(np.int64)
-        return cls(name, metric, text, pool_rows, numbered.astype(np.int64).reshape(-1), test_rows, test_numbered)
+        rows, labels = (_rows(pool_x), _rows(test_x)), (np.asarray(pool_y), np.asarray(test_y))
+        for split, x, y in zip(("pool", "test"), rows, labels, strict=True):
+            _check_split(name, split, x, y, kind)
+        classes, pool_labels, test_labels = read_labels(name, kind, *labels)
+        return cls(name, kind, classes, rows[0], pool_labels, rows[1], test_labels)
 
     @property
-    def num_classes(self) -> int:
-        """The number of classes."""
-        return len(self.classes)
+    def metric(self) -> str:
+        """What is compared."""
+        return METRICS[self.kind]
+
+    @property
+    def outputs(self) -> int:
+        """The width of the head: a logit for each class or label, or one value."""
+        return len(self.classes) or 1
 
     @cached_property
     def digest(self) -> str:
@@ -99,7 +97,7 @@ class Task:
         arrays = {"pool_x": self.pool_x, "pool_y": self.pool_y, "test_x": self.test_x, "test_y": self.test_y}
         classes = np.array([c.encode() for c in self.classes])
         with path.open("wb") as file:
-            np.savez(file, name=np.array(self.name), metric=np.array(self.metric), classes=classes, **arrays)
+            np.savez(file, name=np.array(self.name), kind=np.array(self.kind), classes=classes, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -107,7 +105,8 @@ class Task:
         with np.load(path, allow_pickle=False) as file:
             classes = tuple(c.decode() for c in file["classes"].tolist())
             arrays = (file["pool_x"], file["pool_y"], file["test_x"], file["test_y"])
-            return cls(str(file["name"]), "accuracy", classes, *arrays)
+            kind: Any = str(file["kind"])
+            return cls(str(file["name"]), kind, classes, *arrays)
 
 
 def task_from_features(
@@ -116,6 +115,7 @@ def task_from_features(
     pool: Mapping[str, ArrayLike],
     test: Mapping[str, ArrayLike],
     input_names: Sequence[str] = (),
+    kind: Kind = "classification",
 ) -> Task:
     """A task from decoded examples: the feature `label` is the label, the one other feature the piece's input.
 
@@ -125,7 +125,7 @@ def task_from_features(
         DataError: if there is no such label, a key without a feature, or, without keys, not exactly one other feature.
     """
     if input_names:
-        return _task_of_dicts(name, label, pool, test, input_names)
+        return _task_of_dicts(name, label, pool, test, input_names, kind)
     inputs = [key for key in pool if key != label]
     if label not in pool or len(inputs) != 1 or set(pool) != set(test):
         raise DataError(
@@ -133,11 +133,16 @@ def task_from_features(
             f"Received: {sorted(pool)} and {sorted(test)}; mend the task's label or its schema."
         )
     (key,) = inputs
-    return Task.from_arrays(name, pool[key], _column(pool[label]), test[key], _column(test[label]))
+    return Task.from_arrays(name, pool[key], _column(pool[label]), test[key], _column(test[label]), kind)
 
 
 def _task_of_dicts(
-    name: str, label: str, pool: Mapping[str, ArrayLike], test: Mapping[str, ArrayLike], input_names: Sequence[str]
+    name: str,
+    label: str,
+    pool: Mapping[str, ArrayLike],
+    test: Mapping[str, ArrayLike],
+    input_names: Sequence[str],
+    kind: Kind,
 ) -> Task:
     missing = [key for key in (*input_names, label) if key not in pool or key not in test]
     if missing:
@@ -146,12 +151,22 @@ def _task_of_dicts(
             f"in {sorted(pool)} and {sorted(test)}; name features like inputs."
         )
     rows = [_records({key: _rows(split[key]) for key in input_names}) for split in (pool, test)]
-    return Task.from_arrays(name, rows[0], _column(pool[label]), rows[1], _column(test[label]))
+    return Task.from_arrays(name, rows[0], _column(pool[label]), rows[1], _column(test[label]), kind)
 
 
 def check_shots(task: Task, largest: int) -> None:
-    """Raises DataError unless each class has more than `largest` examples in the pool: the rest is validation."""
-    counts = np.bincount(task.pool_y, minlength=task.num_classes)
+    """Raises DataError unless the pool has more than `largest` examples, of each class if it is a classification.
+
+    The rest is for validation.
+    """
+    if task.kind != "classification":
+        if len(task.pool_y) <= largest:
+            raise DataError(
+                f"Expected more than {largest} pool examples of '{task.name}' ({largest} shots, and some for "
+                f"validation). Received: {len(task.pool_y)}; lower the shots or add examples."
+            )
+        return
+    counts = np.bincount(task.pool_y, minlength=task.outputs)
     scarce = int(np.argmin(counts))
     if counts[scarce] <= largest:
         raise DataError(
@@ -162,18 +177,20 @@ def check_shots(task: Task, largest: int) -> None:
 
 
 def draw_shots(task: Task, shots: int, seed: int) -> Indices:
-    """The pool's indices of `shots` examples per class, `[classes * shots]`, class by class."""
-    return np.concatenate([order[:shots] for order in _class_orders(task, seed)])
+    """The pool's indices of `shots` examples per class, `[classes * shots]`, class by class; else `[shots]`."""
+    return np.concatenate([order[:shots] for order in _orders(task, seed)])
 
 
 def draw_validation(task: Task, largest: int, seed: int) -> Indices:
     """The pool's indices that no shot count up to `largest` uses, ascending."""
-    return np.sort(np.concatenate([order[largest:] for order in _class_orders(task, seed)]))
+    return np.sort(np.concatenate([order[largest:] for order in _orders(task, seed)]))
 
 
-def _class_orders(task: Task, seed: int) -> list[Indices]:
-    """One permutation of each class; a class's order does not depend on the other classes."""
-    labels = range(task.num_classes)
+def _orders(task: Task, seed: int) -> list[Indices]:
+    """One permutation of each class; a class's order does not depend on the other classes. Else one of the pool."""
+    if task.kind != "classification":
+        return [np.random.default_rng([seed, 0]).permutation(len(task.pool_y))]
+    labels = range(task.outputs)
     return [np.random.default_rng([seed, c]).permutation(np.flatnonzero(task.pool_y == c)) for c in labels]
 
 
@@ -201,8 +218,10 @@ def _records(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.generic]:
     return records
 
 
-def _check_split(name: str, split: str, rows: NDArray[np.generic], labels: NDArray[np.generic]) -> None:
+def _check_split(name: str, split: str, rows: NDArray[np.generic], labels: NDArray[Any], kind: Kind) -> None:
     if len(rows) == 0:
         raise DataError(f"Expected examples in the {split} split of '{name}'. Received: none; check its input folder.")
-    if labels.shape != (len(rows),):
-        raise DataError(f"Expected one label for each of {len(rows)} {split} examples. Received: shape {labels.shape}.")
+    wanted = 2 if kind == "multi_label" else 1
+    if labels.ndim != wanted or len(labels) != len(rows):
+        what = "one row of labels" if wanted == 2 else "one label"
+        raise DataError(f"Expected {what} for each of {len(rows)} {split} examples. Received: shape {labels.shape}.")

@@ -1,6 +1,6 @@
 """Trials: one training of one downstream model each, kept in a file of its own.
 
-    <trials folder>/ab/<id>.npz     validation_accuracy, test_logits [examples, classes], diverged
+    <trials folder>/ab/<id>.npz     validation_score, test_outputs [examples, width], diverged, losses [steps]
 
 The id is the sha256 of all that the numbers depend on, so a trial is found again by whatever asks for it: after a crash
 only the missing ones are run, and equal trials of two evaluations are run once. Whatever runs a trial, it is
@@ -10,21 +10,25 @@ bit-identical.
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piecehub.content import canonical_json, sha256_bytes
+from piecehub.transfer import kinds
+from piecehub.transfer.kinds import Kind
 from piecehub.transfer.protocol import MODES, Mode, Protocol
 
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow")
 Floats = NDArray[np.float32]
+# Of a trial that trains nothing by steps.
+NO_LOSSES: Floats = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Trial:
     """What a trial's numbers depend on.
 
     Attributes:
-        task, piece: content digests.
+        task, piece: content digests; `piece` is empty where raw inputs are the features.
         control: content digest of the control's checkpoint; empty where the mode uses the piece's weights.
         mode: a name of `protocol.MODES`.
         shots: labelled examples per class.
@@ -40,6 +44,7 @@ class Trial:
         seed: fixes shots, order of the data and control.
         setting: the value of the mode's hyperparameter.
         steps, batch_size: of the training; 0 where nothing is trained by steps, which is then not asked again.
+        probe_settings: of the probe whose head a training starts from; it is chosen on the trial's own validation part.
         version: of the protocol.
         packages: names and versions of what computes.
     """
@@ -54,6 +59,7 @@ class Trial:
     setting: float
     steps: int
     batch_size: int
+    probe_settings: tuple[float, ...]
     version: int
     packages: tuple[tuple[str, str], ...]
 
@@ -62,28 +68,42 @@ class Trial:
         """Hex sha256 of all fields."""
         return sha256_bytes(canonical_json(asdict(self)))
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """A trial from what `asdict` made of it and JSON kept."""
+        packages = tuple((name, number) for name, number in value["packages"])
+        return cls(**{**value, "packages": packages, "probe_settings": tuple(value["probe_settings"])})
+
 
 @dataclass(frozen=True, eq=False)
 class TrialResult:
     """What a trial found.
 
     Attributes:
-        validation_accuracy: share of right answers on the validation examples; the setting is chosen by it.
-        test_logits: `[examples, classes] float32`, 0 where the training diverged.
-        diverged: whether a logit was not finite; such a model says nothing about any class.
+        validation_score: the task's metric on the validation examples; the setting is chosen by it.
+        test_outputs: `[examples, width] float32` of the head (see `kinds`), those of no answer where the training
+            diverged.
+        diverged: whether an output was not finite; such a model says nothing about any example.
+        losses: of each step, `[steps] float32`; empty where nothing is trained by steps.
     """
 
-    validation_accuracy: float
-    test_logits: Floats
+    validation_score: float
+    test_outputs: Floats
     diverged: bool
+    losses: Floats
 
     @classmethod
-    def score(cls, validation_logits: Floats, validation_y: NDArray[np.int64], test_logits: Floats) -> Self:
-        """A result from what the trained model says; a diverged one is right by chance only."""
-        diverged = not (np.isfinite(validation_logits).all() and np.isfinite(test_logits).all())
-        if diverged:
-            return cls(1 / test_logits.shape[1], np.zeros_like(test_logits), True)
-        return cls(float(np.mean(validation_logits.argmax(axis=1) == validation_y)), test_logits, False)
+    def score(
+        cls, kind: Kind, validation: Floats, validation_y: NDArray[Any], test: Floats, losses: Floats = NO_LOSSES
+    ) -> Self:
+        """A result from what the trained model says of validation and test; a diverged one says nothing of any."""
+        if np.isfinite(validation).all() and np.isfinite(test).all():
+            right = kinds.scores(kind, validation_y, kinds.predictions(kind, validation))
+            return cls(float(np.mean(right)), test, False, losses)
+        # A diverged classifier is right by chance, whatever class is the most frequent.
+        chance = 1 / test.shape[1] if kind == "classification" else 0.0
+        nothing = float(np.mean(validation_y)) if kind == "regression" else 0.0
+        return cls(chance, np.full_like(test, nothing), True, losses)
 
 
 class TrialStore:
@@ -100,7 +120,8 @@ class TrialStore:
         """The trial's result, or None if it is missing or its file is damaged: then it is run again."""
         try:
             with np.load(self.path(trial), allow_pickle=False) as file:
-                return TrialResult(float(file["validation_accuracy"]), file["test_logits"], bool(file["diverged"]))
+                score, diverged = float(file["validation_score"]), bool(file["diverged"])
+                return TrialResult(score, file["test_outputs"], diverged, file["losses"])
         except (FileNotFoundError, BadZipFile, ValueError, KeyError, EOFError):
             return None
 
@@ -113,9 +134,10 @@ class TrialStore:
             with os.fdopen(handle, "wb") as file:
                 np.savez(
                     file,
-                    validation_accuracy=np.asarray(result.validation_accuracy),
-                    test_logits=result.test_logits,
+                    validation_score=np.asarray(result.validation_score),
+                    test_outputs=result.test_outputs,
                     diverged=np.asarray(result.diverged),
+                    losses=result.losses,
                 )
             Path(name).replace(target)
         finally:
@@ -125,7 +147,7 @@ class TrialStore:
 def plan(task: str, piece: str, controls: Mapping[int, str], protocol: Protocol) -> list[Trial]:
     """All trials of one evaluation, those that take longest first; arguments are content digests, controls by seed."""
     return [
-        _trial(task, piece, controls, protocol, mode, shots, seed, setting)
+        trial(task, piece, controls, protocol, mode, shots, seed, setting)
         for mode in sorted(MODES.values(), key=lambda m: m.training == "probe")
         for setting in protocol.settings(mode)
         for shots in protocol.shots
@@ -133,20 +155,25 @@ def plan(task: str, piece: str, controls: Mapping[int, str], protocol: Protocol)
     ]
 
 
-def choose(settings: Sequence[float], validation_accuracy: Sequence[Sequence[float]]) -> float:
-    """The setting with the highest mean accuracy on validation, the first of equals.
+def with_batch_sizes(trials: Sequence[Trial], batch_sizes: Sequence[int]) -> list[Trial]:
+    """The same trials with each of the other batch sizes."""
+    return [replace(one, batch_size=size) for size in batch_sizes for one in trials if one.batch_size != size]
+
+
+def choose_setting(settings: Sequence[float], validation_scores: Sequence[Sequence[float]]) -> float:
+    """The setting with the highest mean score on validation, the first of equals.
 
     It is given nothing of the test part, so nothing of it can leak into the choice.
 
     Args:
         settings: the grid.
-        validation_accuracy: `[settings][seeds]`.
+        validation_scores: `[settings][seeds]`.
     """
-    means = [round(float(np.mean(accuracies)), 12) for accuracies in validation_accuracy]
+    means = [round(float(np.mean(scores)), 12) for scores in validation_scores]
     return settings[int(np.argmax(means))]
 
 
-def _trial(
+def trial(
     task: str,
     piece: str,
     controls: Mapping[int, str],
@@ -156,10 +183,11 @@ def _trial(
     seed: int,
     setting: float,
 ) -> Trial:
-    steps = mode.training == "tuning"
+    """One trial; arguments are content digests, controls by seed."""
+    steps = mode.training != "probe"
     return Trial(
         task=task,
-        piece=piece,
+        piece="" if mode.weights == "none" else piece,
         control=controls[seed] if mode.weights == "control" else "",
         mode=mode.name,
         shots=shots,
@@ -168,6 +196,7 @@ def _trial(
         setting=setting,
         steps=protocol.steps if steps else 0,
         batch_size=protocol.batch_size if steps else 0,
+        probe_settings=protocol.inverse_regularization if mode.training == "probe_then_tuning" else (),
         version=protocol.version,
         packages=tuple((name, version(name)) for name in _PACKAGES),
     )

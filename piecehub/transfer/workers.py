@@ -10,25 +10,31 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from piecehub.errors import PiecehubError
-from piecehub.transfer import probe
+from piecehub.transfer import kinds, probe
 from piecehub.transfer.protocol import MODES
+from piecehub.transfer.raw_input import raw_features
 from piecehub.transfer.tasks import Task, draw_shots, draw_validation
-from piecehub.transfer.trials import Trial, TrialResult, TrialStore
+from piecehub.transfer.trials import NO_LOSSES, Trial, TrialResult, TrialStore
 
 Run = Callable[[Trial], TrialResult]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the workers are given; the task lies in `task`, written by `Task.write`."""
+    """What the workers are given; the task lies in `task`, written by `Task.write`.
+
+    `deadline` is a reading of this machine's monotonic clock, after which no trial is started.
+    """
 
     saved_model: str
     controls: str
@@ -36,6 +42,7 @@ class Job:
     trials_folder: str
     workers: int
     output: str
+    deadline: float | None
     trials: tuple[Trial, ...]
 
     def write(self, path: Path) -> None:
@@ -46,9 +53,7 @@ class Job:
     def read(cls, path: Path) -> Self:
         """Reads what `write` wrote."""
         value = json.loads(path.read_text(encoding="utf-8"))
-        packages = [tuple((name, number) for name, number in t.pop("packages")) for t in value["trials"]]
-        trials = [Trial(**t, packages=p) for t, p in zip(value.pop("trials"), packages, strict=True)]
-        return cls(**value, trials=tuple(trials))
+        return cls(**value | {"trials": tuple(map(Trial.from_json, value["trials"]))})
 
 
 def control_folder(controls: Path, seed: int) -> Path:
@@ -64,7 +69,7 @@ class Bench:
 
         self._task = Task.read(Path(job.task))
         self._controls = Path(job.controls)
-        self._engine = Engine(Path(job.saved_model), self._task.num_classes, job.output)
+        self._engine = Engine(Path(job.saved_model), self._task.outputs, self._task.kind, job.output)
         self._features: dict[str, tuple[probe.Floats, probe.Floats]] = {}
 
     def run(self, trial: Trial) -> TrialResult:
@@ -75,26 +80,60 @@ class Bench:
         return run(trial, training, validation)
 
     def _tune(self, trial: Trial, training: Any, validation: Any) -> TrialResult:
-        self._set_weights(trial)
         x, y = self._task.pool_x, self._task.pool_y
-        self._engine.fine_tune(
+        # A head that starts at 0 learns values around 0 in few steps, whatever their unit.
+        centre, scale = (y[training].mean(), y[training].std() or 1.0) if self._task.kind == "regression" else (0, 1)
+        labels = (y[training] - centre) / scale if self._task.kind == "regression" else y[training]
+        head = self._probed_head(trial, training, validation) if trial.probe_settings else None
+        if head and self._task.kind == "regression":
+            head = head[0] / scale, (head[1] - centre) / scale
+        self._set_weights(trial)
+        losses = self._engine.fine_tune(
             x[training],
-            y[training],
+            labels,
             seed=trial.seed,
             learning_rate=trial.setting,
             steps=trial.steps,
             batch_size=trial.batch_size,
+            head=head,
         )
-        logits = self._engine.logits(x[validation]), self._engine.logits(self._task.test_x)
-        return TrialResult.score(logits[0], y[validation], logits[1])
+        held, test = (
+            self._engine.logits(rows) * np.float32(scale) + np.float32(centre) for rows in self._scored(validation)
+        )
+        return self._score(validation, held, test, losses)
 
     def _probe(self, trial: Trial, training: Any, validation: Any) -> TrialResult:
-        pool, test = self._frozen_features(trial)
-        y = self._task.pool_y
-        if not (np.isfinite(pool).all() and np.isfinite(test).all()):
-            return TrialResult.score(pool, y, np.full((len(test), self._task.num_classes), np.nan, np.float32))
-        head = probe.fit(pool[training], y[training], trial.setting)
-        return TrialResult.score(probe.logits(pool[validation], head), y[validation], probe.logits(test, head))
+        x, y = self._task.pool_x, self._task.pool_y
+        if MODES[trial.mode].weights == "none":
+            shots, held, test = raw_features(x[training], *self._scored(validation))
+        else:
+            pool, test = self._frozen_features(trial)
+            shots, held = pool[training], pool[validation]
+        if not all(np.isfinite(features).all() for features in (shots, held, test)):
+            nothing = [np.full((len(rows), self._task.outputs), np.nan, np.float32) for rows in (held, test)]
+            return self._score(validation, *nothing)
+        head = probe.fit(shots, y[training], trial.setting, self._task.kind)
+        return self._score(validation, probe.logits(held, head), probe.logits(test, head))
+
+    def _probed_head(self, trial: Trial, training: Any, validation: Any) -> probe.Head | None:
+        """The head of the probe that is best on the trial's validation part; none of features that are not finite."""
+        pool, _ = self._frozen_features(trial)
+        if not np.isfinite(pool).all():
+            return None
+        y, kind = self._task.pool_y, self._task.kind
+        heads = [probe.fit(pool[training], y[training], setting, kind) for setting in trial.probe_settings]
+        said = [kinds.predictions(kind, probe.logits(pool[validation], head)) for head in heads]
+        best = np.argmax([kinds.scores(kind, y[validation], predicted).mean() for predicted in said])
+        return heads[int(best)]
+
+    def _scored(self, validation: Any) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+        """The examples that a trained model is asked about: validation and test."""
+        return self._task.pool_x[validation], self._task.test_x
+
+    def _score(
+        self, validation: Any, held: probe.Floats, test: probe.Floats, losses: probe.Floats = NO_LOSSES
+    ) -> TrialResult:
+        return TrialResult.score(self._task.kind, held, self._task.pool_y[validation], test, losses)
 
     def _frozen_features(self, trial: Trial) -> tuple[probe.Floats, probe.Floats]:
         """Features of pool and test, computed once for each set of weights."""
@@ -137,7 +176,7 @@ def _work(job: Job, taken: Any, out: int) -> None:
     engine.use_one_thread()
     try:
         bench, store = Bench(job), TrialStore(Path(job.trials_folder))
-        while (index := _take(taken)) < len(job.trials):
+        while (index := _take(taken)) < len(job.trials) and not _too_late(job):
             store.write(job.trials[index], bench.run(job.trials[index]))
             _tell(out, {"trial": index})
     except PiecehubError as error:
@@ -145,6 +184,10 @@ def _work(job: Job, taken: Any, out: int) -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
+
+
+def _too_late(job: Job) -> bool:
+    return job.deadline is not None and time.monotonic() > job.deadline
 
 
 def _take(taken: Any) -> int:

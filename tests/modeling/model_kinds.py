@@ -127,6 +127,7 @@ def _seeded(build: Callable[[], Any]) -> Callable[[], Any]:
         keras.backend.clear_session()
         tf_keras.backend.clear_session()
         keras.utils.set_random_seed(3)
+        tf_keras.utils.set_random_seed(3)  # it goes on from its own seed, once anything in the process has set that
         return build()
 
     return seeded

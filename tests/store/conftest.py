@@ -4,7 +4,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from werkzeug.serving import make_server
 from piecehub.store.catalog import Store
 from piecehub.store.cloud import BucketBackend
 from tests.loopback import served
+from tests.store import engines
+from tests.store.engines import Engine
 from tests.store.hub_client import HubClient, running_client
 
 MakeModel = Callable[..., Path]
@@ -118,7 +120,38 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every kind of place for `anywhere`."""
     if "anywhere" in metafunc.fixturenames:
         places = ["folder", "s3", "memory", *(metafunc.config.getoption("--place", default=None) or [])]
-        metafunc.parametrize("anywhere", places, indirect=True)
+        others = [pytest.param(name, marks=pytest.mark.long) for name in engines.ENGINES]
+        metafunc.parametrize("anywhere", [*places, *others], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def start_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Engine]]:
+    """Starts an object store of others, once; skips where this machine has none."""
+    running: dict[str, Engine] = {}
+    with ExitStack() as stack:
+
+        def start(name: str) -> Engine:
+            if reason := engines.missing(name):
+                pytest.skip(reason)
+            if name not in running:
+                start_it = (engines.ENGINES | engines.REFUSED)[name]
+                running[name] = stack.enter_context(start_it(tmp_path_factory.mktemp(name)))
+            return running[name]
+
+        yield start
+
+
+@pytest.fixture
+def engine_uri(start_engine: Callable[[str], Engine], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Where a store may be made on an object store of others; the library's variables lead there from then on."""
+
+    def use(name: str) -> str:
+        engine = start_engine(name)
+        for key, value in engine.variables.items():
+            monkeypatch.setenv(key, value)
+        return f"{engine.uri}/{uuid.uuid4().hex}"
+
+    return use
 
 
 @pytest.fixture
@@ -126,6 +159,8 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store that does not exist yet, in each kind of place."""
     if "://" in request.param:
         return Store.open(f"{request.param}/{uuid.uuid4().hex}")
+    if request.param in engines.ENGINES:
+        return Store.open(request.getfixturevalue("engine_uri")(request.param))
     if request.param == "folder":
         return Store.open(tmp_path / "store")
     if request.param == "s3":

@@ -134,3 +134,12 @@ def test_a_store_in_a_bucket_has_no_paths(s3_uri, make_model):
     digest = store.manifest(publish(store, make_model(), "acme", "tiny", blobs={}, facts={}).handle).archive.digest
     with pytest.raises(StoreError, match="Expected a store in a folder"):
         store.blob_path(digest)
+
+
+@pytest.mark.long
+def test_a_gcs_server_that_lacks_the_xml_api_is_refused_in_one_sentence(engine_uri):
+    """fake-gcs-server: so Google Cloud Storage was run against nothing (docs/store.md)."""
+    with pytest.raises(
+        EnvironmentProblem, match=r"Expected to reach 'gs://stores/.*400 Bad Request.*check the address"
+    ):
+        Store.create(engine_uri("fake-gcs-server"))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from piecehub.transfer import predictions
-from piecehub.transfer.evidence import FACTS, PREDICTIONS, Cell, Evidence, evaluate
+from piecehub.transfer.evaluation import Means, Subject, evaluate
+from piecehub.transfer.evidence import FACTS, PREDICTIONS, Cell, Evidence
 from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.tasks import Task
 
@@ -28,7 +29,8 @@ def task() -> Task:
 
 @pytest.fixture(scope="session")
 def protocol() -> Protocol:
-    return Protocol((2, 5), (0, 1, 2), (0.01, 0.03), steps=20, batch_size=8, inverse_regularization=(0.1, 1.0))
+    grid = {"learning_rates": (0.01, 0.03), "inverse_regularization": (0.1, 1.0), "sensitivity_batch_sizes": (4, 8)}
+    return Protocol((2, 5), (0, 1, 2), steps=20, batch_size=8, **grid)
 
 
 @pytest.fixture(scope="session")
@@ -106,11 +108,18 @@ def exported(tmp_path_factory, build_piece, write_control) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="session")
-def measured(exported, task, protocol, tmp_path_factory) -> SimpleNamespace:
+def subject(exported) -> Subject:
+    """The exported piece as it is evaluated."""
+    return Subject(exported.saved_model, exported.controls)
+
+
+@pytest.fixture(scope="session")
+def measured(subject, task, protocol, tmp_path_factory) -> SimpleNamespace:
     """What two workers measured: `evidence`, and the folder of its `trials`."""
     root = tmp_path_factory.mktemp("measured")
-    places = exported.saved_model, exported.controls, task, protocol, root / "trials", root / "evidence"
-    return SimpleNamespace(evidence=evaluate(*places, workers=2), trials=root / "trials", folder=root / "evidence")
+    means = Means(root / "trials", workers=2)
+    evidence = evaluate(subject, task, protocol, means, root / "evidence")
+    return SimpleNamespace(evidence=evidence, trials=root / "trials", folder=root / "evidence")
 
 
 @pytest.fixture
@@ -141,7 +150,7 @@ def make_evidence(tmp_path) -> Callable[..., Evidence]:
         for number, (mode, rate) in enumerate(rates.items()):
             for shots in protocol.shots:
                 right = np.random.default_rng([number, shots]).random((seeds, 300)) < rate
-                tables[mode, shots] = np.eye(3, dtype=np.float32)[np.where(right, y, (y + 1) % 3)]
+                tables[mode, shots] = list(np.eye(3, dtype=np.float32)[np.where(right, y, (y + 1) % 3)])
         path = tmp_path / folder
         path.mkdir(parents=True)
         predictions.write(path / PREDICTIONS, made, protocol, tables)
@@ -150,7 +159,20 @@ def make_evidence(tmp_path) -> Callable[..., Evidence]:
             for mode, k in tables
         )
         evidence = Evidence(
-            task, made.digest, piece, "accuracy", made.classes, protocol, cells, (), len(tables), {}, path
+            task=task,
+            kind=made.kind,
+            metric=made.metric,
+            task_digest=made.digest,
+            piece_digest=piece,
+            classes=made.classes,
+            protocol=protocol,
+            cells=cells,
+            contrasts=(),
+            sensitivity=(),
+            learning=(),
+            trials=len(tables),
+            packages={},
+            folder=path,
         )
         (path / FACTS).write_text(evidence.to_json(), encoding="utf-8")
         return Evidence.read(path)

@@ -10,7 +10,10 @@ import pytest
 from piecehub.conformance import Finding, report
 from piecehub.errors import DataError, RecipeError
 from piecehub.transfer import gate
-from piecehub.transfer.gate import IncumbentEvidence, Rule, Verdict, judge
+from piecehub.transfer.gate import IncumbentEvidence, judge
+from piecehub.transfer.leakage import Leakage
+from piecehub.transfer.rule import Rule
+from piecehub.transfer.verdict import Verdict
 
 GOOD = report("sha256:candidate", [Finding("S1", "can be loaded", "fail", True, "It loads.")])
 
@@ -30,7 +33,7 @@ def test_a_piece_that_keeps_every_rule_is_blessed_and_the_reasons_say_why(make_e
 def test_the_gain_equals_the_mean_of_the_paired_differences(make_evidence):
     evidence = make_evidence()
     verdict = judge([evidence], GOOD, None, Rule())
-    mean = (evidence.correct["fine_tuning"] * 1.0 - evidence.correct["from_scratch"]).mean()
+    mean = (evidence.scores["fine_tuning"] - evidence.scores["from_scratch"]).mean()
     assert verdict.contrasts[0].estimate == pytest.approx(mean, abs=1e-6)
 
 
@@ -138,6 +141,73 @@ def test_evidence_that_lost_its_predictions_raises_rather_than_blesses(make_evid
     (evidence.folder / "predictions.parquet").write_bytes(b"")
     with pytest.raises(DataError, match="predictions"):
         judge([evidence], GOOD, None, Rule())
+
+
+def test_an_evaluation_that_its_budget_ended_is_inconclusive(make_evidence):
+    ended = replace(make_evidence(), cells=(), incomplete_because="the budget was spent after 3 of 80 trials")
+    verdict = judge([ended, make_evidence(folder="b", task="leaves")], GOOD, None, Rule())
+    assert verdict.status == "INCONCLUSIVE" and not verdict.blessed
+    assert verdict.reasons == (
+        "Expected every trial on trees. Received: the budget was spent after 3 of 80 trials; raise the budget and run "
+        "again, finished trials are kept.",
+    )
+
+
+def test_a_task_may_have_a_least_gain_and_a_margin_of_its_own(make_evidence):
+    incumbent = published(make_evidence(folder="old", piece="sha256:published", fine_tuning=0.97))
+    tasks = {"trees": {"non_inferiority_margin": 0.2}}
+    assert judge([make_evidence()], GOOD, incumbent, Rule(tasks=tasks)).blessed
+    greedy = Rule(tasks={"trees": {"min_gain": 0.12}})
+    assert judge([make_evidence(folder="b")], GOOD, None, greedy).status == "NOT_BLESSED"
+    assert judge([make_evidence(folder="c", task="leaves")], GOOD, None, greedy).blessed
+
+
+def test_a_negative_control_warns_and_neither_blesses_nor_refuses(make_evidence):
+    rule = Rule(tasks={"noise": {"role": "negative_control"}})
+    gaining = make_evidence(folder="b", task="noise")
+    verdict = judge([make_evidence(), gaining], GOOD, None, rule)
+    assert verdict.blessed and {c.task for c in verdict.contrasts} == {"trees"}
+    (warning,) = verdict.warnings
+    assert warning.startswith("Expected no gain on noise, which is a negative control. Received: +9.")
+    silent = make_evidence(folder="c", task="noise", fine_tuning=0.8)
+    assert judge([make_evidence(folder="d"), silent], GOOD, None, rule).warnings == ()
+    alone = judge([gaining], GOOD, None, rule)
+    assert alone.status == "NOT_BLESSED" and "at least one task of the gate" in alone.reasons[0]
+
+
+def test_a_reported_task_is_no_reason(make_evidence):
+    rule = Rule(tasks={"leaves": {"role": "report"}})
+    losing = make_evidence(folder="b", task="leaves", fine_tuning=0.6)
+    verdict = judge([make_evidence(), losing], GOOD, None, rule)
+    assert verdict.blessed and verdict.warnings == ()
+
+
+def test_a_gain_on_some_tasks_is_asked_for_by_holm(make_evidence):
+    gaining = [make_evidence(folder=name, task=name) for name in ("a", "b")]
+    flat = make_evidence(folder="c", task="c", fine_tuning=0.8)
+    for wanted, blessed in ((1, True), (2, True), (3, False)):
+        verdict = judge([*gaining, flat], GOOD, None, Rule(min_tasks=wanted))
+        assert verdict.blessed == blessed
+        assert [c.held for c in verdict.contrasts if c.rule == "superiority"] == [True, True, False]
+    assert "on at least 3 of 3 tasks" in verdict.reasons[0] and "Received: 2; a +9." in verdict.reasons[0]
+
+
+def test_what_upstream_and_downstream_share_and_approximate_controls_are_warned_of(make_evidence):
+    found = Leakage(examples=200, exact=1, near=1, upstream_examples=9, rule="equal", samples=())
+    verdict = judge([replace(make_evidence(), leakage=found, controls="approximate")], GOOD, None, Rule())
+    assert verdict.blessed and len(verdict.warnings) == 2
+    assert verdict.warnings[0].startswith("2 of 200 examples of trees equal an upstream example or nearly so (1 %)")
+
+
+def test_an_incumbent_whose_evidence_another_release_wrote_cannot_be_compared(make_evidence, tmp_path):
+    old = make_evidence(folder="old", piece="sha256:published")
+    folder = tmp_path / "incumbent"
+    shutil.copytree(old.folder, folder / "evidence" / "trees")
+    (folder / "evidence" / "trees" / "evidence.json").write_text('{"schema": 1}')
+    facts = {"handle": "piecehub/trees/1", "version": 1, "digest": "sha256:published"}
+    (folder / "incumbent.json").write_text(json.dumps(facts))
+    verdict = judge([make_evidence()], GOOD, gate.read_incumbent(folder), Rule())
+    assert verdict.status == "NOT_BLESSED" and "none that can be compared" in verdict.reasons[0]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ def test_the_digest_changes_with_every_field(protocol):
         "steps": 21,
         "batch_size": 9,
         "inverse_regularization": (1.0,),
-        "version": 2,
+        "sensitivity_batch_sizes": (4,),
+        "version": 3,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(Protocol)}
     digests = {dataclasses.replace(protocol, **{key: value}).digest for key, value in changes.items()}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from piecehub.transfer.statistics import curve_average, two_way_bootstrap
+from piecehub.transfer.statistics import curve_average, curve_shots, holm, p_value, two_way_bootstrap
 
 
 def test_the_interval_equals_that_of_resampled_rows_and_columns():
@@ -48,3 +48,25 @@ def test_the_curve_is_the_mean_up_to_25_shots():
     values = np.arange(24.0).reshape(4, 2, 3)
     assert np.array_equal(curve_average(values, (5, 10, 25, 100)), values[:3].mean(axis=0))
     assert np.array_equal(curve_average(values[:2], (50, 100)), values[0])
+
+
+def test_shots_in_all_are_all_of_the_curve():
+    assert curve_shots((5, 10, 25, 100)) == (5, 10, 25)
+    assert curve_shots((25, 50, 100), "regression") == (25, 50, 100)
+    values = np.arange(18.0).reshape(3, 2, 3)
+    assert np.array_equal(curve_average(values, (25, 50, 100), "regression"), values.mean(axis=0))
+
+
+def test_holm_rejects_as_in_his_example():
+    # Holm (1979): compare the i-th smallest with level / (n - i), and stop at the first that fails.
+    assert holm([0.01, 0.04, 0.03, 0.005], 0.05) == (True, False, False, True)
+    assert holm([0.04], 0.05) == (True,) and holm([0.06], 0.05) == (False,)
+    assert holm([0.02, 0.02, 0.02], 0.05) == (False, False, False)
+
+
+def test_a_p_value_agrees_with_its_interval_and_is_never_nothing():
+    table = np.random.default_rng(4).normal(0.05, 0.3, (8, 200))
+    interval = two_way_bootstrap(table)
+    assert p_value(table, interval.low) == pytest.approx(0.025, abs=0.001)
+    assert p_value(table, 0.0) == pytest.approx(1 - interval.p_superior, abs=0.001)
+    assert 0 < p_value(np.ones((3, 7)), 0.0) < 0.001

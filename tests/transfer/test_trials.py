@@ -11,7 +11,8 @@ import pytest
 from piecehub.content import content_digest, list_files
 from piecehub.errors import PieceError, TrainingError
 from piecehub.transfer.pool import run_trials
-from piecehub.transfer.trials import Trial, TrialResult, TrialStore, choose, plan
+from piecehub.transfer.protocol import MODES
+from piecehub.transfer.trials import Trial, TrialResult, TrialStore, choose_setting, plan, with_batch_sizes
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def of_trials(finished) -> dict[str, bytes]:
+    """The files of the finished trials: their folder holds those of a second round, too."""
+    folder, results = finished
+    paths = [TrialStore(folder).path(trial) for trial in results]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
 def test_the_plan_is_the_whole_grid_and_every_trial_has_an_id_of_its_own(trials, controls):
-    assert len(trials) == len({t.id for t in trials}) == 4 * 2 * 2 * 3
+    assert len(trials) == len({t.id for t in trials}) == len(MODES) * 2 * 2 * 3
     assert {t.control for t in trials if t.mode in ("fine_tuning", "feature_extraction")} == {""}
     assert {t.control for t in trials if t.mode == "from_scratch"} == set(controls.values())
 
@@ -53,7 +61,8 @@ def test_an_id_changes_with_every_field(trials):
     trial = trials[0]
     for field in dataclasses.fields(Trial):
         value = getattr(trial, field.name)
-        changed = (("numpy", "0"),) if field.name == "packages" else value + (value if isinstance(value, str) else 1)
+        others = {"packages": (("numpy", "0"),), "probe_settings": (7.0,)}
+        changed = others.get(field.name) or value + (value if isinstance(value, str) else 1)
         if changed != value:
             assert dataclasses.replace(trial, **{field.name: changed}).id != trial.id
     assert dataclasses.replace(trial).id == trial.id
@@ -62,13 +71,28 @@ def test_an_id_changes_with_every_field(trials):
 def test_a_probe_is_not_run_again_for_another_number_of_steps(task, protocol, controls):
     longer = dataclasses.replace(protocol, steps=99)
     before, after = ({t.id: t for t in plan(task.digest, "p", controls, p)} for p in (protocol, longer))
-    assert {before[i].mode for i in before.keys() & after.keys()} == {"feature_extraction", "random_features"}
+    assert {before[i].mode for i in before.keys() & after.keys()} == {
+        name for name, mode in MODES.items() if mode.training == "probe"
+    }
+
+
+def test_raw_inputs_are_the_same_for_every_piece(task, protocol, controls):
+    one, other = ({t.id: t for t in plan(task.digest, piece, controls, protocol)} for piece in ("p", "q"))
+    shared = {one[i].mode for i in one.keys() & other.keys()}
+    assert shared == {"raw_input"}
+
+
+def test_other_batch_sizes_make_other_trials_and_nothing_else(trials):
+    tuned = [t for t in trials if t.mode == "fine_tuning"][:2]
+    others = with_batch_sizes(tuned, (8, 32))  # 8 is their own
+    assert [t.batch_size for t in others] == [32, 32]
+    assert [dataclasses.replace(t, batch_size=8) for t in others] == tuned
 
 
 def test_one_worker_gives_the_bytes_of_two(finished, run, tmp_path):
     seen = []
     run(tmp_path, 1, lambda done, total, trial: seen.append((done, total, trial)))
-    assert contents(tmp_path) == contents(finished[0])
+    assert contents(tmp_path) == of_trials(finished)
     assert [s[0] for s in seen] == list(range(1, len(seen) + 1)) and seen[-1][0] == seen[-1][1]
     # All are there now, so nothing is started.
     run(tmp_path, 2, lambda *_: pytest.fail("a finished trial ran again"))
@@ -88,7 +112,7 @@ def test_killed_in_the_middle_the_rest_is_run_and_equals_the_uninterrupted_run(f
     ran = []
     run(tmp_path, 2, lambda _done, _total, trial: ran.append(trial))
     assert len(ran) == len(trials) - len([name for name in kept if name.endswith(".npz")])
-    whole = contents(finished[0])
+    whole = of_trials(finished)
     assert {name: data for name, data in contents(tmp_path).items() if not name.endswith(".part")} == whole
 
 
@@ -103,7 +127,7 @@ def test_a_damaged_file_counts_as_missing(finished, trials, tmp_path):
 
 def test_treatment_and_control_are_treated_alike(finished):
     """The control of seed 2 has the weights of the piece: any other order of the data or batch would show."""
-    by_key = {(t.mode, t.shots, t.setting, t.seed): r.test_logits for t, r in finished[1].items()}
+    by_key = {(t.mode, t.shots, t.setting, t.seed): r.test_outputs for t, r in finished[1].items()}
     pairs = {"fine_tuning": "from_scratch", "feature_extraction": "random_features"}
     for (mode, *rest), logits in by_key.items():
         if mode in pairs:
@@ -146,11 +170,18 @@ def test_the_callers_main_module_is_not_run_again(exported, task, trials, tmp_pa
 def test_a_diverged_training_is_right_by_chance_only():
     y = np.zeros(4, np.int64)
     logits = np.full((4, 3), np.nan, np.float32)
-    result = TrialResult.score(logits, y, logits)
-    assert result.diverged and result.validation_accuracy == pytest.approx(1 / 3)
-    assert not result.test_logits.any()
+    result = TrialResult.score("classification", logits, y, logits)
+    assert result.diverged and result.validation_score == pytest.approx(1 / 3)
+    assert not result.test_outputs.any()
+
+
+def test_a_diverged_regression_says_the_mean_and_is_worth_nothing():
+    y = np.array([1.0, 3.0])
+    outputs = np.full((2, 1), np.nan, np.float32)
+    result = TrialResult.score("regression", outputs, y, outputs)
+    assert result.diverged and result.validation_score == 0 and result.test_outputs.tolist() == [[2], [2]]
 
 
 def test_the_setting_is_chosen_by_the_mean_over_seeds_and_the_first_of_equals():
-    assert choose((0.1, 0.2, 0.3), [[0.5, 0.9], [0.8, 0.8], [0.8, 0.8]]) == 0.2
-    assert choose((0.1, 0.2), [[0.9], [0.1]]) == 0.1
+    assert choose_setting((0.1, 0.2, 0.3), [[0.5, 0.9], [0.8, 0.8], [0.8, 0.8]]) == 0.2
+    assert choose_setting((0.1, 0.2), [[0.9], [0.1]]) == 0.1

@@ -7,7 +7,7 @@ A test asks for the fixture `server`, and marks what it needs: `pytest.mark.need
 that promise it, and is not there for the others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -18,18 +18,17 @@ from piecehub.handle import Handle
 from piecehub.store import curate
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
+from tests.store import engines
 from tests.store.conformance import servers
 from tests.store.conformance.expected import Expected, Version
 from tests.store.conformance.servers import Server
+from tests.store.engines import Engine
 from tests.store.hub_client import HubClient
 
 KINDS = {
-    "ours over posix": servers.OURS,
-    "ours over s3": servers.OURS,
-    "nginx over posix": servers.NGINX,
-    "nginx over s3": servers.NGINX,
-    "http.server over posix": servers.STATIC,
-    "http.server over s3": servers.STATIC,
+    f"{program} over {place}": features
+    for place in ("posix", "s3", *engines.ENGINES)
+    for program, features in servers.KINDS.items()
 }
 
 
@@ -53,7 +52,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     assert needed <= servers.EVERYTHING, needed
     url = metafunc.config.getoption("--base-url", default=None)
     kinds = {url: _promised(metafunc.config)} if url else KINDS
-    names = [name for name, features in kinds.items() if needed <= features]
+    promised = [name for name, features in kinds.items() if needed <= features]
+    # Object stores of others are built by hand, so they wait for the long run.
+    names = [
+        pytest.param(name, marks=pytest.mark.long) if name.partition(" over ")[2] in engines.ENGINES else name
+        for name in promised
+    ]
     metafunc.parametrize("server", names, indirect=True, scope="session")
 
 
@@ -73,16 +77,34 @@ def models(client: HubClient, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 
 @pytest.fixture(scope="session")
-def stores(
-    models: list[Path], s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Mapping[str, Store]]:
-    """The same versions on POSIX and in S3."""
+def fill(
+    models: list[Path],
+    s3_endpoint: str,
+    start_engine: Callable[[str], Engine],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], Store]]:
+    """Makes the store of a place, with the same versions everywhere; once."""
+    filled: dict[str, Store] = {}
+
     with pytest.MonkeyPatch.context() as patch:
-        values = {"ENDPOINT_URL": s3_endpoint, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}
-        for name, value in (values | {"REGION": "us-east-1", "ALLOW_HTTP": "true"}).items():
-            patch.setenv(f"AWS_{name}", value)
-        places = {"posix": str(tmp_path_factory.mktemp("store") / "store"), "s3": "s3://bucket/conformance"}
-        yield {kind: _fill(Store.create(place), models) for kind, place in places.items()}
+
+        def make(place: str) -> Store:
+            uri, variables = str(tmp_path_factory.mktemp("store") / "store"), {}
+            if place in engines.ENGINES:
+                engine = start_engine(place)
+                uri, variables = f"{engine.uri}/conformance", engine.variables
+            if place == "s3":
+                values = {"ENDPOINT_URL": s3_endpoint, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}
+                values |= {"REGION": "us-east-1", "ALLOW_HTTP": "true"}
+                uri, variables = "s3://bucket/conformance", {f"AWS_{name}": value for name, value in values.items()}
+            # The servers of one kind run after another, and read these while they do.
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            if place not in filled:
+                filled[place] = _fill(Store.create(uri), models)
+            return filled[place]
+
+        yield make
 
 
 def _fill(store: Store, models: list[Path]) -> Store:
@@ -107,7 +129,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     program, _, place = request.param.partition(" over ")
     if program == "nginx" and servers.nginx_program() is None:
         pytest.skip("this machine has no nginx; on Debian: apt-get install nginx-light")
-    store: Store = request.getfixturevalue("stores")[place]
+    store: Store = request.getfixturevalue("fill")(place)
     with servers.MAKERS[program](store, tmp_path_factory.mktemp("server")) as url:
         yield Server(url, KINDS[request.param], Expected.of(store))
 

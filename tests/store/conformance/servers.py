@@ -82,6 +82,8 @@ def nginx(store: Store, scratch: Path) -> Generator[str, None, None]:
 
 
 MAKERS = {"ours": ours, "nginx": nginx, "http.server": plain}
+# What each of them promises, whatever the store lies on.
+KINDS = {"ours": OURS, "nginx": NGINX, "http.server": STATIC}
 
 
 @contextmanager

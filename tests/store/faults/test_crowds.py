@@ -6,6 +6,7 @@ import pytest
 
 from piecehub.content import content_digest, list_files
 from piecehub.store.catalog import Store
+from tests.store import engines
 from tests.store.faults.conftest import make_model, readers_view
 from tests.store.faults.forge import Job, running_forge
 
@@ -47,11 +48,19 @@ def _models(folder, count):
     return [make_model(folder / f"model-{number}", f"content {number}") for number in range(count)]
 
 
+def _where(kind, request, tmp_path):
+    """What the table calls the place, where the store is, and the environment of publishers into it."""
+    if kind == "folder":
+        return "folder", str(tmp_path / "store"), {}
+    if kind == "s3":
+        return "S3 (moto)", request.getfixturevalue("s3_uri"), request.getfixturevalue("variables")
+    uri = request.getfixturevalue("engine_uri")(kind)
+    return kind, uri, dict(request.getfixturevalue("start_engine")(kind).variables)
+
+
 def _crowd(kind, count, request, tmp_path, campaign):
     """Distinct contents get 1..n; then all at one number: one content wins, the others are told."""
-    where = "folder" if kind == "folder" else "S3 (moto)"
-    place = str(tmp_path / "store") if kind == "folder" else request.getfixturevalue("s3_uri")
-    environment = {} if kind == "folder" else request.getfixturevalue("variables")
+    where, place, environment = _where(kind, request, tmp_path)
     models = _models(tmp_path, count)
     with running_forge(**environment) as forge:
         counted = campaign(f"{count} publishers at once, the next number", where)
@@ -92,6 +101,6 @@ def test_a_small_crowd(kind, request, fast, campaign):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["folder", "s3"])
+@pytest.mark.parametrize("kind", ["folder", "s3", *engines.ENGINES])
 def test_a_crowd(kind, request, fast, campaign):
     _crowd(kind, 32, request, fast, campaign)

@@ -1,0 +1,52 @@
+"""Features that need no piece: the values themselves, or TF-IDF of words; what a piece has to be better than.
+
+What is fitted, such as the vocabulary, is fitted on the shots alone: a consumer without a piece has nothing else.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.generic]
+Floats = NDArray[np.float32]
+
+
+def raw_features(shots: Rows, *others: Rows) -> tuple[Floats, ...]:
+    """Features of the shots and of other examples, `[examples, width] float32` each.
+
+    Numbers are divided by their standard deviation over the shots; text becomes TF-IDF of its words; named fields
+    (NumPy's structured arrays) stand side by side.
+    """
+    if shots.dtype.names is None:
+        return _of_one_field(shots, *others)
+    fields = [_of_one_field(*(_field(rows, name) for rows in (shots, *others))) for name in shots.dtype.names]
+    return tuple(np.concatenate(parts, axis=1) for parts in zip(*fields, strict=True))
+
+
+def _field(rows: Any, name: str) -> Rows:
+    return rows[name]
+
+
+def _of_one_field(shots: Rows, *others: Rows) -> tuple[Floats, ...]:
+    if shots.dtype.kind == "S":
+        return _words(shots, *others)
+    flat = [rows.reshape(len(rows), -1).astype(np.float32) for rows in (shots, *others)]
+    deviation = flat[0].std(axis=0)
+    # A value that all shots share says nothing, and divided by next to nothing it would drown the others.
+    scale = np.where(deviation > 0, deviation, np.inf)
+    return tuple((values - flat[0].mean(axis=0)) / scale for values in flat)
+
+
+def _words(*texts: Rows) -> tuple[Floats, ...]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    joined = [[_text(row) for row in rows.reshape(len(rows), -1).tolist()] for rows in texts]
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\S+")
+    vectorizer.fit([*joined[0], "a"])  # one word at least, should all shots be empty
+    sparse: list[Any] = [vectorizer.transform(rows) for rows in joined]
+    return tuple(rows.toarray().astype(np.float32) for rows in sparse)
+
+
+def _text(row: "list[bytes]") -> str:
+    return " ".join(part.decode("utf-8", "replace") for part in row)

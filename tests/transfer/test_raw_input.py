@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from piecehub.transfer.raw_input import raw_features
+
+
+def test_numbers_are_scaled_by_the_shots_alone():
+    shots = np.array([[1.0, 5.0], [3.0, 5.0]], np.float32)
+    own, other = raw_features(shots, np.array([[5.0, 9.0]], np.float32))
+    assert own.tolist() == [[-1, 0], [1, 0]]
+    # What all shots share says nothing, however far another example is from it.
+    assert other.tolist() == [[3, 0]]
+
+
+def test_images_are_rows_of_their_pixels():
+    images = np.random.default_rng(0).random((6, 4, 4, 1)).astype(np.float32)
+    own, other = raw_features(images[:4], images[4:])
+    assert own.shape == (4, 16) and other.shape == (2, 16)
+
+
+def test_text_becomes_tf_idf_of_the_words_that_the_shots_have():
+    shots, test = np.array([b"red wine", b"white wine"]), np.array([b"red rose"])
+    own, other = raw_features(shots, test)
+    assert own.shape == (2, 4) and np.count_nonzero(other) == 1
+    expected = TfidfVectorizer(sublinear_tf=True).fit(["red wine", "white wine", "a word"]).transform(["red wine"])
+    assert np.count_nonzero(own[0]) == expected.nnz
+    assert np.linalg.norm(own, axis=1) == pytest.approx([1, 1])
+
+
+def test_empty_texts_are_features_too():
+    own, other = raw_features(np.array([b"", b""]), np.array([b"something"]))
+    assert not own.any() and not other.any()
+
+
+def test_named_fields_stand_side_by_side():
+    rows = np.empty(2, [("ids", np.int64, (2,)), ("text", "S9")])
+    rows["ids"], rows["text"] = [[1, 2], [3, 4]], [b"ash tree", b"oak"]
+    own, again = raw_features(rows, rows)
+    assert own.shape[1] == 2 + 4 and np.array_equal(own, again)
