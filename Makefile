@@ -2,7 +2,7 @@
 #
 #   make run [RECIPE=digits] [SET="train.epochs=3 …"]   train, cut, export, prove, publish
 #   make test | test-long | check | bench               `.ci/run` is `make check test`
-#   make engines                                        build other people's object stores for `make test-long`
+#   make engines                                        build other people's stores and cosign for `make test-long`
 #   make lock [LOCK_FLAGS=--upgrade]                    resolve pyproject.toml into requirements.lock
 #   make clean                                          remove what the build made; .piecehub/ stays
 #
@@ -17,9 +17,11 @@ RECIPE ?= digits
 SET ?=
 LOCK_FLAGS ?=
 PYTEST_FLAGS ?=
+GO ?= go
 UV_VERSION := 0.13.9
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 FAKE_GCS_VERSION := v1.56.1
+COSIGN_VERSION := v2.6.5
 AZURITE_VERSION := 3.35.0
 
 # TensorFlow's C++ side logs some twenty lines at every import otherwise.
@@ -51,11 +53,13 @@ bench: $(STAMP)
 	for file in benchmarks/bench_*.py; do .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)"; done
 	.venv/bin/python -m benchmarks.make_results
 
-# Needs Go and npm; without them `make test-long` skips what wants an engine, and says so.
+# Needs Go and npm. `make test-long` runs what wants one of these where it is, and skips the rest by name.
+# MinIO's releases are no versions to Go, so it is named by the time and the commit of one.
 engines:
 	mkdir -p build/engines
-	GOBIN="$(CURDIR)/build/engines" go install github.com/minio/minio@$(MINIO_VERSION)
-	GOBIN="$(CURDIR)/build/engines" go install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)
+	GOBIN="$(CURDIR)/build/engines" $(GO) install github.com/minio/minio@$(MINIO_VERSION)
+	GOBIN="$(CURDIR)/build/engines" $(GO) install github.com/fsouza/fake-gcs-server@$(FAKE_GCS_VERSION)
+	GOBIN="$(CURDIR)/build/engines" $(GO) install github.com/sigstore/cosign/v2/cmd/cosign@$(COSIGN_VERSION)
 	npm install --prefix build/engines --no-audit --no-fund --silent azurite@$(AZURITE_VERSION)
 
 lock: $(UV)

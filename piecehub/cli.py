@@ -15,6 +15,7 @@ import click
 
 from piecehub import logs
 from piecehub.errors import EnvironmentProblem, PiecehubError
+from piecehub.evaluate_cli import evaluate
 from piecehub.export_cli import expand, export
 from piecehub.store_cli import store
 from piecehub.trust_cli import cache, fetch, keys, publish, verify
@@ -54,7 +55,7 @@ def cli() -> None:
     """Train a model, cut out the reusable piece, prove that it fine-tunes, publish it."""
 
 
-for _command in (store, publish, verify, fetch, keys, cache):
+for _command in (store, evaluate, publish, verify, fetch, keys, cache):
     cli.add_command(_command)
 for _command in (export, expand):
     store.add_command(_command)

@@ -18,6 +18,7 @@ from piecehub.conformance import ConformanceReport
 from piecehub.content import content_digest, list_files
 from piecehub.documentation_template import TEMPLATE
 from piecehub.errors import NotReusableError
+from piecehub.evidence_table import main_gain
 from piecehub.piece_manifest import PieceManifest
 from piecehub.reference import metric_words, mode_words, reference_words
 
@@ -116,7 +117,7 @@ def _summary(folder: Path, roles: dict[str, str]) -> dict[str, Any]:
     metric = metric_words(evidence["metric"])
     cells: list[dict[str, Any]] = evidence["cells"]
     modes = {mode: [c for c in cells if c["mode"] == mode] for mode in dict.fromkeys(c["mode"] for c in cells)}
-    gain = next(c for c in evidence["contrasts"] if c["shots"] == "curve" and c["reference"] == "from_scratch")
+    gain = main_gain(evidence)
     return {
         "task": evidence["task"],
         "parent": evidence["parent"],

@@ -17,8 +17,8 @@ from components.piece_extractor import PieceExtractor
 from components.publish_gate import PublishGate
 from components.reusability_validator import ReusabilityValidator
 from components.reusable_exporter import ReusableExporter
-from piecehub.transfer.protocol import Protocol
 from pipelines.config import DownstreamTask, Piece, Recipe, camel_case
+from pipelines.protocols import protocol_of, task_rules
 
 _EXPORT_OPTIONS = (
     "trainable",
@@ -109,20 +109,6 @@ def evaluator_ids(config: Recipe, piece: Piece, suffix: str) -> list[str]:
     judging = config.tasks_of(piece)
     pairs = zip(task_suffixes(config), config.task, strict=True)
     return [f"FineTuneEvaluator{suffix}{end}" for end, task in pairs if task in judging]
-
-
-def protocol_of(config: Recipe, task: DownstreamTask) -> Protocol:
-    """The evaluation protocol that the recipe states for a task."""
-    own = {"shots": task.shots, "seeds": task.seeds}
-    stated: dict[str, Any] = asdict(config.evaluation) | {key: value for key, value in own.items() if value}
-    return Protocol(**{key: value for key, value in stated.items() if not key.startswith("max_")})
-
-
-def task_rules(config: Recipe) -> dict[str, dict[str, Any]]:
-    """What the rule asks of single tasks, by name, where it is not what it asks of all (`rule.TaskRule`)."""
-    keys = ("role", "min_gain", "non_inferiority_margin")
-    stated = {task.name: {key: getattr(task, key) for key in keys} for task in config.task}
-    return {name: {key: value for key, value in of.items() if value is not None} for name, of in stated.items()}
 
 
 def export_options(piece: Piece, parent: str = "") -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
-from piecehub.reference import mode_words, reference_words
+from piecehub.evidence_table import evidence_table
 from piecehub.workdir import DEFAULT_NAME, Workdir
 from pipelines.local_runner import Outcome, PieceOutcome
 
@@ -20,29 +19,13 @@ def text(outcome: Outcome, workdir: Workdir, store_url: str) -> str:
 
 def _piece(piece: PieceOutcome, outcome: Outcome, workdir: Workdir, store_url: str) -> list[str]:
     heading = [f"\n{piece.name}"] if len(outcome.pieces) > 1 else []
-    evidence = [_evidence(json.loads((path / "evidence.json").read_text("utf-8"))) for path in piece.evidence]
-    return [*heading, *evidence, _ending(piece, outcome.run, workdir, store_url)]
+    return [*heading, *map(_evidence, piece.evidence), _ending(piece, outcome.run, workdir, store_url)]
 
 
-def _evidence(evidence: dict[str, Any]) -> str:
-    parent: str = evidence.get("parent", "")
-    cells: list[dict[str, Any]] = evidence["cells"]
-    shots = list(dict.fromkeys(cell["shots"] for cell in cells))
-    lines = [f"\n{evidence['task']}: accuracy with 95 % intervals, by examples a class"]
-    lines.append(f"  {'':<24}" + "".join(f"{count:>22}" for count in shots))
-    for mode in dict.fromkeys(cell["mode"] for cell in cells):
-        row = [_interval(cell) for cell in cells if cell["mode"] == mode]
-        lines.append(f"  {mode_words(mode, parent):<24}" + "".join(f"{value:>22}" for value in row))
-    gain = next(c for c in evidence["contrasts"] if c["shots"] == "curve" and c["reference"] == "from_scratch")
-    lines.append(
-        f"  gain of fine-tuning over {reference_words(parent)}: {100 * gain['estimate']:+.1f} points "
-        f"[{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
-    )
-    return "\n".join(lines)
-
-
-def _interval(cell: dict[str, Any]) -> str:
-    return f"{100 * cell['mean']:.1f} % [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]"
+def _evidence(folder: Path) -> str:
+    guidance = folder / "guidance.json"
+    said = json.loads(guidance.read_text("utf-8")) if guidance.is_file() else None
+    return evidence_table(json.loads((folder / "evidence.json").read_text("utf-8")), said)
 
 
 def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str) -> str:

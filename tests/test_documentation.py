@@ -34,7 +34,14 @@ def _sources(
     (root / "report").mkdir()
     ConformanceReport("sha256:0", (Finding("S1", "it is a SavedModel", "fail", True, "It is."),)).write(root / "report")
     cell = {"mode": "from_scratch", "shots": 5, "mean": 0.5, "low": 0.4, "high": 0.6}
-    gain = {"reference": "from_scratch", "shots": "curve", "estimate": 0.1, "low": 0.05, "high": 0.2}
+    gain = {
+        "candidate": "fine_tuning",
+        "reference": "from_scratch",
+        "shots": "curve",
+        "estimate": 0.1,
+        "low": 0.05,
+        "high": 0.2,
+    }
     evidence = {
         "task": "late-digits",
         "parent": parent,

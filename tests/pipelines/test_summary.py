@@ -13,12 +13,20 @@ from pipelines.local_runner import Outcome, PieceOutcome
 from pipelines.summary import text
 
 CELL = {"mode": "from_scratch", "shots": 5, "mean": 0.5, "low": 0.4, "high": 0.6}
-GAIN = {"reference": "from_scratch", "shots": "curve", "estimate": 0.1, "low": 0.05, "high": 0.2}
+GAIN = {
+    "candidate": "fine_tuning",
+    "reference": "from_scratch",
+    "shots": "curve",
+    "estimate": 0.1,
+    "low": 0.05,
+    "high": 0.2,
+}
 
 
 def _evidence(folder: Path, task: str, **more: Any) -> Path:
     folder.mkdir()
-    value = {"task": task, "parent": "", "cells": [CELL], "contrasts": [GAIN], **more}
+    about = {"kind": "classification", "metric": "accuracy", "incomplete_because": ""}
+    value = {"task": task, "parent": "", "cells": [CELL], "contrasts": [GAIN], **about, **more}
     (folder / "evidence.json").write_text(json.dumps(value), encoding="utf-8")
     return folder
 
@@ -44,3 +52,9 @@ def test_one_piece_needs_no_heading_and_a_parent_is_named(tmp_path: Path) -> Non
     assert said.startswith("\nlate-digits: accuracy")
     assert "fine-tuning its parent" in said
     assert "gain of fine-tuning over its parent acme/features/1: +10.0 points [+5.0, +20.0]" in said
+
+
+def test_an_evaluation_that_its_budget_ended_says_so_in_place_of_numbers(tmp_path: Path) -> None:
+    evidence = (_evidence(tmp_path / "a", "late-digits", cells=[], incomplete_because="the budget was spent"),)
+    piece = PieceOutcome("features", False, "", "The gate did not bless it.", evidence)
+    assert text(Outcome("1", (piece,)), Workdir(tmp_path), "u").startswith("\nlate-digits: the budget was spent\n")

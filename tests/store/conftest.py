@@ -86,22 +86,30 @@ def s3_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Sets the library's variables for an endpoint."""
+def use_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets the library's variables for a server, or for a proxy in front of it."""
 
-    def use(endpoint: str) -> None:
-        values = {"ENDPOINT_URL": endpoint, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}
-        for name, value in (values | {"REGION": "us-east-1", "ALLOW_HTTP": "true"}).items():
-            monkeypatch.setenv(f"AWS_{name}", value)
+    def use(engine: Engine, address: str = "") -> None:
+        for name, value in engine.variables(address or engine.endpoint).items():
+            monkeypatch.setenv(name, value)
 
     return use
 
 
 @pytest.fixture
-def s3_uri(s3_endpoint: str, s3_variables: Callable[[str], None]) -> str:
+def s3_variables(s3_endpoint: str, use_variables: Callable[..., None]) -> Callable[[str], None]:
+    """Sets the library's variables for an endpoint that speaks S3."""
+    return lambda endpoint: use_variables(_moto(s3_endpoint), endpoint)
+
+
+def _moto(endpoint: str) -> Engine:
+    return engines.s3("S3 (moto)", "s3://bucket", endpoint, "key", "secret")
+
+
+@pytest.fixture
+def s3_uri(engine_uri: Callable[[str], str]) -> str:
     """Where a store may be made on the S3 server."""
-    s3_variables(s3_endpoint)
-    return f"s3://bucket/{uuid.uuid4().hex}"
+    return engine_uri("s3")
 
 
 @pytest.fixture(scope="session")
@@ -125,30 +133,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def start_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Engine]]:
-    """Starts an object store of others, once; skips where this machine has none."""
-    running: dict[str, Engine] = {}
+def start_engine(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Engine]]:
+    """The object store of a name, started once: `s3` is moto; skips where this machine has not that of others."""
+    running = {"s3": _moto(s3_endpoint)}
     with ExitStack() as stack:
 
         def start(name: str) -> Engine:
-            if reason := engines.missing(name):
-                pytest.skip(reason)
             if name not in running:
+                if reason := engines.missing(name):
+                    pytest.skip(reason)
                 start_it = (engines.ENGINES | engines.REFUSED)[name]
-                running[name] = stack.enter_context(start_it(tmp_path_factory.mktemp(name)))
+                running[name] = stack.enter_context(start_it(tmp_path_factory.mktemp("engine")))
             return running[name]
 
         yield start
 
 
 @pytest.fixture
-def engine_uri(start_engine: Callable[[str], Engine], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Where a store may be made on an object store of others; the library's variables lead there from then on."""
+def engine_uri(start_engine: Callable[[str], Engine], use_variables: Callable[..., None]) -> Callable[[str], str]:
+    """Where a store may be made on an object store; the library's variables lead there from then on."""
 
     def use(name: str) -> str:
         engine = start_engine(name)
-        for key, value in engine.variables.items():
-            monkeypatch.setenv(key, value)
+        use_variables(engine)
         return f"{engine.uri}/{uuid.uuid4().hex}"
 
     return use
@@ -159,11 +166,9 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store that does not exist yet, in each kind of place."""
     if "://" in request.param:
         return Store.open(f"{request.param}/{uuid.uuid4().hex}")
-    if request.param in engines.ENGINES:
-        return Store.open(request.getfixturevalue("engine_uri")(request.param))
     if request.param == "folder":
         return Store.open(tmp_path / "store")
-    if request.param == "s3":
-        return Store.open(request.getfixturevalue("s3_uri"))
+    if request.param != "memory":
+        return Store.open(request.getfixturevalue("engine_uri")(request.param))
     memory = MemoryStore()
     return Store(BucketBackend(f"memory://{uuid.uuid4().hex}", memory, memory))

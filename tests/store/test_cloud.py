@@ -138,8 +138,8 @@ def test_a_store_in_a_bucket_has_no_paths(s3_uri, make_model):
 
 @pytest.mark.long
 def test_a_gcs_server_that_lacks_the_xml_api_is_refused_in_one_sentence(engine_uri):
-    """fake-gcs-server: so Google Cloud Storage was run against nothing (docs/store.md)."""
+    """fake-gcs-server by itself: so the tests put a translation before it (gcs_in_xml.py)."""
     with pytest.raises(
         EnvironmentProblem, match=r"Expected to reach 'gs://stores/.*400 Bad Request.*check the address"
     ):
-        Store.create(engine_uri("fake-gcs-server"))
+        Store.create(engine_uri("fake-gcs-server alone"))

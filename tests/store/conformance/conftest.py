@@ -78,10 +78,7 @@ def models(client: HubClient, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 @pytest.fixture(scope="session")
 def fill(
-    models: list[Path],
-    s3_endpoint: str,
-    start_engine: Callable[[str], Engine],
-    tmp_path_factory: pytest.TempPathFactory,
+    models: list[Path], start_engine: Callable[[str], Engine], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Store]]:
     """Makes the store of a place, with the same versions everywhere; once."""
     filled: dict[str, Store] = {}
@@ -89,17 +86,13 @@ def fill(
     with pytest.MonkeyPatch.context() as patch:
 
         def make(place: str) -> Store:
-            uri, variables = str(tmp_path_factory.mktemp("store") / "store"), {}
-            if place in engines.ENGINES:
+            uri = str(tmp_path_factory.mktemp("store") / "store")
+            if place != "posix":
                 engine = start_engine(place)
-                uri, variables = f"{engine.uri}/conformance", engine.variables
-            if place == "s3":
-                values = {"ENDPOINT_URL": s3_endpoint, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}
-                values |= {"REGION": "us-east-1", "ALLOW_HTTP": "true"}
-                uri, variables = "s3://bucket/conformance", {f"AWS_{name}": value for name, value in values.items()}
-            # The servers of one kind run after another, and read these while they do.
-            for name, value in variables.items():
-                patch.setenv(name, value)
+                uri = f"{engine.uri}/conformance"
+                # The servers of one place run after another, and read these while they do.
+                for name, value in engine.variables(engine.endpoint).items():
+                    patch.setenv(name, value)
             if place not in filled:
                 filled[place] = _fill(Store.create(uri), models)
             return filled[place]

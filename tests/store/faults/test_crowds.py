@@ -36,14 +36,6 @@ class _Readers:
             self.rounds += 1
 
 
-@pytest.fixture
-def variables(s3_endpoint, s3_variables):
-    """The environment of publishers into S3."""
-    s3_variables(s3_endpoint)
-    names = {"ENDPOINT_URL": s3_endpoint, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret"}
-    return {f"AWS_{k}": v for k, v in (names | {"REGION": "us-east-1", "ALLOW_HTTP": "true"}).items()}
-
-
 def _models(folder, count):
     return [make_model(folder / f"model-{number}", f"content {number}") for number in range(count)]
 
@@ -52,10 +44,8 @@ def _where(kind, request, tmp_path):
     """What the table calls the place, where the store is, and the environment of publishers into it."""
     if kind == "folder":
         return "folder", str(tmp_path / "store"), {}
-    if kind == "s3":
-        return "S3 (moto)", request.getfixturevalue("s3_uri"), request.getfixturevalue("variables")
-    uri = request.getfixturevalue("engine_uri")(kind)
-    return kind, uri, dict(request.getfixturevalue("start_engine")(kind).variables)
+    engine = request.getfixturevalue("start_engine")(kind)
+    return engine.title, request.getfixturevalue("engine_uri")(kind), dict(engine.variables(engine.endpoint))
 
 
 def _crowd(kind, count, request, tmp_path, campaign):

@@ -1,0 +1,154 @@
+"""Evaluates any Reusable SavedModel on a recipe's downstream tasks, outside of a pipeline: `piecehub evaluate`."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from piecehub import piece_manifest
+from piecehub.errors import RecipeError
+from piecehub.modeling.examples import feature_spec_of, read_split
+from piecehub.transfer import evaluation
+from piecehub.transfer.approximate_controls import write_controls
+from piecehub.transfer.evaluation import Means, Subject
+from piecehub.transfer.evidence import Evidence
+from piecehub.transfer.kinds import check_kind
+from piecehub.transfer.pool import Budget, missing_trials, run_trials
+from piecehub.transfer.protocol import MODES
+from piecehub.transfer.tasks import Task, task_from_features
+from piecehub.transfer.trials import Trial
+from pipelines.config import DownstreamTask, LoadedRecipe
+from pipelines.data import examples_folder
+from pipelines.protocols import protocol_of
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What an evaluation would run on one task.
+
+    Attributes:
+        trials: by mode, how many there are; `sensitivity` are those with other batch sizes.
+        missing: how many of them are not finished yet.
+        seconds: how long these would take here, measured on one trial of each kind of training.
+    """
+
+    task: str
+    trials: dict[str, int]
+    missing: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A SavedModel that lies ready to be evaluated.
+
+    Attributes:
+        controls: the folder of its controls; where it has none of a seed, approximate ones are drawn into it.
+        drawn: whether controls are drawn.
+    """
+
+    loaded: LoadedRecipe
+    saved_model: Path
+    output: str
+    controls: Path
+    drawn: bool
+    examples: Path
+
+    def task(self, stated: DownstreamTask) -> Task:
+        """The examples of a task, as the piece takes them."""
+        spec = feature_spec_of(str(self.loaded.folder / stated.schema))
+        pool, test = (read_split(str(self.examples / stated.name), split, spec) for split in ("pool", "test"))
+        kind = check_kind(stated.kind)
+        return task_from_features(stated.name, stated.label, pool, test, _input_names(self.saved_model), kind)
+
+    def subject(self, stated: DownstreamTask) -> Subject:
+        """The piece with its controls, which are drawn now if it came without."""
+        seeds = protocol_of(self.loaded.config, stated).seeds
+        if self.drawn:
+            write_controls(self.saved_model, seeds, self.controls)
+        kind = "approximate" if self.drawn else "exact"
+        return Subject(self.saved_model, self.controls, self.output, control_kind=kind)
+
+    def evaluate(self, stated: DownstreamTask, means: Means, destination: Path) -> Evidence:
+        """The evidence of one task, written into `destination`; upstream is not known, so it tells of no leakage."""
+        protocol = protocol_of(self.loaded.config, stated)
+        return evaluation.evaluate(self.subject(stated), self.task(stated), protocol, means, destination)
+
+    def plan(self, stated: DownstreamTask, means: Means) -> Planned:
+        """What `evaluate` would run; it runs one missing trial of each kind of training, which are kept."""
+        protocol, task, subject = protocol_of(self.loaded.config, stated), self.task(stated), self.subject(stated)
+        trials = evaluation.planned(subject, task, protocol)
+        counts = {name: sum(t.mode == name for t in trials) for name in MODES}
+        more = evaluation.sensitivity_count(task, protocol)
+        missing = missing_trials(trials, means.trials_folder)
+        seconds = _measure(missing, subject, task, means)
+        tuned = sum(MODES[t.mode].training != "probe" for t in missing) + more
+        workers = means.workers or evaluation.cpu_count()
+        total = (tuned * seconds["tuning"] + (len(missing) - tuned + more) * seconds["probe"]) / workers
+        return Planned(stated.name, counts | {"sensitivity": more}, len(missing) + more, total)
+
+
+def make_evaluator(
+    loaded: LoadedRecipe, saved_model: Path, output: str, controls: Path | None, scratch: Path, data: Path
+) -> Evaluator:
+    """An evaluator of a SavedModel; the recipe's examples are written first if no run did before.
+
+    Args:
+        loaded: the recipe whose tasks are asked.
+        saved_model: a folder.
+        output: which output downstream models read, where the piece returns a dict.
+        controls: `seed-K/` for each seed; None draws approximate ones.
+        scratch: where those are drawn.
+        data: where recipes' examples lie.
+    """
+    examples = examples_folder(loaded, data)
+    return Evaluator(loaded, saved_model, output, controls or scratch / "controls", controls is None, examples)
+
+
+def chosen_tasks(loaded: LoadedRecipe, names: Sequence[str]) -> list[DownstreamTask]:
+    """The recipe's tasks of those names, or all; raises RecipeError if there is none of a name."""
+    known = {task.name: task for task in loaded.config.task}
+    for name in names:
+        if name not in known:
+            raise RecipeError(f"Expected a task of the recipe ({', '.join(known)}). Received: '{name}'.")
+    return [task for task in loaded.config.task if not names or task.name in names]
+
+
+def with_budget(means: Means, seconds: float | None, trials: int | None) -> Means:
+    """The same means with a budget."""
+    return replace(means, budget=Budget(seconds, trials))
+
+
+def _input_names(saved_model: Path) -> list[str]:
+    """The keys of the piece's inputs, where its manifest says that it takes a dict."""
+    manifest = piece_manifest.read(saved_model)
+    specs = manifest.input if manifest else {}
+    return sorted(specs) if isinstance(specs, dict) and specs and "shape" not in specs else []
+
+
+def _measure(missing: Sequence[Trial], subject: Subject, task: Task, means: Means) -> dict[str, float]:
+    """How long a trial of each kind takes here, in seconds; 0 where none is missing.
+
+    Of two trials in one process the second is timed: the first waits for TensorFlow, and for the graph of its training.
+    """
+    seconds = {"tuning": 0.0, "probe": 0.0}
+    for kind in seconds:
+        sample = [t for t in missing if (MODES[t.mode].training == "probe") == (kind == "probe")][:2]
+        ends: list[float] = []
+        run_trials(
+            sample,
+            saved_model=subject.saved_model,
+            controls=subject.controls,
+            task=task,
+            trials_folder=means.trials_folder,
+            workers=1,
+            output=subject.output,
+            on_progress=_note(ends),
+        )
+        if ends:
+            seconds[kind] = ends[-1] - ends[0] if len(ends) > 1 else 1.0
+    return seconds
+
+
+def _note(ends: list[float]) -> Callable[[int, int, Trial], None]:
+    return lambda done, total, trial: ends.append(time.monotonic())
