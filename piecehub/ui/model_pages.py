@@ -10,13 +10,16 @@ from piecehub.conformance import REPORT_NAME, ConformanceReport
 from piecehub.errors import StoreError
 from piecehub.lineage import Lineage
 from piecehub.manifest import DOCUMENTATION_TITLE, Manifest
-from piecehub.reference import mode_words, reference_words
+from piecehub.reference import metric_words, mode_words, reference_words
 from piecehub.store.catalog import Store
 from piecehub.ui import words
 from piecehub.ui.markdown import Documentation, render
 
 # Blobs of a version lie under `evidence/<task>/<file>` (piecehub/store/push.py).
 _EVIDENCE = "evidence/"
+_MORE_PLOTS = (("saving.svg", "Labels saved"), ("learning.svg", "Training loss by step"))
+_GAINS = "gains.svg"
+_UNITS = {"classification": "labelled examples per class"}
 # The contrast that says whether the piece pays: candidate, reference, shots (piecehub/transfer/evidence.py).
 _GAIN = ("fine_tuning", "from_scratch", "curve")
 
@@ -32,10 +35,16 @@ class Number:
 
 @dataclass(frozen=True)
 class Task:
-    """The evidence of one downstream task: its plot, and the same numbers as a table."""
+    """The evidence of one downstream task: its plots, and the numbers of the first as a table.
+
+    `metric` and `unit` say what the numbers are, `more_plots` are blobs with what they show.
+    """
 
     name: str
+    metric: str
+    unit: str
     plot: str
+    more_plots: tuple[tuple[str, str], ...]
     shots: tuple[str, ...]
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     gain: Mapping[str, Any]
@@ -74,6 +83,7 @@ class ModelPage:
     versions: tuple[int, ...]
     numbers: tuple[Number, ...]
     tasks: tuple[Task, ...]
+    gains: str
     conformance: ConformanceReport | None
     documentation: Documentation | None
     lineage: Lineage | None
@@ -108,6 +118,7 @@ def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
         versions=tuple(reversed(versions)),
         numbers=tuple(_numbers(tasks, conformance)),
         tasks=tasks,
+        gains=_GAINS if manifest.blob(_GAINS) else "",
         conformance=conformance,
         documentation=_documentation(store, manifest),
         lineage=found,
@@ -155,6 +166,7 @@ def _task(store: Store, manifest: Manifest, title: str) -> Task:
     """
     folder = title.removesuffix("evidence.json")
     plot = f"{folder}accuracy.svg"
+    more = tuple((f"{folder}{file}", what) for file, what in _MORE_PLOTS if manifest.blob(f"{folder}{file}"))
     try:
         value = json.loads(_text(store, manifest, title) or "")
         cells: list[dict[str, Any]] = value["cells"]
@@ -168,7 +180,18 @@ def _task(store: Store, manifest: Manifest, title: str) -> Task:
         contrasts: list[dict[str, Any]] = value["contrasts"]
         gains = [c for c in contrasts if (c["candidate"], c["reference"], c["shots"]) == _GAIN]
         gain: dict[str, Any] = gains[0] if gains else {}
-        return Task(value["task"], plot if manifest.blob(plot) else "", tuple(map(str, shots)), rows, gain, parent)
+        metric = metric_words(value.get("metric", "accuracy"))
+        return Task(
+            name=value["task"],
+            metric=metric[0].upper() + metric[1:],
+            unit=_UNITS.get(value.get("kind", "classification"), "labelled examples"),
+            plot=plot if manifest.blob(plot) else "",
+            more_plots=more,
+            shots=tuple(map(str, shots)),
+            rows=rows,
+            gain=gain,
+            parent=parent,
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             f"Expected evidence with task, cells and contrasts in '{title}' of {manifest.handle}. "

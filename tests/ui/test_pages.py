@@ -157,6 +157,23 @@ def test_a_model_shows_handle_evidence_documentation_and_lineage(browser, site):
     assert browser.get("/piecehub/digits/1").text == text
 
 
+def test_a_model_shows_what_the_gate_saw_and_the_other_plots_of_its_evidence(browser, site):
+    plot = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+    cell = {"mode": "fine_tuning", "shots": 5, "mean": 0.5, "low": 0.4, "high": 0.6}
+    value = {"task": "digits-5-9", "metric": "r2", "kind": "regression", "cells": [cell], "contrasts": []}
+    plots = {f"evidence/digits-5-9/{name}.svg": plot for name in ("learning", "saving")}
+    site.publish(evidence=value, **{"gains.svg": plot, **plots})
+    text = page(browser, "/models/piecehub/digits/1")
+    found = re.findall(r'<img class="plot"[^>]* src="([^"]+)"', text) + re.findall(
+        r'<img class="plot" src="([^"]+)"', text
+    )
+    names = {path.rpartition("/")[2].rpartition("%2F")[2] for path in found}
+    assert {"gains.svg", "accuracy.svg", "learning.svg", "saving.svg"} <= names
+    assert all(browser.get(path).status_code == 200 for path in found)
+    assert "What the gate saw" in text and "<summary>Labels saved, training loss by step</summary>" in text
+    assert "R² by labelled examples, mean and 95 % interval" in text
+
+
 def test_an_older_version_points_to_the_newest(browser, site):
     site.publish()
     site.publish(content=b"other")
