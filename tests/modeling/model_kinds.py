@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 import tf_keras
 from keras import layers
@@ -648,3 +649,7 @@ KINDS: dict[str, Kind] = {
     "my_mul_model": Kind(MyMulModel, lambda: np.array([1.0, 2.0], np.float32), "low-level"),
     "tf_module": Kind(Affine, _vectors, "low-level", specs=tf.TensorSpec([None, 6])),
 }
+
+# The two whole networks of keras.applications take minutes, so they wait for the long run.
+_LARGE = ("efficientnet_v2", "mobilenet_v3")
+NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LARGE else name for name in KINDS]
