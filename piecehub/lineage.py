@@ -262,11 +262,13 @@ def _assemble(steps: Mapping[str, Step], digest: str, handle: str) -> Lineage:
     reads = [read for step in steps.values() for read in step.reads]
     shaping = _with_ancestors(steps, {read.source for read in reads if read.type == _MODEL and read.source})
     order = _in_order_of_data(steps)
+    # The evaluator reads upstream's examples too, to see whether it has its own from there; they do not judge.
+    upstream = [dict(read.splits) for step in shaping for read in steps[step].reads if read.splits]
     data = [
         Data("upstream" if step in shaping else "downstream", steps[step].component, r.key, r.type, r.splits)
         for step in order
         for r in sorted_reads(steps[step].reads)
-        if r.splits
+        if r.splits and (step in shaping or dict(r.splits) not in upstream)
     ]
     return Lineage(
         handle,
