@@ -19,7 +19,7 @@ from piecehub.content import sha256_file
 from piecehub.errors import NotVerified, RecipeError
 from piecehub.handle import Handle
 from piecehub.manifest import Blob, Manifest
-from piecehub.store.catalog import Store
+from piecehub.store.catalog import Store, read_manifest
 from piecehub.store.download import MAX_DOWNLOAD_BYTES, fetch_file
 
 _MAX_MANIFEST_BYTES = 64 << 20
@@ -63,7 +63,7 @@ class ServerShelf:
     def manifest(self, handle: Handle) -> Manifest:
         """The manifest that the server has for the handle."""
         with self._fetched(f"{handle}/manifest", _MAX_MANIFEST_BYTES) as path:
-            manifest = Manifest.from_json(path.read_bytes())
+            manifest = read_manifest(path.read_bytes(), handle)
         if manifest.handle != handle:
             raise NotVerified(f"Expected the manifest of '{handle}'. Received: that of '{manifest.handle}'.")
         return manifest

@@ -11,7 +11,7 @@ from typing import Self
 from piecehub.content import sha256_bytes
 from piecehub.errors import StoreError
 from piecehub.handle import Handle
-from piecehub.manifest import Manifest
+from piecehub.manifest import Manifest, is_sealed
 from piecehub.store import layout, probe
 from piecehub.store.backend import Backend, Entry, open_backend
 from piecehub.store.events import Event, ModelState, Status
@@ -92,7 +92,7 @@ class Store:
         data = self.backend.read(layout.manifest_key(handle))
         if data is None:
             return None
-        manifest = Manifest.from_json(data)
+        manifest = read_manifest(data, handle)
         if manifest.handle != handle:
             raise StoreError(f"Expected the manifest of {handle}. Received: that of {manifest.handle}; restore it.")
         return manifest
@@ -181,6 +181,24 @@ class Store:
         if (event.model, event.number) != (model, number):
             raise StoreError(f"Expected event {number} of {model} at '{key}'. Received: another one; restore it.")
         return event
+
+
+def read_manifest(data: bytes, handle: Handle) -> Manifest:
+    """The manifest that the bytes are; raises StoreError, which names `handle`, unless they are as they were written.
+
+    Whose manifest it is, is not looked at. A flipped letter in the name of the seal would make it an unsealed one: of
+    those the spelling is compared.
+    """
+    try:
+        manifest = Manifest.from_json(data)
+    except StoreError as error:
+        said = error.sentence.partition("Received: ")[2]
+        raise StoreError(f"Expected the manifest of '{handle}' as it was written. Received: {said}") from error
+    if not is_sealed(data.decode()) and manifest.unsealed_json().encode() != data:
+        raise StoreError(
+            f"Expected the manifest of '{handle}' as it was written. Received: one without its seal; restore it."
+        )
+    return manifest
 
 
 def _places(entries: Iterable[Entry]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:

@@ -169,7 +169,7 @@ def test_a_manifest_of_another_version_is_refused(world: World, cache: Path) -> 
     with pytest.raises(NotVerified, match=r"Expected the manifest of 'acme/tiny/1'"):
         _fetch_from(answers, world, cache)
     answers[f"/api/v1/models/{world.manifest.handle}/manifest"] = (200, {}, b"<html>")
-    with pytest.raises(StoreError, match="Expected a manifest"):
+    with pytest.raises(StoreError, match="Expected the manifest of 'acme/tiny/1' as it was written"):
         _fetch_from(answers, world, cache)
 
 

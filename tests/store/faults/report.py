@@ -14,9 +14,10 @@ _HEAD = """# Faults
 
 What was done to the store on purpose, and what came of it. After each fault a reader reads every byte that it can see,
 the publisher tries again, and a reader looks again. *Wrong* counts readers that saw a wrong version, or a part of one;
-*not one* counts retries that did not end with exactly one intact version (of flipped bits: those that `fsck` did not
-name). A test fails if either is not 0; this table is of the last complete run.
+*not one* counts retries that did not end with exactly one intact version (of flipped bits: those that `fsck`, or
+`verify`, did not name). A test fails if either is not 0; this table is of the last complete run.
 
+    make engines
     pytest tests/store/faults -m 'long or not long' --faults build/faults
     python -m tests.store.faults.report build/faults
 
@@ -26,8 +27,10 @@ name). A test fails if either is not 0; this table is of the last complete run.
 _FOOT = """
 A kill is SIGKILL to a publisher's own process. Injected errors are raised by the calls of the process itself
 (`tests/store/faults/injection.py`), so they say nothing about a kernel or a disk that lies: that a power failure leaves
-what was synced rests on fsync. S3 is moto, held to one write at a time, for its conditional PUT looks first and writes
-later: of 32 racing creators two once won. No cloud's own service was run.
+what was synced rests on fsync. moto is held to one write at a time, for its conditional PUT looks first and writes
+later: of 32 racing creators two once won. Before fake-gcs-server stands a translation ([store](store.md)). No cloud's
+own service was run. MinIO, Azurite and fake-gcs-server are built by `make engines`; without them there are no rows of
+them.
 """
 
 

@@ -1,16 +1,20 @@
-"""Single bits that flip in stored objects: `fsck` names the object, and no reader gets other bytes."""
+"""Single bits that flip in stored objects: `fsck` and `verify` name the object, and no reader gets other bytes."""
 
 import random
 from contextlib import suppress
 
 import pytest
 
-from piecehub.errors import StoreError
+from piecehub.errors import PiecehubError, StoreError
 from piecehub.handle import Handle
+from piecehub.signing.shelf import StoreShelf
+from piecehub.signing.trust import Trust
+from piecehub.signing.verify import verify_version
 from piecehub.store import curate, layout
 from piecehub.store.catalog import Store
 from piecehub.store.fsck import check_store
 from piecehub.store.publish import publish
+from tests.signing.conftest import pairs, published  # noqa: F401  a fixture
 
 
 def _fill(store: Store, model) -> None:
@@ -63,6 +67,41 @@ def _campaign(flips, store, model, campaign):
         _put(store, key, data)
     assert check_store(store).damage == []
     counted.conclude(at_least=len(whole) * min(flips, 100))
+
+
+def _verify_campaign(flips, store, model, key, campaign):
+    """Of a signed version: archive, documents, signature, provenance, key, and the manifest that names them."""
+    counted = campaign("single bits flipped in every object of a signed version", "folder")
+    manifest, trust = published(store, model, key), Trust.in_key(key.public)
+    names = {layout.blob_key(blob.digest): blob.digest for blob in (manifest.archive, *manifest.blobs)}
+    names[layout.manifest_key(manifest.handle)] = str(manifest.handle)
+    generator = random.Random(12)
+    for at, name in names.items():
+        data = store.backend.read(at)
+        for place in generator.sample(range(len(data) * 8), min(flips, len(data) * 8)):
+            flipped = bytearray(data)
+            flipped[place // 8] ^= 1 << place % 8
+            _put(store, at, flipped)
+            try:
+                verify_version(StoreShelf(store), manifest.handle, trust)
+                counted.wrong.append(f"{at} bit {place} was verified")
+            except PiecehubError as error:
+                named = name in error.sentence and error.exit_code == 1
+                counted.outcomes["named by verify" if named else "refused"] += 1
+                if not named:
+                    counted.not_one.append(f"{at} bit {place}: {error.sentence}")
+        _put(store, at, data)
+    verify_version(StoreShelf(store), manifest.handle, trust)
+    counted.conclude(at_least=len(names) * min(flips, 100))
+
+
+def test_some_flipped_bits_of_a_signed_version_are_named(store, make_model, pairs, campaign):  # noqa: F811
+    _verify_campaign(6, store, make_model(), pairs[0], campaign)
+
+
+@pytest.mark.long
+def test_many_flipped_bits_of_a_signed_version_are_named(store, make_model, pairs, campaign):  # noqa: F811
+    _verify_campaign(400, store, make_model(), pairs[0], campaign)
 
 
 def test_some_flipped_bits_are_named(store, make_model, campaign):
