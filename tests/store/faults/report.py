@@ -15,7 +15,7 @@ _HEAD = """# Faults
 What was done to the store on purpose, and what came of it. After each fault a reader reads every byte that it can see,
 the publisher tries again, and a reader looks again. *Wrong* counts readers that saw a wrong version, or a part of one;
 *not one* counts retries that did not end with exactly one intact version (of flipped bits: those that `fsck`, or
-`verify`, did not name). A test fails if either is not 0; this table is of the last complete run.
+`verify`, did not name). A test fails if either is not 0; each row is of its last run.
 
     make engines
     pytest tests/store/faults -m 'long or not long' --faults build/faults
