@@ -5,15 +5,14 @@ Everything heavy is imported inside the command that needs it, so `--help` answe
 """
 
 import json
-import os
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from piecehub import logs
+from piecehub.compare_cli import compare
 from piecehub.errors import EnvironmentProblem, PiecehubError
 from piecehub.evaluate_cli import evaluate
 from piecehub.export_cli import expand, export
@@ -55,7 +54,7 @@ def cli() -> None:
     """Train a model, cut out the reusable piece, prove that it fine-tunes, publish it."""
 
 
-for _command in (store, evaluate, publish, verify, fetch, keys, cache):
+for _command in (store, evaluate, compare, publish, verify, fetch, keys, cache):
     cli.add_command(_command)
 for _command in (export, expand):
     store.add_command(_command)
@@ -78,7 +77,7 @@ def run(recipe: str, settings: tuple[str, ...], signing_key: Path | None, workdi
 
     loaded = load_recipe(recipe, settings)
     click.echo("loading TensorFlow and TFX …", err=True)
-    with _quietly():
+    with logs.away():
         from pipelines import local_runner, summary
 
     outcome = local_runner.run(loaded, Workdir(workdir), signing_key)
@@ -174,11 +173,6 @@ def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | No
         raise PiecehubError(report.first_failure)
 
 
-def _quietly() -> AbstractContextManager[None]:
-    """What TensorFlow and TFX print while they load tells a person nothing; errors are raised all the same."""
-    return logs.to_file(Path(os.devnull))
-
-
 @cli.command(cls=_Command)
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
@@ -211,7 +205,7 @@ def compile(recipe: str, output: Path, image: str, settings: tuple[str, ...], wo
     from pipelines.config import load_recipe
 
     loaded = load_recipe(recipe, settings)
-    with _quietly():
+    with logs.away():
         from pipelines.kubeflow_runner import compile_recipe
 
         compile_recipe(loaded, Workdir(workdir), output, image)

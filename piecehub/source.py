@@ -23,12 +23,14 @@ class Source:
         archive: what it was unpacked from; None if it was a folder.
         documentation: the text of its model page; empty if there is none.
         trusted: whether it comes from the local store, where only what this machine made or took in stands.
+        manifest: of a published version of the local store.
     """
 
     folder: Path
     archive: Path | None = None
     documentation: str = ""
     trusted: bool = False
+    manifest: Manifest | None = None
 
 
 @contextlib.contextmanager
@@ -50,23 +52,17 @@ def find_saved_model(source: str, store_folder: Path) -> Generator[Source]:
         yield Source(path)
         return
     with tempfile.TemporaryDirectory(prefix="piecehub-") as scratch:
-        archive, documentation, trusted = path, "", False
+        archive, documentation, manifest = path, "", None
         if "://" in source:
             archive = Path(scratch, "model.tar.gz")
             download(source, archive)
         elif not path.is_file():
-            archive, documentation, trusted = *_published(source, store_folder), True
+            store = Store.open(store_folder)
+            manifest = store.manifest(_handle(source))
+            archive, documentation = store.blob_path(manifest.archive.digest), _documentation(store, manifest)
         folder = Path(scratch, "saved_model")
         unpack(archive, folder)
-        yield Source(folder, archive, documentation, trusted)
-
-
-def _published(source: str, store_folder: Path) -> tuple[Path, str]:
-    """The archive of a published version, and its model page."""
-    handle = _handle(source)
-    store = Store.open(store_folder)
-    manifest = store.manifest(handle)
-    return store.blob_path(manifest.archive.digest), _documentation(store, manifest)
+        yield Source(folder, archive, documentation, manifest is not None, manifest)
 
 
 def _documentation(store: Store, manifest: Manifest) -> str:

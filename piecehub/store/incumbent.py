@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from piecehub.handle import check_name, check_publisher
+from piecehub.manifest import Manifest
 from piecehub.store.catalog import Store
 
 FILE_NAME = "incumbent.json"
@@ -31,14 +32,20 @@ def write_incumbent(store_folder: Path | str, publisher: str, name: str, destina
     newest = store.newest(check_publisher(publisher), check_name(name))
     found = Incumbent(str(newest.handle), newest.handle.version, newest.digest) if newest else Incumbent()
     destination.mkdir(parents=True, exist_ok=True)
-    for blob in newest.blobs if newest else ():
+    if newest:
+        copy_evidence(store, newest, destination)
+    (destination / FILE_NAME).write_text(json.dumps(asdict(found), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return found
+
+
+def copy_evidence(store: Store, manifest: Manifest, destination: Path) -> None:
+    """Copies what was published as evidence of a version into `destination`, `evidence/<task>/`."""
+    for blob in manifest.blobs:
         if blob.title.startswith(EVIDENCE):
             target = destination / blob.title
             target.parent.mkdir(parents=True, exist_ok=True)
             with store.blob_file(blob.digest) as path:
                 shutil.copyfile(path, target)
-    (destination / FILE_NAME).write_text(json.dumps(asdict(found), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    return found
 
 
 def read_incumbent(folder: Path) -> Incumbent:

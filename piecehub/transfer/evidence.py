@@ -192,6 +192,23 @@ class Evidence:
         raise DataError(f"Expected a contrast of '{candidate}' and '{reference}' at '{shots}'. Received: none.")
 
 
+def read_all(folder: Path) -> tuple[Evidence, ...]:
+    """The evidence of every task below `folder`, but what another release wrote: it cannot be compared."""
+    found = sorted(path.parent for path in folder.glob(f"**/{FACTS}"))
+    return tuple(Evidence.read(path) for path in found if is_of_this_schema(path))
+
+
+def comparable(one: Evidence, other: Evidence) -> bool:
+    """Whether row s, t means the same in both: equal examples, shots, seeds and budget."""
+    return (
+        one.task_digest == other.task_digest
+        and one.protocol == other.protocol
+        and one.complete
+        and other.complete
+        and all("fine_tuning" in each.scores for each in (one, other))
+    )
+
+
 def is_of_this_schema(folder: Path) -> bool:
     """Whether `Evidence.read` can read the evidence in `folder`, which another release may have written."""
     value: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))

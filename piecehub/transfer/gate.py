@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from piecehub.conformance import ConformanceReport
 from piecehub.reference import reference_words
-from piecehub.transfer.evidence import Evidence, is_of_this_schema
+from piecehub.transfer.evidence import Evidence, comparable, read_all
 from piecehub.transfer.rule import Rule
 from piecehub.transfer.statistics import Interval, holm, p_value, two_way_bootstrap
 from piecehub.transfer.verdict import GateContrast, Verdict
@@ -53,10 +53,7 @@ def read_incumbent(folder: Path) -> IncumbentEvidence | None:
     value = json.loads((folder / _INCUMBENT).read_text(encoding="utf-8"))
     if not value["version"]:
         return None
-    folders = sorted(path.parent for path in folder.glob("evidence/**/evidence.json"))
-    # What another release wrote cannot be compared, as if it were of another protocol.
-    readable = tuple(Evidence.read(path) for path in folders if is_of_this_schema(path))
-    return IncumbentEvidence(value["handle"], value["digest"], readable)
+    return IncumbentEvidence(value["handle"], value["digest"], read_all(folder / "evidence"))
 
 
 def judge(
@@ -224,7 +221,7 @@ def _non_inferiority(evidence: Evidence, incumbent: IncumbentEvidence | None, ru
         return _Outcome(True, f"There is no published version to compare with on {evidence.task}.")
     if incumbent.digest == evidence.piece_digest:
         return _Outcome(True, f"The piece is the published {incumbent.handle}, so it is not worse on {evidence.task}.")
-    published = next((e for e in incumbent.evidences if _comparable(e, evidence)), None)
+    published = next((e for e in incumbent.evidences if comparable(e, evidence)), None)
     if published is None:
         return _incomparable(evidence, incumbent, rule)
     difference = evidence.curve(_CANDIDATE) - published.curve(_CANDIDATE)
@@ -240,16 +237,6 @@ def _non_inferiority(evidence: Evidence, incumbent: IncumbentEvidence | None, ru
     )
     contrast = _contrast("non_inferiority", evidence.task, incumbent.handle, interval, bound, held)
     return _Outcome(held, sentence, (contrast,))
-
-
-def _comparable(published: Evidence, evidence: Evidence) -> bool:
-    """Whether row s, t means the same in both: equal examples, shots, seeds and budget."""
-    return (
-        published.task_digest == evidence.task_digest
-        and published.protocol == evidence.protocol
-        and published.complete
-        and _CANDIDATE in published.scores
-    )
 
 
 def _incomparable(evidence: Evidence, incumbent: IncumbentEvidence, rule: Rule) -> _Outcome:

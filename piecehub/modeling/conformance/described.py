@@ -1,6 +1,5 @@
 """What a SavedModel's files say of its `__call__`: inputs, hyperparameters, trainable variables. Loads nothing."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ import tensorflow as tf
 from tensorflow.python.saved_model import nested_structure_coder
 
 from piecehub.modeling.conformance.graph import Graph, read_graph
+from piecehub.modeling.traces import Trace
 
 Domain = Literal["image", "text", ""]
 
@@ -42,34 +42,43 @@ def describe(folder: Path) -> Described:
     graph = read_graph(folder)
     specs: list[Any] = _inputs(graph)
     shapes = [spec.shape.as_list() if spec.shape.rank is not None else [] for spec in specs]
-    return Described(shapes, _domain(specs), _hyperparameters(graph), _children(graph, "trainable_variables"))
+    return Described(shapes, _domain(specs), hyperparameters(graph), listed(graph, "trainable_variables"))
+
+
+def traces(graph: Graph) -> list[Trace]:
+    """What `__call__` was traced for, as `piecehub.modeling.traces` tells it of a loaded one."""
+    return [_trace(graph, name) for name in (graph.call.concrete_functions if graph.call else ())]
+
+
+def hyperparameters(graph: Graph) -> list[str]:
+    """The names of the arguments of `__call__`, but for its inputs, that some trace takes as tensors."""
+    return sorted(
+        {name for trace in traces(graph) for name, value in trace.arguments.items() if isinstance(value, tf.TensorSpec)}
+    )
+
+
+def listed(graph: Graph, name: str) -> int:
+    """How many entries the root's list of that name has, such as `trainable_variables`."""
+    nodes = graph.first.object_graph_def.nodes
+    place = next((child.node_id for child in nodes[0].children if child.local_name == name), None) if nodes else None
+    return 0 if place is None else len(nodes[place].children)
+
+
+def _trace(graph: Graph, name: str) -> Trace:
+    assert graph.call is not None
+    concrete = graph.first.object_graph_def.concrete_functions[name]
+    names = [name for name in _decoded(graph.call.function_spec.fullargspec).args if name != "self"]
+    positional, named = _decoded(concrete.canonicalized_input_signature)
+    arguments = {**dict(zip(names, positional, strict=False)), **named}
+    inputs = arguments.pop(names[0]) if names else None
+    return Trace(inputs, arguments, _decoded(concrete.output_signature))
 
 
 def _inputs(graph: Graph) -> list[tf.TypeSpec]:
     """The specs of the inputs in the first trace of `__call__`."""
-    for positional, _ in _signatures(graph):
-        return [leaf for leaf in tf.nest.flatten(positional[:1]) if isinstance(leaf, tf.TypeSpec)]
+    for trace in traces(graph):
+        return [leaf for leaf in tf.nest.flatten(trace.inputs) if isinstance(leaf, tf.TypeSpec)]
     return []
-
-
-def _hyperparameters(graph: Graph) -> list[str]:
-    """The names of the arguments of `__call__`, but for its inputs, that some trace takes as tensors."""
-    if graph.call is None:
-        return []
-    spec = _decoded(graph.call.function_spec.fullargspec)
-    names = [name for name in spec.args if name != "self"]
-    found: set[str] = set()
-    for positional, named in _signatures(graph):
-        arguments = {**dict(zip(names, positional, strict=False)), **named}
-        found |= {name for name, value in arguments.items() if isinstance(value, tf.TensorSpec)}
-    return sorted(found - set(names[:1]))
-
-
-def _signatures(graph: Graph) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """The positional and the named arguments of each trace of `__call__`."""
-    functions = graph.first.object_graph_def.concrete_functions
-    for name in graph.call.concrete_functions if graph.call else ():
-        yield _decoded(functions[name].canonicalized_input_signature)
 
 
 def _decoded(proto: Any) -> Any:
@@ -82,10 +91,3 @@ def _domain(specs: list[Any]) -> Domain:
     shapes = [spec.shape for spec in specs]
     is_image = any(shape.rank == 4 and shape[-1] in _CHANNELS for shape in shapes)
     return "image" if is_image else ""
-
-
-def _children(graph: Graph, name: str) -> int:
-    """How many entries the root's list of that name has."""
-    nodes = graph.first.object_graph_def.nodes
-    place = next((child.node_id for child in nodes[0].children if child.local_name == name), None)
-    return 0 if place is None else len(nodes[place].children)

@@ -1,0 +1,110 @@
+"""One of the two models that are compared: what its files say, and what was published with it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from piecehub import lineage, piece_manifest
+from piecehub.comparing.interface import Interface, interface_of
+from piecehub.content import content_digest, list_files
+from piecehub.errors import StoreError
+from piecehub.manifest import Manifest
+from piecehub.modeling.conformance.graph import Graph, read_graph
+from piecehub.source import Source
+from piecehub.store.catalog import Store
+from piecehub.store.incumbent import copy_evidence
+from piecehub.transfer.evidence import Evidence, read_all
+from piecehub.transfer.rule import Rule
+
+
+@dataclass(frozen=True)
+class Side:
+    """A SavedModel.
+
+    Attributes:
+        name: as it was asked for.
+        digest: its content digest.
+        size_bytes: of its files.
+        parameters: how many numbers its variables hold.
+        operations: how often each operation stands in its graph, but for saving and restoring.
+        interface: what can be called.
+        data: by role and split, such as `upstream train`, the digests of the examples that it was made from and judged
+            by; None if nothing was published that tells it.
+        evidence: of each task.
+        rule: what it had to fulfil to be published; None if it was not published by a run.
+    """
+
+    name: str
+    digest: str
+    size_bytes: int
+    parameters: int
+    operations: Mapping[str, int]
+    interface: Interface
+    data: Mapping[str, tuple[str, ...]] | None
+    evidence: tuple[Evidence, ...]
+    rule: Rule | None
+
+
+def read_side(name: str, source: Source, store_folder: Path, scratch: Path, evidence: Path | None = None) -> Side:
+    """Reads a SavedModel; nothing of it is loaded or run.
+
+    Args:
+        name: how to call it.
+        source: where it lies.
+        store_folder: of the local store, for what was published with a version.
+        scratch: an empty folder, for the evidence of a published version.
+        evidence: a folder that `piecehub evaluate --out` wrote; its evidence counts instead.
+
+    Raises:
+        NotReusableError: if it is no SavedModel.
+        ArchiveError: if it is damaged.
+        DataError: if its evidence is damaged.
+    """
+    files = list_files(source.folder)
+    graph = read_graph(source.folder)
+    published = source.manifest
+    if evidence is None and published:
+        copy_evidence(Store.open(store_folder), published, scratch)
+    return Side(
+        name=name,
+        digest=content_digest(files),
+        size_bytes=sum(file.size_bytes for file in files),
+        parameters=_parameters(graph),
+        operations=dict(sorted(Counter(node.op for _, node in graph.nodes()).items())),
+        interface=interface_of(graph, piece_manifest.read(source.folder)),
+        data=_data(Store.open(store_folder), published) if published else None,
+        evidence=read_all(evidence or scratch),
+        rule=_rule(published),
+    )
+
+
+def _parameters(graph: Graph) -> int:
+    """The numbers in the variables of the object graph whose sizes are known; a TF1 model has none there."""
+    shapes = [node.variable.shape for node in graph.first.object_graph_def.nodes if node.HasField("variable")]
+    return sum(_size([dim.size for dim in shape.dim]) for shape in shapes if not shape.unknown_rank)
+
+
+def _size(sizes: list[int]) -> int:
+    product = 1
+    for size in sizes:
+        product *= max(size, 0)  # -1 is an open dimension
+    return product
+
+
+def _data(store: Store, manifest: Manifest) -> dict[str, tuple[str, ...]] | None:
+    try:
+        found = lineage.of_manifest(store, manifest)
+    except StoreError:  # published without a chain, as what was made elsewhere
+        return None
+    digests: dict[str, set[str]] = defaultdict(set)
+    for data in found.data:
+        for split, digest in data.splits.items():
+            digests[f"{data.role} {split}"].add(digest)
+    return {where: tuple(sorted(digests[where])) for where in sorted(digests)}
+
+
+def _rule(manifest: Manifest | None) -> Rule | None:
+    verdict: Any = manifest.facts.get("verdict") if manifest else None
+    return Rule.from_json(verdict["rule"]) if verdict else None
