@@ -1,7 +1,11 @@
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from piecehub.errors import DataError
 from piecehub.transfer.leakage import Leakage, find_leakage, refuse_leakage
@@ -109,3 +113,153 @@ def test_more_than_the_limit_is_refused_with_an_example():
 def test_it_survives_json():
     found = Leakage(9, 1, 0, 5, "equal", ("pool 1 ~ upstream 2 (1.00)",))
     assert Leakage.from_json({**asdict(found), "samples": list(found.samples)}) == found
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), exact=st.integers(0, 6), near=st.integers(0, 6), width=st.sampled_from([4, 12, 64]))
+def test_as_many_numbers_are_found_as_were_planted(seed, exact, near, width):
+    random = np.random.default_rng(seed)
+    upstream, pool, test = (random.normal(size=(count, width)) * 30 + 5 for count in (300, 30, 30))
+    rows = random.permutation(60)[: exact + near]
+    origins = random.permutation(300)[: exact + near]
+    both = np.concatenate([pool, test])
+    both[rows] = upstream[origins]
+    both[rows[exact:]] += random.normal(size=(near, width)) * 0.01
+    found = find(upstream, both[:30], both[30:])
+    assert (found.exact, found.near) == (exact, near)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), exact=st.integers(0, 6), near=st.integers(0, 6))
+def test_as_many_texts_are_found_as_were_planted(seed, exact, near):
+    random = np.random.default_rng(seed)
+    upstream, both = ([list(random.choice(WORDS, random.integers(12, 30))) for _ in range(n)] for n in (200, 60))
+    rows, origins = random.permutation(60)[: exact + near], random.permutation(200)[: exact + near]
+    for index, (row, origin) in enumerate(zip(rows, origins, strict=True)):
+        both[row] = list(upstream[origin])
+        if index >= exact:
+            both[row][-1] = "changed"  # one of at least eight runs
+    above, below = (np.array([" ".join(text).encode() for text in side], object) for side in (upstream, both))
+    found = find(above, below[:30], below[30:])
+    assert (found.exact, found.near) == (exact, near)
+
+
+def test_texts_are_as_near_as_sets_of_runs_say_and_whatever_the_chunk(monkeypatch):
+    few = WORDS[:3]  # so few words that many runs are common
+    upstream, pool, test = (
+        np.array([" ".join(RANDOM.choice(few, RANDOM.integers(1, 12))) for _ in range(count)], object)
+        for count in (150, 40, 30)
+    )
+    expected = [max(_jaccard(text, other) for other in upstream) for text in (*pool, *test)]
+    known = set(upstream)
+    exact = sum(text in known for text in (*pool, *test))
+    near = sum(value >= 0.5 and text not in known for value, text in zip(expected, (*pool, *test), strict=True))
+    assert exact > 0 and near > 0
+    found = find(upstream, pool, test)
+    assert (found.exact, found.near) == (exact, near)
+    monkeypatch.setattr("piecehub.transfer.leakage._CHUNK_CELLS", 700)
+    assert find(upstream, pool, test) == found
+
+
+def _jaccard(one: str, other: str) -> float:
+    """The same, by sets and loops."""
+    runs = []
+    for words in (one.split(), other.split()):
+        length = min(5, len(words))
+        runs.append({" ".join(words[i : i + length]) for i in range(len(words) - length + 1)})
+    return len(runs[0] & runs[1]) / len(runs[0] | runs[1])
+
+
+def test_a_copied_text_is_a_leak_whatever_number_stands_beside_it_and_a_number_alone_is_none():
+    def side(count: int) -> dict[str, np.ndarray]:
+        return {"text": texts(count), "age": RANDOM.integers(20, 30, count)}
+
+    upstream, pool, test = side(200), side(20), side(20)
+    assert find_leakage(upstream, pool, test).exact == 0  # that ages are equal says nothing
+    pool["text"][1], pool["age"][1] = upstream["text"][8], 99
+    test["text"][2] = upstream["text"][7] + b" more"
+    found = find_leakage(upstream, pool, test)
+    assert (found.exact, found.near) == (1, 1)
+    assert [sample[:21] for sample in found.samples] == ["pool 1 ~ upstream 8 (", "test 2 ~ upstream 7 ("]
+
+
+def test_categories_and_numbers_that_tell_nothing_alone_must_be_alike_in_one_upstream_example():
+    def side(colours: str, sizes: list[int]) -> dict[str, np.ndarray]:
+        return {"colour": np.array(list(colours), object), "size": np.array(sizes)}
+
+    upstream = side("rrggbb", [1, 2, 3, 4, 5, 6])
+    found = find_leakage(upstream, side("rrggb", [2, 3, 1, 4, 1]), side("rgbbb", [6, 5, 2, 5, 9]))
+    assert found.samples == ("pool 0 ~ upstream 1 (1.00)", "pool 3 ~ upstream 3 (1.00)", "test 3 ~ upstream 4 (1.00)")
+    assert (found.exact, found.near) == (3, 0)
+
+
+def test_a_category_or_a_single_number_that_both_sides_have_is_no_leak():
+    def side(count: int, name: str) -> dict[str, np.ndarray]:
+        return {name: texts(count), "language": np.array([b"en"] * count, object), "age": np.full(count, 40)}
+
+    upstream, pool, test = side(50, "body"), side(9, "text"), side(9, "text")
+    assert find_leakage(upstream, pool, test).rate == 0
+    pool["text"][3] = upstream["body"][5]
+    assert find_leakage(upstream, pool, test).samples == ("pool 3 ~ upstream 5 (1.00)",)
+    pool, test = ({key: part[key] for key in ("language", "text")} for part in (pool, test))
+    pool["text"], test["text"] = pool["language"], test["language"]
+    only = find_leakage(upstream, pool, test)
+    assert only.rule.startswith("not comparable") and only.rate == 0
+
+
+def test_short_texts_without_a_word_in_common_are_never_the_same():
+    def short(letter: str, count: int) -> np.ndarray:
+        return np.array([f"{letter}{i} {letter}x{i}" for i in range(count)], object)
+
+    found = find(short("a", 30_000), short("b", 500), short("c", 500))
+    assert (found.exact, found.near) == (0, 0)
+
+
+def test_a_text_without_its_punctuation_is_near():
+    upstream = texts(40)
+    pool = np.array([b", ".join(text.split()) + b"." for text in upstream[:5]], object)
+    found = find(upstream, pool, np.array([b"Red, old wine!", b"?"], object))
+    assert (found.exact, found.near) == (0, 5)
+    short = find(np.array([b"red old wine", b"!"], object), texts(5), np.array([b"Red, old wine!", b"?"], object))
+    assert (short.exact, short.near) == (0, 1)
+
+
+def test_other_code_points_of_the_same_letters_and_other_bits_of_the_same_numbers_are_equal():
+    wide = np.array(["ｒｅｄ ｗｉｎｅ of the ﬁnest"], object)
+    assert find(np.array(["red wine of the finest"], object), wide, texts(3)).exact == 1
+    zero, nan = np.array([[0.0, np.nan, 1.0]]), np.array([[-0.0, -np.nan, 1.0]])
+    assert zero.tobytes() != nan.tobytes() and find(zero, nan, nan).exact == 2
+
+
+def test_bytes_that_are_no_text_are_equal_only_if_they_are():
+    upstream, pool, test = (np.array([value], object) for value in (b"\xff\xfe", b"\xfe\xff", b"\xff\xfe"))
+    assert find(upstream, pool, test).samples == ("test 0 ~ upstream 0 (1.00)",)
+
+
+def test_missing_values_equal_each_other_and_hide_no_copy_whatever_the_chunk(monkeypatch):
+    upstream, pool, test = (RANDOM.normal(size=(count, 8)) for count in (300, 30, 30))
+    upstream[3, 2] = pool[4, 1] = test[5, 0] = np.nan
+    upstream[6, 7] = np.inf
+    pool[0], test[0] = upstream[3], upstream[3] + 1e-3
+    found = find(upstream, pool, test)
+    assert (found.exact, found.near) == (1, 1)
+    monkeypatch.setattr("piecehub.transfer.leakage._CHUNK_CELLS", 700)
+    assert find(upstream, pool, test) == found
+
+
+def test_where_all_downstream_examples_are_the_same_only_equality_counts():
+    same = np.ones((10, 8))
+    assert find(RANDOM.normal(size=(50, 8)), same, same).rate == 0
+    assert find(np.concatenate([same, RANDOM.normal(size=(50, 8))]), same, same).exact == 20
+
+
+def test_noisy_copies_are_found_far_from_zero():
+    upstream, pool, test = (RANDOM.normal(size=(count, 64)) + 1e9 for count in (300, 30, 30))
+    pool[:10] = upstream[:10] + RANDOM.normal(size=(10, 64)) * 0.01
+    found = find(upstream, pool, test)
+    assert (found.exact, found.near) == (0, 10)
+
+
+def test_importing_it_loads_no_library_that_is_slow_to_load():
+    code = "import sys, piecehub.transfer.leakage; print(sorted({'sklearn', 'scipy', 'tensorflow'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
