@@ -41,7 +41,11 @@ def page(features: Exported, tmp_path: Path) -> MakePage:
                 "input": {"shape": [None, 8, 8, 1], "dtype": "float32"},
                 "output": {"shape": [None, 8], "dtype": "float32"},
             },
-            "blessing/verdict.json": {"reasons": ["The gain over from scratch is below the margin."]},
+            "blessing/verdict.json": {
+                "reasons": ["The gain over from scratch is below the margin."],
+                "rule": {"tasks": {}},
+                "warnings": [],
+            },
             "incumbent/incumbent.json": {"version": 0, "digest": ""},
         }  # fmt: skip
         for path, value in facts.items():

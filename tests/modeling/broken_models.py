@@ -201,6 +201,44 @@ def _uphill(root: Any, x: Any, training: bool) -> Any:
     return _reversed(x @ root.w)
 
 
+def _stale(root: Any, x: Any, training: bool) -> Any:
+    y = x @ root.w
+    return y - (tf.reduce_mean(y) if training else root.state)
+
+
+def _sums(root: Any, x: Any, training: bool) -> Any:
+    y = x @ root.w
+    if training:
+        root.state.assign_add(tf.reduce_mean(y))
+    return y - root.state
+
+
+def _remembers(root: Any, x: Any, training: bool) -> Any:
+    if training:
+        root.seen.assign(tf.concat([root.seen, x], axis=0))
+    return x @ root.w
+
+
+def _reads_open(root: Any, x: Any, training: bool) -> Any:
+    return x @ root.w + tf.reduce_sum(root.seen)
+
+
+def _thousands(root: Any, x: Any, training: bool) -> Any:
+    return 3000.0 * (x @ root.w)
+
+
+def _times_zero(root: Any, x: Any, training: bool) -> Any:
+    return x @ root.w + 0.0 * root.bias
+
+
+def _of_32(root: Any, x: Any, training: bool) -> Any:
+    return tf.reshape(x, [32, 4]) @ root.w
+
+
+def _of_length_1(root: Any, x: Any, training: bool) -> Any:
+    return x / tf.norm(x, axis=1, keepdims=True) @ root.w
+
+
 def _looks_up(root: Any, x: Any, training: bool) -> Any:
     return x @ root.w * root.table.lookup(tf.cast(0.0 * x[:, :1], tf.int32))
 
@@ -288,6 +326,20 @@ def _doubles(folder: Path) -> Path:
     return of(lambda root, x, training: tf.cast(x, tf.float32) @ root.w + 0.0 * root.state, spec)(folder)
 
 
+def _with_open_variable(call: Any) -> Make:
+    """A model with a variable whose number of rows is open."""
+
+    def make(folder: Path) -> Path:
+        root = model(call, traces=())
+        root.seen = _variable(tf.zeros([0, 4]), shape=[None, 4], trainable=False, name="seen")
+        root.variables = [*root.variables, root.seen]
+        for training in (False, True):
+            root.__call__.get_concrete_function(ROWS, training=training)
+        return save(root, folder)
+
+    return make
+
+
 def _with_piece(piece: Any) -> Make:
     return of(plain, head=piece)
 
@@ -340,18 +392,21 @@ BROKEN: dict[str, tuple[Make, str, str]] = {
     "loss with an argument": (
         changed(_loss(lambda r: tf.reduce_sum(r.w), [tf.TensorSpec([], tf.float32)])), "D4", "Error",
     ),
+    "constant loss": (changed(_loss(lambda r: tf.constant(0.5))), "D28", "a constant as loss 0"),
     "two arguments": (_two_arguments, "D5", "left, right"),
     "inputs two levels deep": (_deep_inputs, "D5", "list or dict of tensors"),
     "no training trace": (lambda folder: save(model(plain, traces=(False,)), folder), "D6", "none for True"),
     "training by default": (_true_by_default, "D6", "Received: True"),
     "fixed batch": (_fixed_batch, "D7", r"\(8, 4\)"),
+    "a batch of 32": (of(_of_32), "D7", "takes 32 examples"),
     "depends on other rows": (of(_among_others), "D7", "whatever else is in the batch"),
     "no row for each example": (of(_one_row), "D7", "5 rows"),
     "impure inference": (of(_impure), "D8", "changes of 'state'"),
-    "random inference": (of(_random), "D8", "second call"),
+    "random inference": (of(_random), "D8", "call 2"),
     "float64 outputs": (of(_float64), "D9", "float64"),
     "a float16 output": (of(_float16), "D9", "half of float16"),
     "infinite in training": (of(_infinite_in_training), "D9", "in training"),
+    "NaN where all is 0": (of(_of_length_1), "D9", "inference on zeros"),
     "half of the weights NaN": (changed(_half_nan), "D9", "'w' with NaN"),
     "softmax": (of(_softmax), "D10", "Softmax"),
     "softmax by hand": (of(_softmax_by_hand), "D10", "sum to 1"),
@@ -366,15 +421,21 @@ BROKEN: dict[str, tuple[Make, str, str]] = {
     ),
     "variables inside a loop": (_naive_recurrence, "D12", "handle data"),
     "training writes weights": (of(_writes_weights), "D13", "changes of 'w'"),
+    "a statistic that nothing writes": (of(_stale), "D24", "'state', which only inference reads"),
+    "a statistic that adds up": (of(_sums), "D25", "add up without end"),
     "momentum 0.9999": (of(_averages(0.9999)), "D14", "0.9999"),
     "momentum 0.3": (of(_averages(0.3)), "D14", "0.3"),
     "dropout on the output": (of(_dropped), "D15", "30%|2.%|3.%"),
     "dropout that nobody tells": (of(_dropped_inside), "D16", "rate of the dropout"),
     "gradients that lead uphill": (of(_uphill), "D17", "lowers the loss"),
+    "a variable that grows": (_with_open_variable(_remembers), "D26", "the bytes of 'seen'"),
+    "outputs of thousands": (of(_thousands), "D27", "with Adam at 0.001"),
+    "a weight times 0": (lambda folder: save(_with_bias(_times_zero), folder), "D30", "0 for 1 of 2, such as 'bias'"),
     "untracked table": (
         _without_child("table", lambda folder: of(_looks_up, table=_table())(folder)), "D18", "untracked",
     ),
-    "float64 inputs": (_doubles, "D21", "hub.KerasLayer"),
+    "a variable of open shape": (_with_open_variable(_reads_open), "D21", "ReusableLayer: .*fully-defined"),
+    "float64 inputs": (_doubles, "D29", "float64"),
     "sub-object with a softmax": (lambda folder: _with_piece(model(_softmax))(folder), "D23", "falls short at D10"),
     "a piece in a piece": (lambda folder: _with_piece(model(plain, deeper=model(plain)))(folder), "D23", "head.deeper"),
     "serves other numbers": (_serves_twice, "S13", "others for"),

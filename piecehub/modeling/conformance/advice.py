@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from piecehub.modeling.conformance.behaviour import EXAMPLES, changed_since
+from piecehub.modeling.conformance.behaviour import EXAMPLES
 from piecehub.modeling.conformance.loaded import Loaded, flat
+from piecehub.modeling.conformance.running_statistics import Line, lines_of, moved_floats
 from piecehub.modeling.conformance.verdict import Verdict, held, nothing, short
 
 _MOMENTA = (0.5, 0.99)
 _PASSES = 8
 _MOST_ZEROS = 0.05
 _TOLERANCE = 1e-3
+# What batch normalization calls its statistics, in Keras and elsewhere; behind the path of the layer.
+_STATISTIC = re.compile(r"(.*[/_.])?(moving|running)_(mean|average|var|variance|std)(_\d+)?")
 _RANDOM = re.compile(r"(Stateless|Stateful)?Random(Uniform|Bernoulli|Binomial).*|StatelessRandomGetAlg|.*Multinomial")
 
 
@@ -21,8 +24,12 @@ def momentum_fits(loaded: Loaded) -> Verdict:
     """D14: moving averages move as fast as fine-tuning on few examples needs it, or their momentum can be set.
 
     A moving average s becomes m * s + (1 - m) * b in one call with training=True. From s = 0 and from s = 1, on the
-    same batch, the two results differ by exactly m: nothing of the model needs to be known for it.
+    same batch, the two results differ by exactly m: nothing of the model needs to be known for it. What the manifest or
+    its name calls a statistic, and never moves, is an average of momentum 1.
     """
+    if unmoved := _unmoved(loaded):
+        received = f"'{unmoved[0]}', which stays though its layer is trained"
+        return short(f"a momentum from {_MOMENTA[0]} to {_MOMENTA[1]}", received, "call that layer with training=True")
     if not loaded.has_training:
         return nothing("No call with training=True.")
     momenta = moving_average_momenta(loaded)
@@ -71,35 +78,31 @@ def dropout_rate_told(loaded: Loaded) -> Verdict:
 
 def moving_average_momenta(loaded: Loaded) -> dict[str, float]:
     """The momentum of every moving average among the variables, by the variable's name."""
-    inputs = loaded.draw(EXAMPLES)
+    moved = moved_floats(loaded)
+    lines = lines_of(loaded, moved)
+    return {v.name.partition(":")[0]: line.slope for v, line in zip(moved, lines, strict=True) if _is_average(line)}
+
+
+def _is_average(line: Line) -> bool:
+    return line.spread < 0.5 and 1e-6 < line.slope < 1 - 1e-7
+
+
+def _unmoved(loaded: Loaded) -> list[str]:
+    """Statistics, by their names, that stay as they are in training though weights of their layer are trained."""
+    moved = {variable.ref() for variable in moved_floats(loaded)}
     trainable = {variable.ref() for variable in loaded.trainable_variables}
-    with loaded.unchanged() as before:
-        loaded.train(inputs)
-        moved = [v for v in changed_since(loaded, before) if v.dtype.is_floating and v.ref() not in trainable]
-        found = _momenta(loaded, inputs, moved, before)
-        if None in found:  # what does not bear 0 or 1, as the vector of a spectral normalization, spoils others
-            found = [_momenta(loaded, inputs, [variable], before)[0] for variable in moved]
-    return {v.name.partition(":")[0]: m for v, m in zip(moved, found, strict=True) if m is not None}
+    paths = _paths(loaded)
+    trained = {path.rpartition("/")[0] for variable, path in paths.items() if variable in trainable}
+    still = [path for variable, path in paths.items() if variable not in moved | trainable]
+    return [path for path in still if _STATISTIC.fullmatch(path) and path.rpartition("/")[0] in trained]
 
 
-def _momenta(loaded: Loaded, inputs: Any, moved: list[tf.Variable], before: list[np.ndarray]) -> list[float | None]:
-    """The momentum of each of them, or None if it is no moving average."""
-    results = []
-    for start in (0.0, 1.0):
-        loaded.restore(before)
-        for variable in moved:
-            variable.assign(tf.cast(tf.fill(variable.shape, start), variable.dtype))
-        loaded.train(inputs)
-        results.append([variable.numpy().astype("f8") for variable in moved])
-    return [_momentum(one - zero) for zero, one in zip(*results, strict=True)]
-
-
-def _momentum(differences: np.ndarray) -> float | None:
-    """The one number that all differences are; statistics of noise (dropout before) make the median exact enough."""
-    momentum = float(np.median(differences)) if differences.size else 1.0
-    spread = float(np.max(np.abs(differences - momentum))) if differences.size else 0.0
-    is_average = np.isfinite(spread) and spread < 0.5 and 1e-6 < momentum < 1 - 1e-7
-    return momentum if is_average else None
+def _paths(loaded: Loaded) -> dict[Any, str]:
+    """The paths of the variables as the manifest tells them, else their names; what is no variable (D2) has none."""
+    variables = [variable for variable in loaded.variables if isinstance(variable, tf.Variable)]
+    told = list(loaded.manifest.variables) if loaded.manifest else []
+    paths = told if len(told) == len(variables) else [variable.name.partition(":")[0] for variable in variables]
+    return {variable.ref(): path for variable, path in zip(variables, paths, strict=True)}
 
 
 def _dropped(values: np.ndarray) -> float:

@@ -3,7 +3,9 @@
 The rules are those of tensorflow/hub, docs/reusable_saved_models.md; what a stranger's model raises is a finding.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from piecehub.conformance import Finding, Level
@@ -17,10 +19,15 @@ from piecehub.modeling.conformance import (
     golden_outputs,
     interface,
     lost,
+    memory,
+    practice,
+    recorded,
     reexport,
+    running_statistics,
     sub_objects,
     training,
 )
+from piecehub.modeling.conformance.inputs import OPEN_SIZES, draw
 from piecehub.modeling.conformance.loaded import STRANGERS, Loaded, load
 from piecehub.modeling.conformance.verdict import Verdict
 
@@ -52,16 +59,25 @@ _ROOT: tuple[_Check, ...] = (
     ("D21", "both layers fine-tune it alike", "fail", consumers.both_layers_train_alike),
     ("D22", "the common API that it declares", "fail", common_apis.declared_apis_hold),
     ("D23", "sub-objects keep the interface", "fail", lambda loaded: sub_objects.conform(loaded, _of_sub_object)),
+    ("D24", "running statistics follow the batch", "fail", running_statistics.follow_the_batch),
+    ("D25", "running statistics settle", "fail", running_statistics.stay_bounded),
+    ("D26", "memory stays level over steps", "fail", memory.stays_level),
+    ("D27", "common learning rates do not diverge", "warn", practice.trains_at_common_rates),
+    ("D28", "regularization is what was recorded", "fail", recorded.regularized_as_recorded),
+    ("D29", "floats come as float32", "fail", interface.floats_as_float32),
+    ("D30", "gradients are other than 0", "warn", training.gradients_are_not_zero),
+    ("D31", "recorded dropout acts in training", "warn", recorded.dropout_acts),
     ("S13", "'serving_default' gives the numbers of '__call__'", "warn", behaviour.serves_the_same),
     ("X2", "what the interface loses is told", "warn", lost.told_or_exported),
     ("X3", "travels as an archive", "fail", archive_rules.travels),
 )
 _THEN = (*_EACH, *_ROOT)
+_BATCH_SIZES = (1, 4, 8, 16, 32, 64, 128)
 _D1 = ("D1", "loads and is callable in a fresh process", "fail")
 
 
 def dynamic_findings(folder: Path, documentation: str = "") -> list[Finding]:
-    """What D1 to D23, S13, X2 and X3 find about the SavedModel in `folder`, in this process; D19 is in `xla.py`.
+    """What D1 to D31, S13, X2 and X3 find about the SavedModel in `folder`, in this process; D19 is in `xla.py`.
 
     A check that has nothing to look at (no golden outputs, no sub-object, …) is of level info and was not made.
 
@@ -78,7 +94,8 @@ def dynamic_findings(folder: Path, documentation: str = "") -> list[Finding]:
     if any(not found.passed for found in first):
         return [Finding(*_D1, True, "It loads."), *first, *(_not_made(check, first[0].check) for check in _THEN)]
     if not_callable := _refusal(loaded):
-        return crashed(not_callable)
+        size = _only_batch(loaded)
+        return crashed(not_callable) if size is None else _of_one_size(first, size)
     rest = [_finding(loaded, check) for check in _THEN]
     return [Finding(*_D1, True, "It loads, and its root can be called."), *first, *rest]
 
@@ -102,6 +119,23 @@ def _refusal(loaded: Loaded) -> str | None:
     except STRANGERS as error:
         return _raised("a SavedModel that can be called on inputs of its own specs", error)
     return None
+
+
+def _only_batch(loaded: Loaded) -> int | None:
+    """The one of some usual batch sizes that a model takes which refuses two examples."""
+    for size in _BATCH_SIZES:
+        with contextlib.suppress(*STRANGERS):
+            loaded.infer(draw(loaded.traces[0].inputs, size, OPEN_SIZES[0]))
+            return size
+    return None
+
+
+def _of_one_size(first: Sequence[Finding], size: int) -> list[Finding]:
+    """All findings of a model that takes batches of one size only, which D7 then says."""
+    sentence = behaviour.of_one_size(size).sentence
+    rest = [_not_made(check, "D7") for check in _THEN]
+    d7 = [replace(found, passed=False, sentence=sentence) if found.check == "D7" else found for found in rest]
+    return [Finding(*_D1, True, "It loads, and its root can be called."), *first, *d7]
 
 
 def _of_sub_object(loaded: Loaded) -> Sequence[Finding]:

@@ -11,6 +11,7 @@ OPEN_SIZES = (32, 8, 16, 64, 128, 224, 512, 3, 4, 1, 16_000)
 _WORDS = ("a", "piece", "of a model", "")
 _LONGEST_ROW = 4
 _COLOURS = 3
+_WIDEST = 300.0  # beyond what a byte holds
 
 
 def draw(specs: Any, examples: int, open_size: int, seed: int = 0) -> Any:
@@ -30,6 +31,26 @@ def first_rows(inputs: Any, count: int) -> Any:
 def mixed(inputs: Any, others: Any) -> Any:
     """The first example of `inputs`, followed by all but the first of `others`."""
     return tf.nest.map_structure(lambda a, b: _joined(_part(a, 0, 1), _part(b, 1, _rows(b))), inputs, others)
+
+
+def zeros(inputs: Any) -> Any:
+    """Inputs with 0 for every float of a dense tensor."""
+    return tf.nest.map_structure(lambda x: tf.zeros_like(x) if _is_dense(x) and x.dtype.is_floating else x, inputs)
+
+
+def widened(inputs: Any) -> Any:
+    """Inputs with large and negative floats, and with texts in capitals; of dense tensors only."""
+    return tf.nest.map_structure(lambda x: _widened(x) if _is_dense(x) else x, inputs)
+
+
+def _is_dense(tensor: Any) -> bool:
+    return isinstance(tensor, tf.Tensor)
+
+
+def _widened(tensor: Any) -> Any:
+    if tensor.dtype.is_floating:
+        return (tensor - 0.5) * 2 * _WIDEST
+    return tf.strings.join([" ", tf.strings.upper(tensor), "! "]) if tensor.dtype == tf.string else tensor
 
 
 def _draw(spec: Any, examples: int, open_size: int, rng: np.random.Generator) -> Any:

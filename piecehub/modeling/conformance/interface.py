@@ -1,4 +1,4 @@
-"""D2 to D6: what the loaded object offers."""
+"""D2 to D6 and D29: what the loaded object offers."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -87,6 +87,14 @@ def traced_for_both(loaded: Loaded) -> Verdict:
     if lacking:
         return short("traces for training=True and False", f"none for {' and '.join(lacking)}", "trace both")
     return held(f"{len(loaded.traces)} traces: for training=True and False, and False by default.")
+
+
+def floats_as_float32(loaded: Loaded) -> Verdict:
+    """D29: inputs that are floats are float32, which is what consumers have: no trace casts what it is given."""
+    specs = [spec for trace in loaded.traces for spec in tf.nest.flatten(trace.inputs)]
+    if other := [spec.dtype.name for spec in specs if spec.dtype.is_floating and spec.dtype != tf.float32]:
+        return short("floats as float32 inputs", other[0], "take float32, and cast inside")
+    return held(f"The inputs are of {', '.join(sorted({spec.dtype.name for spec in specs}))}.")
 
 
 def _absent(variables: Iterable[tf.Variable], listed: Iterable[tf.Variable]) -> list[tf.Variable]:

@@ -1,5 +1,6 @@
-"""D11 to D13 and D17: what the loaded object does when it is trained."""
+"""D11 to D13, D17 and D30: what the loaded object does when it is trained."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from piecehub.modeling.conformance.verdict import Verdict, held, names, nothing,
 
 # Steps that are tried one after the other: parts of the step that would bring a linear model to a loss of 0.
 _STEPS = (0.5, 0.1, 1e-2, 1e-3, 1e-4)
+_BATCHES = 4
+_SHAKEN = 0.1
 _NONE_TO_TRAIN = nothing("No variable can be trained.")
 
 
@@ -26,8 +29,34 @@ def gradients_reach(loaded: Loaded) -> Verdict:
     if missing:
         what = f"none for {len(missing)} of {len(trainable)}, such as {names(missing[:1])}"
         return short("a gradient for every trainable variable", what, "let gradients through to it, or freeze it")
-    zero = sum(not np.any(_dense(gradient)) for gradient in gradients)
-    return held(f"Gradients reach all {len(trainable)} trainable variables{f'; {zero} are 0 here' if zero else ''}.")
+    sick = [v for v, gradient in zip(trainable, gradients, strict=True) if not np.isfinite(_dense(gradient)).all()]
+    if sick:
+        return short("finite gradients", f"NaN or infinity for {names(sick)}", "look at roots, norms and divisions")
+    return held(f"Gradients reach all {len(trainable)} trainable variables.")
+
+
+def gradients_are_not_zero(loaded: Loaded) -> Verdict:
+    """D30: the gradient of every trainable variable is other than 0 for some inputs, near some weights.
+
+    Weights that another weight multiplies, which starts at 0 (as in LoRA), have a gradient once that one has moved.
+    """
+    silent = loaded.trainable_variables
+    if not silent:
+        return _NONE_TO_TRAIN
+    rng = np.random.default_rng(0)
+    with loaded.unchanged() as before:
+        for seed in range(_BATCHES):
+            loaded.restore(before)
+            if seed:
+                _shake(loaded.trainable_variables, rng)
+            with tf.GradientTape() as tape:
+                loss = some_loss(loaded.train(loaded.draw(EXAMPLES, seed)), seed)
+            gradients = tape.gradient(loss, silent)
+            silent = [v for v, g in zip(silent, gradients, strict=True) if g is not None and not np.any(_dense(g))]
+            if not silent:
+                return held("The gradient of every trainable variable is other than 0.")
+    what = f"0 for {len(silent)} of {len(loaded.trainable_variables)}, such as {names(silent[:1])}"
+    return short("gradients other than 0", what, "look for units that are dead, or a factor of 0")
 
 
 def differentiates_again(loaded: Loaded) -> Verdict:
@@ -115,6 +144,13 @@ def some_loss(outputs: Any, seed: int = 0) -> tf.Tensor:
     if not floats:
         raise TypeError("no output is a float")
     return tf.add_n([tf.reduce_sum(tf.cast(y, tf.float32) * _normal(rng, y)) for y in floats])
+
+
+def _shake(variables: Sequence[tf.Variable], rng: np.random.Generator) -> None:
+    """Moves weights a little: by a tenth of their spread, or of 1 where they have none."""
+    for variable in variables:
+        spread = float(np.std(variable.numpy().astype("f8"))) or 1.0
+        variable.assign_add(tf.cast(_SHAKEN * spread * rng.normal(size=variable.numpy().shape), variable.dtype))
 
 
 def _targets(outputs: Any) -> list[tf.Tensor]:
