@@ -159,9 +159,11 @@ class ReusableLayer(keras.layers.Layer):
     def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
         """Shapes and dtypes of the outputs for symbolic inputs, ragged ones too, which Keras' own way makes dense."""
         specs = tf.nest.map_structure(_type_spec, inputs)
+        # As Keras traces: AutoGraph would rewrite this layer's own code, from whatever its files hold by now.
+        trace = tf.function(lambda tensors: self.call(tensors, training=training), autograph=False)
         with keras.StatelessScope():  # a loss of symbolic inputs belongs to nobody
-            trace = tf.function(lambda tensors: self.call(tensors, training=training)).get_concrete_function(specs)
-        return tf.nest.map_structure(self._keras_tensor, trace.structured_outputs)
+            outputs = trace.get_concrete_function(specs).structured_outputs
+        return tf.nest.map_structure(self._keras_tensor, outputs)
 
     def _keras_tensor(self, output: Any) -> keras.KerasTensor:
         spec = tf.type_spec_from_value(output) if tf.is_tensor(output) else output

@@ -19,6 +19,7 @@ import tensorflow as tf
 from piecehub.errors import TrainingError
 from piecehub.modeling import curves, weights
 from piecehub.modeling.building import build_models, knows_its_input, model_input
+from piecehub.modeling.determinism import deterministic_operations
 from piecehub.modeling.event_files import EventFiles
 from piecehub.modeling.recipe_modules import recipe_code
 from piecehub.modeling.whole_folder import whole_folder
@@ -113,11 +114,11 @@ def train(
     Raises:
         TrainingError: if the model cannot be built or trained, or diverges.
     """
-    tf.config.experimental.enable_op_determinism()
-    model = build_full_model(build, build_kwargs, settings.seed)
-    _compile(model, settings, objective)
-    with recipe_code("the full model to train", TrainingError):
-        facts = _fit(model, _pair(model, train_arrays, label), _pair(model, eval_arrays, label), settings, log_dir)
+    with deterministic_operations():
+        model = build_full_model(build, build_kwargs, settings.seed)
+        _compile(model, settings, objective)
+        with recipe_code("the full model to train", TrainingError):
+            facts = _fit(model, _pair(model, train_arrays, label), _pair(model, eval_arrays, label), settings, log_dir)
     if not np.isfinite([*facts.train.values(), *facts.evaluation.values()]).all():
         raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
     _write(model, facts, out_dir)

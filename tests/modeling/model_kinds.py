@@ -357,6 +357,11 @@ class RaggedText(keras.Model):
 # --- Keras 3: sequences -----------------------------------------------------------------------------------------------
 
 
+def _sparse() -> Any:
+    inputs = keras.Input((6,), sparse=True)
+    return keras.Model(inputs, layers.Dense(2)(layers.Dense(5, "relu", kernel_regularizer=reg.L2(1e-2))(inputs)))
+
+
 def _recurrent() -> Any:
     tokens = keras.Input((7,), dtype="int32")
     x = layers.Embedding(20, 6, mask_zero=True)(tokens)
@@ -603,16 +608,13 @@ KINDS: dict[str, Kind] = {
         _seeded(lambda: RaggedMean()), _ragged_tokens, specs=tf.RaggedTensorSpec([None, None], tf.int32, 1)
     ),
     "ragged_text": Kind(_seeded(lambda: RaggedText()), _sentences, specs=tf.TensorSpec([None], tf.string)),
+    "sparse": Kind(_seeded(_sparse), lambda: tf.sparse.from_dense(np.where(_vectors() > 0.5, _vectors(), 0))),
     "recurrent": Kind(_seeded(_recurrent), _tokens),
     "stateful_rnn": Kind(_seeded(_stateful_rnn), lambda: _floats(4, 5, 3)),
     "custom_rnn": Kind(_seeded(_custom_rnn), lambda: _floats(4, 5, 3)),
     "transformer": Kind(_seeded(_transformer), _tokens),
-    "mixed_bfloat16": Kind(
-        _seeded(_mixed("mixed_bfloat16")), _images, inference=1e-3, fine_tuning=1e-3, reason=_MIXED_REASON
-    ),
-    "mixed_float16": Kind(
-        _seeded(_mixed("mixed_float16")), _images, inference=1e-3, fine_tuning=1e-3, reason=_MIXED_REASON
-    ),
+    "mixed_bfloat16": Kind(_seeded(_mixed("mixed_bfloat16")), _images, inference=1e-3, reason=_MIXED_REASON),
+    "mixed_float16": Kind(_seeded(_mixed("mixed_float16")), _images, inference=1e-3, reason=_MIXED_REASON),
     "augmentation": Kind(_seeded(_augmentation), _images),
     "normalization": Kind(_seeded(_normalization), _vectors),
     "normalization_adapted": Kind(_seeded(_normalization_adapted), _vectors),

@@ -289,6 +289,18 @@ def test_ragged_inputs_and_outputs_stay_ragged(ragged: str) -> None:
     assert keras.Model(inputs, symbolic)(rows).to_list() == expected
 
 
+def test_sparse_inputs_stay_sparse(tmp_path: Path) -> None:
+    inputs = keras.Input((3,), sparse=True)
+    dense = keras.layers.Dense(2)
+    reusable.export(keras.Model(inputs, dense(inputs)), tmp_path / "model")
+    layer = ReusableLayer(str(tmp_path / "model"))
+    given = tf.sparse.from_dense(tf.constant([[0.0, 2.0, 0.0]], tf.float64))
+    expected = dense(np.array([[0.0, 2.0, 0.0]], np.float32))
+    np.testing.assert_allclose(layer(given), expected, rtol=1e-6)
+    symbolic = keras.Input((3,), dtype="float64", sparse=True)
+    np.testing.assert_allclose(keras.Model(symbolic, layer(symbolic))(given), expected, rtol=1e-6)
+
+
 def test_inputs_of_another_structure_are_refused(tmp_path: Path) -> None:
     a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
     dense = keras.layers.Dense(2)
@@ -341,6 +353,19 @@ def test_symbolic_outputs_have_the_traced_shapes_and_dtypes(affine: str) -> None
         "default": ((None, 2), "float32"),
         "double": ((None, 2), "float32"),
     }
+
+
+def test_a_symbolic_call_leaves_autograph_out() -> None:
+    """AutoGraph would rewrite the layer itself, from source files that may have changed since they were imported."""
+    seen: list[str] = []
+
+    class Asks(tf.Module):
+        def __call__(self, inputs: Any) -> Any:
+            seen.append(tf.__internal__.autograph.control_status_ctx().status.name)
+            return inputs
+
+    ReusableLayer(Asks())(keras.Input((3,)))
+    assert seen == ["DISABLED"]
 
 
 def test_outputs_of_unknown_rank_are_refused_in_symbolic_calls_only(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ def _inputs(facts: Any) -> Any:
         return [_inputs(one) for one in facts]
     if not isinstance(facts.get("shape"), list):
         return {name: _inputs(one) for name, one in facts.items()}
-    return keras.Input(batch_shape=facts["shape"], dtype=facts["dtype"], ragged="ragged_rank" in facts)
+    kind = {"ragged": "ragged_rank" in facts, "sparse": "sparse" in facts}
+    return keras.Input(batch_shape=facts["shape"], dtype=facts["dtype"], **kind)
 
 
 @pytest.mark.parametrize("name", NAMES)
