@@ -9,7 +9,8 @@ from benchmarks.record import RESULTS
 _HEAD = """# Benchmarks
 
 Made by `make bench` from `benchmarks/results/*.json`. In each table ours and its peers took turns in one run on one
-machine; times are medians in seconds, and *ratio* says how many times longer than ours a peer took.
+machine; times are medians in seconds, and *ratio* says how many times longer than ours a peer took. Where a table
+counts instead, its interval is that of Clopper and Pearson.
 """
 
 
@@ -29,22 +30,34 @@ def make(folder: Path = RESULTS, page: Path = RESULTS.parent / "RESULTS.md") -> 
 
 def _section(result: dict[str, Any]) -> str:
     machine = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
-    rows = [_row(result, name, figure) for name, figure in result["figures"].items()]
-    facts = [f"- {what}: {value}" for what, value in result["facts"].items()]
     return "\n".join(
         [
             f"## {result['name']}: {result['question']}",
             "",
-            "| | median s | fastest s | slowest s | ratio |",
-            "|---|---|---|---|---|",
-            *rows,
+            *(_timings(result) if "figures" in result else _rates(result)),
             "",
-            *facts,
+            *(f"- {what}: {value}" for what, value in result["facts"].items()),
             f"- `{result['command']}` at commit {result['commit']}, {result['measured_at']}",
             f"- {machine}",
             "",
         ]
     )
+
+
+def _timings(result: dict[str, Any]) -> list[str]:
+    rows = [_row(result, name, figure) for name, figure in result["figures"].items()]
+    return ["| | median s | fastest s | slowest s | ratio |", "|---|---|---|---|---|", *rows]
+
+
+def _rates(result: dict[str, Any]) -> list[str]:
+    """A row for each kind that was counted (see `gate_table`)."""
+    kinds = {kind: value for kind, value in result.items() if isinstance(value, dict) and "blessed" in value}
+    rows = [
+        f"| {kind.replace('_', ' ')} | {value['runs']} | {value['blessed']} | {value['blessed'] / value['runs']:.1%} | "
+        f"{value['lower']:.1%} to {value['upper']:.1%} |"
+        for kind, value in kinds.items()
+    ]
+    return ["| | runs | blessed | share | 95 % interval |", "|---|---|---|---|---|", *rows]
 
 
 def _row(result: dict[str, Any], name: str, figure: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 _ROOT = Path(__file__).parent.parent
@@ -81,18 +82,29 @@ def measure(
     """
     figures = take_turns([ours, *peers], rounds)
     ratios = {p.name: figures[p.name].median_s / figures[ours.name].median_s for p in peers}
-    command = f"python -m benchmarks.bench_{name.partition('.')[0]}"
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    return Result(name, question, command, commit(), at, machine(), ours.name, figures, ratios, facts)
+    return Result(**stamp(name, question), ours=ours.name, figures=figures, ratios=ratios, facts=facts)
+
+
+def stamp(name: str, question: str) -> dict[str, Any]:
+    """What every result says of itself: how it was made, of which commit, when and where."""
+    return {
+        "name": name,
+        "question": question,
+        "command": f"python -m benchmarks.bench_{name.partition('.')[0]}",
+        "commit": commit(),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+    }
 
 
 def write(result: Result, folder: Path = RESULTS) -> Path:
     """Writes `NAME.json` into `folder` and returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result.name}.json"
-    beside = path.with_suffix(".json.part")
-    beside.write_text(result.to_json(), encoding="utf-8")
-    return beside.replace(path)
+    return _write(result.to_json(), folder / f"{result.name}.json")
+
+
+def write_rates(result: Mapping[str, Any], path: Path) -> Path:
+    """Writes a result that is no timing (see `gate_table`) and returns its path."""
+    return _write(json.dumps({"schema": 1, **result}, indent=2, ensure_ascii=False) + "\n", path)
 
 
 def commit(root: Path = _ROOT) -> str:
@@ -110,6 +122,13 @@ def machine() -> dict[str, Fact]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def _write(text: str, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".json.part")
+    beside.write_text(text, encoding="utf-8")
+    return beside.replace(path)
 
 
 def _seconds(run: Callable[[], object]) -> float:
