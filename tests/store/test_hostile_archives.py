@@ -124,7 +124,11 @@ def test_an_archive_without_a_model_is_refused(tmp_path):
     assert "no 'saved_model.pb'" in _refused(path, tmp_path)
 
 
-@pytest.mark.parametrize("data", [b"", b"<html>not found</html>" * 50, gzip.compress(b"no tar" * 300), bytes(2000)])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"<html>not found</html>" * 50, gzip.compress(b"no tar" * 300, mtime=0), bytes(2000)],
+    ids=["nothing", "html", "gzip of no tar", "zeros"],
+)
 def test_what_is_no_archive_is_refused(data, tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(data)
     assert "cannot be read" in _refused(tmp_path / "a.tar.gz", tmp_path)

@@ -69,7 +69,7 @@ def test_without_its_token_a_private_publisher_is_401_whether_it_exists_or_not(u
     assert len({answer.text for answer in answers[:-2]}) == 1 and FIRST not in answers[0].text
 
 
-@pytest.mark.parametrize("token", [FIRST, SECOND])
+@pytest.mark.parametrize("token", [FIRST, SECOND], ids=["first", "second"])
 def test_each_of_its_tokens_opens_it_as_a_header_and_as_a_parameter(token, hub, store):
     body = store.read_blob(store.newest("closed", "tiny").archive.digest)
     by_header = hub.get("/closed/tiny/1?tf-hub-format=compressed", headers=_bearer(token))
