@@ -17,6 +17,8 @@ RECIPE ?= digits
 SET ?=
 LOCK_FLAGS ?=
 PYTEST_FLAGS ?=
+# Two processes, each of which takes whole files: one TensorFlow serves a file's tests.
+PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 GO ?= go
 UV_VERSION := 0.13.9
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
@@ -38,10 +40,10 @@ run: $(STAMP)
 	.venv/bin/piecehub run $(RECIPE) $(foreach setting,$(SET),--set '$(setting)')
 
 test: $(STAMP)
-	.venv/bin/pytest -m 'not long' $(PYTEST_FLAGS)
+	$(PYTEST) -m 'not long' $(PYTEST_FLAGS)
 
 test-long: $(STAMP)
-	.venv/bin/pytest -m long $(PYTEST_FLAGS)
+	$(PYTEST) -m long $(PYTEST_FLAGS)
 
 check: $(STAMP)
 	.venv/bin/ruff check .

@@ -50,17 +50,12 @@ def _saved(guidance: Json, reference: str) -> str:
 
 
 def _saving(saving: Json, reference: str) -> str:
-    few, many = "fewer than were tried", "more than were tried"
-    low, high = _count(saving["low"], few), _count(saving["high"], many)
-    if saving["equals"] is None:
-        # Beyond the most if even the least is beyond the fewest.
-        beyond = many if saving["high"] is None and saving["low"] is not None else few
-        return f"{saving['shots']} examples are worth {beyond} {reference} [{low}, {high}]"
-    return f"{saving['shots']} examples are worth {saving['equals']:.0f} {reference} [{low}, {high}]"
+    low, high = _count(saving["low"]), _count(saving["high"])
+    return f"{saving['shots']} examples are worth {_count(saving['equals'])} {reference} [{low}, {high}]"
 
 
-def _count(value: float | None, beyond: str) -> str:
-    return beyond if value is None else f"{value:.0f}"
+def _count(value: float | str) -> str:
+    return f"{value} than were tried" if isinstance(value, str) else f"{value:.0f}"
 
 
 def _change(found: Json) -> str:

@@ -59,7 +59,7 @@ def _sources(
         "settings": [{"learning_rate": 0.001, "shots": 5}],
         "gain_over_frozen": {**gain, "shots": 5},
         "wins_over_frozen_from": 5,
-        "savings": [{"shots": 5, "equals": 9.0, "low": 7.0, "high": None}],
+        "savings": [{"shots": 5, "equals": 9.0, "low": 7.0, "high": "more"}],
     }
     facts = {"parameters": 12, "input": SPEC, "output": SPEC, "trainable_variables": ["a/kernel", "b/kernel"]}
     full = {"optimizer": optimizer, "evaluation": {"accuracy": 0.9}, "train_examples": 10, "eval_examples": 5}

@@ -1,6 +1,6 @@
 """Guidance for consumers, out of evidence (G12): how to use the piece, with what settings, from how many examples on.
 
-    guidance.json   schema 1: the fields of `Guidance`
+    guidance.json   schema 2: the fields of `Guidance`
 
 Everything is measured, nothing is chosen by hand: a mode is recommended because its paired interval lies above the
 others'. Label saving says how many examples from scratch give what the piece gives: where the curve of from scratch,
@@ -20,7 +20,10 @@ from piecehub.transfer.evidence import Contrast, Evidence
 from piecehub.transfer.statistics import CONFIDENCE, two_way_means
 
 FILE_NAME = "guidance.json"
+SCHEMA = 2
 Recommendation = Literal["fine_tuning", "lp_ft", "feature_extraction", "from_scratch"]
+# A number of examples, or where it lies beyond those that were tried.
+Count = float | Literal["fewer", "more"]
 _DIGITS = 1
 
 
@@ -38,13 +41,13 @@ class Setting:
 class Saving:
     """How many examples from scratch are worth `shots` with the piece, with its 95 % interval.
 
-    A number is None where it lies beyond the examples that were tried: fewer than the fewest, or more than the most.
+    Where that lies beyond the examples that were tried, it is `fewer` than the fewest, or `more` than the most.
     """
 
     shots: int
-    equals: float | None
-    low: float | None
-    high: float | None
+    equals: Count
+    low: Count
+    high: Count
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def guide(evidence: Evidence) -> Guidance:
 
 def write(guidance: Guidance, folder: Path) -> None:
     """Writes `guidance.json` into `folder`."""
-    value = {"schema": 1, **asdict(guidance)}
+    value = {"schema": SCHEMA, **asdict(guidance)}
     (folder / FILE_NAME).write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 
 
@@ -154,7 +157,7 @@ def _savings(evidence: Evidence) -> list[Saving]:
         # Beyond what was tried a draw is infinite, so a quantile of enough of them is, too.
         tail = (1 - CONFIDENCE) / 2
         low, high = np.quantile(draws, [tail, 1 - tail], method="nearest")
-        found.append(Saving(count, *map(_number, (mean, float(low), float(high)))))
+        found.append(Saving(count, *map(_count, (mean, float(low), float(high)))))
     return found
 
 
@@ -168,8 +171,10 @@ def _equivalent(log_shots: NDArray[np.float64], curve: NDArray[np.float64], valu
     return float(np.exp(np.interp(value, rising, log_shots)))
 
 
-def _number(value: float) -> float | None:
-    return round(value, _DIGITS) if 0 < value < np.inf else None
+def _count(value: float) -> Count:
+    if value == 0:
+        return "fewer"
+    return "more" if np.isinf(value) else round(value, _DIGITS)
 
 
 def _words(estimate: float, low: float, high: float) -> str:

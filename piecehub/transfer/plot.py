@@ -98,12 +98,13 @@ def _saving(evidence: Evidence, guidance: Guidance) -> Figure:
     colour, marker, _ = STYLES["fine_tuning"]
     bottom, top = shots[0] * 0.8, shots[-1] * 1.25
     for saving in guidance.savings:
-        ends = [bottom if saving.low is None else saving.low, top if saving.high is None else saving.high]
+        limits = saving.low, saving.high
+        beyond = {"fewer": (bottom, "v"), "more": (top, "^")}
+        ends = [beyond[end][0] if isinstance(end, str) else end for end in limits]
         axes.plot([saving.shots] * 2, ends, color=colour, lw=2, solid_capstyle="butt")
-        for end, beyond, arrow in ((ends[0], saving.low is None, "v"), (ends[1], saving.high is None, "^")):
-            if beyond:
-                axes.plot(saving.shots, end, marker=arrow, color=colour, markersize=7, clip_on=False)
-        if saving.equals is not None:
+        for place, arrow in (beyond[end] for end in limits if isinstance(end, str)):
+            axes.plot(saving.shots, place, marker=arrow, color=colour, markersize=7, clip_on=False)
+        if not isinstance(saving.equals, str):
             axes.plot(saving.shots, saving.equals, marker=marker, color=colour, markersize=8, markeredgecolor="white")
             axes.annotate(
                 f"{saving.equals:.0f}",

@@ -83,6 +83,7 @@ def test_killed_in_the_middle_it_goes_on_and_comes_to_the_same(simulated, tmp_pa
     assert found == {**simulated[0], "facts": {**whole, repeated: "0 of 0"}}
 
 
+@pytest.mark.long
 def test_the_command_writes_the_file_and_the_page_shows_it(simulated, tmp_path):
     command = [sys.executable, "-m", "benchmarks.bench_gate", "--tiny", "--workers", "1", "--to", str(tmp_path)]
     subprocess.run([*command, "--cache", str(simulated[1])], cwd=ROOT, check=True, capture_output=True)

@@ -1,6 +1,5 @@
 import keras
 import pytest
-import tensorflow as tf
 
 from piecehub.modeling.determinism import deterministic_operations
 
@@ -20,12 +19,10 @@ def test_operations_are_deterministic_inside_and_as_before_afterwards() -> None:
         with deterministic_operations():
             pass
         assert not _compiles()
-        with pytest.raises(RuntimeError, match="Random ops require a seed"):
-            tf.random.uniform([1])
     assert _compiles()
     with pytest.raises(ZeroDivisionError), deterministic_operations():
         raise ZeroDivisionError
-    assert _compiles() and tf.random.uniform([1]).shape == (1,)
+    assert _compiles()
 
 
 def test_training_a_full_model_leaves_nothing_of_it_behind(made: object) -> None:

@@ -240,6 +240,7 @@ def test_a_loss_that_the_module_lacks_stops_the_run_before_any_training(tmp_path
         check(load_recipe("docstrings", ["train.loss=pairing_lost"]), tmp_path)
 
 
+@pytest.mark.long
 def test_a_tiny_run_publishes_an_embedding_that_hub_reads(tmp_path: Path) -> None:
     pytest.importorskip("tfx")
     from piecehub.workdir import Workdir

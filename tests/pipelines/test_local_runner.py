@@ -61,6 +61,7 @@ def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished) -> N
         page.write_bytes(before)
 
 
+@pytest.mark.long
 def test_a_new_learning_rate_trains_again_and_runs_all_after_it(world: World, settled: Finished) -> None:
     ran = world.run("train.learning_rate=0.0021").ran()
     assert ran == {"FullModelTrainer"} | CUT | EVALUATED | JUDGED | FROM_THE_STORE
@@ -79,6 +80,7 @@ def test_a_wiped_store_is_published_to_again(world: World, settled: Finished) ->
         kept.rename(world.workdir.store)
 
 
+@pytest.mark.long
 def test_random_weights_are_not_published(world: World, settled: Finished) -> None:
     before = [m.handle for m in Store.open(world.workdir.store).models()]
     settings = [word for setting in (*TINY, "train.epochs=0") for word in ("--set", setting)]
@@ -200,6 +202,7 @@ def _wait_for(workdir: Workdir, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the training never began")
 
 
+@pytest.mark.long
 def test_a_killed_run_leaves_nothing_and_the_next_one_publishes_the_same_content(
     killed: tuple[Workdir, Path], world: World, first: Finished
 ) -> None:

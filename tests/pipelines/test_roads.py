@@ -30,6 +30,7 @@ QUICK = (
     "gate.non_inferiority_margin=1.0",
     "recipe.publisher=acme",
 )
+pytestmark = pytest.mark.long
 Run = Callable[..., Finished]
 
 

@@ -20,6 +20,7 @@ TINY = (
     "evaluation.seeds=[0, 1, 2, 3, 4]",
     "evaluation.learning_rates=[0.003]",
     "evaluation.steps=60",
+    "evaluation.sensitivity_batch_sizes=[32]",
     "gate.min_gain=-0.02",
 )
 

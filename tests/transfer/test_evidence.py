@@ -33,6 +33,14 @@ def test_equal_trials_give_equal_bytes(measured, subject, task, protocol, tmp_pa
         assert (tmp_path / "again" / name).read_bytes() == (measured.folder / name).read_bytes()
 
 
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_number_of_workers_changes_no_byte(measured, subject, task, protocol, tmp_path, workers):
+    """Nothing is taken over: `measured` is of two workers."""
+    evaluate(subject, task, protocol, Means(tmp_path / "trials", workers=workers), tmp_path / "evidence")
+    for name in FILES:
+        assert (tmp_path / "evidence" / name).read_bytes() == (measured.folder / name).read_bytes()
+
+
 def test_the_numbers_are_those_of_the_predictions(measured, task, protocol):
     made = measured.evidence
     table = pq.read_table(measured.folder / "predictions.parquet").to_pandas()

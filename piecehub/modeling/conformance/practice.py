@@ -10,7 +10,7 @@ from piecehub.modeling.conformance.loaded import STRANGERS, Loaded
 from piecehub.modeling.conformance.pace import paced
 from piecehub.modeling.conformance.verdict import Verdict, held, nothing, short
 
-_EXAMPLES, _CLASSES, _STEPS = 32, 3, 30
+_EXAMPLES, _CLASSES, _STEPS = 32, 3, 20
 _LONGEST_S = 8.0  # for each rule; a large model makes fewer steps
 _MOST_RISE = 5.0  # times the loss at the start, which a few steps of Adam may well leave for a while
 _Rule = Callable[[Any, list[Any], int], Any]
