@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def pools_of(plan: Plan, gains: Mapping[PieceSpec, Truth]) -> dict[str, list[Pie
 
 def random_runs(plan: Plan) -> list[Run]:
     """Each piece with random weights once, dealt to the blocks."""
-    return [Run("random", piece, i % plan.blocks, SHIPPED) for i, piece in enumerate(plan.random_pieces)]
+    return [Run("random", piece, block, SHIPPED) for piece, block in zip(plan.random_pieces, cycle(plan.gate_blocks))]
 
 
 def trained_runs(plan: Plan, pools: Pools) -> list[Run]:

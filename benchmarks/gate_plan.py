@@ -16,12 +16,14 @@ from piecehub.transfer.rule import Rule
 
 Floats = NDArray[np.float64]
 
-# The rule of the recipes that the project ships.
-SHIPPED = Rule(min_gain=0.005, non_inferiority_margin=0.02)
+# The rule of the recipes that the project ships. The least gain was chosen on 200 other pieces with random weights, of
+# which half a point blessed 5 and three quarters 3; those here, and their blocks, are new.
+SHIPPED = Rule(min_gain=0.0075, non_inferiority_margin=0.02)
 # Kinds by true gain over from scratch, a share of 1: from, and below.
 _BANDS = (("useful", 0.03, 1.0), ("useful_2_points", 0.015, 0.025), ("useful_1_point", 0.005, 0.015))
 WORSE = {"worse_by_margin": 1.0, "worse_by_twice_the_margin": 2.0}
-_FIRST_TRUTH_BLOCK = 900
+_FIRST_BLOCK, _FIRST_TRUTH_BLOCK = 100, 900
+_FIRST_RANDOM, _FIRST_TRAINED = 1_000, 10_000
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Sizes:
     held_out: int = 5_000
     seeds: int = 10
     shots: tuple[int, ...] = (5, 10, 25)
-    learning_rates: tuple[float, ...] = (0.003, 0.01)
+    learning_rates: tuple[float, ...] = (0.01,)
     steps: int = 100
     batch_size: int = 32
     inverse_regularization: tuple[float, ...] = (0.1, 1.0, 10.0)
@@ -99,13 +101,13 @@ class Plan:
     @property
     def random_pieces(self) -> list[PieceSpec]:
         """The pieces with random weights."""
-        return [PieceSpec(number, 0) for number in range(1, 1 + self.random)]
+        return [PieceSpec(_FIRST_RANDOM + number, 0) for number in range(self.random)]
 
     @property
     def trained_pieces(self) -> list[PieceSpec]:
         """The pieces to choose from."""
         steps = self.upstream_steps
-        return [PieceSpec(10_000 + number, steps[number % len(steps)]) for number in range(self.trained)]
+        return [PieceSpec(_FIRST_TRAINED + number, steps[number % len(steps)]) for number in range(self.trained)]
 
     @property
     def truths(self) -> list[int]:
@@ -115,7 +117,12 @@ class Plan:
     def blocks_of(self, place: int) -> list[int]:
         """The blocks of the piece at that place of its pool; pieces of one `group` share them."""
         groups = self.blocks // self.runs_each
-        return list(range(place % groups, self.blocks, groups))
+        return self.gate_blocks[place % groups :: groups]
+
+    @property
+    def gate_blocks(self) -> list[int]:
+        """The blocks that the gate looks at."""
+        return [_FIRST_BLOCK + number for number in range(self.blocks)]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from benchmarks.record import Fact
 
 Judged = Sequence[tuple[Run, Outcome]]
 Gains = Mapping[PieceSpec, Truth]
-_OTHER_BOUNDS = (0.0, 0.005, 0.01, 0.015)
+_OTHER_BOUNDS = (0.0, 0.005, 0.0075, 0.01, 0.015)
 
 
 def counted(judged: Judged) -> dict[str, dict[str, Any]]:

@@ -6,9 +6,11 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelEvalua
 
 from components.artifacts import Evidence, Piece, ReusableSavedModel
 from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, component
+from piecehub import runs
 from piecehub.anomalies import refuse_anomalies
 from piecehub.modeling.examples import feature_spec_of, read_split
 from piecehub.modeling.piece import input_names
+from piecehub.reference import mode_words
 from piecehub.transfer import evaluation as evaluations
 from piecehub.transfer.evidence import PREDICTIONS
 from piecehub.transfer.kinds import check_kind
@@ -17,6 +19,7 @@ from piecehub.transfer.metrics import write_metrics
 from piecehub.transfer.pool import Budget
 from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.tasks import task_from_features
+from piecehub.transfer.trials import Trial
 
 
 @component(Evaluate)
@@ -57,7 +60,9 @@ def FineTuneEvaluator(
         ),
         task_from_features(task, label, pool, test, input_names(Path(piece.uri)), check_kind(kind)),
         Protocol.from_json(protocol),
-        evaluations.Means(Path(trials_folder), budget=Budget(max_seconds or None, max_trials or None)),
+        evaluations.Means(
+            Path(trials_folder), budget=Budget(max_seconds or None, max_trials or None), on_progress=_tell
+        ),
         Path(evidence.uri),
         leakage,
     )
@@ -68,3 +73,7 @@ def FineTuneEvaluator(
     evidence.set_float_custom_property("gain_over_parent" if parent else "gain_over_scratch", gain.estimate)
     evidence.set_float_custom_property("gain_low", gain.low)
     evidence.set_float_custom_property("gain_high", gain.high)
+
+
+def _tell(done: int, total: int, trial: Trial) -> None:
+    runs.progress(f"trial {done} of {total}: {mode_words(trial.mode)}, {trial.shots} examples")

@@ -9,6 +9,7 @@ import argparse
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
 from tfx.types.artifact import Artifact
 from tfx.types.value_artifact import ValueArtifact
 
-from piecehub import executor_input
+from piecehub import executor_input, runs
 from piecehub.signing.place import mounted_place, signing_with
 
 Arguments = tuple[argparse.Namespace, list[str]]
@@ -32,7 +33,7 @@ def run(arguments: Arguments) -> None:
     output_file = Path(asked["outputs"]["outputFile"])
     inputs_spec = json.loads(known.json_serialized_inputs_spec_args)
     given = executor_input.for_tfx(asked, inputs_spec)
-    with _ready_artifacts(), signing_with(mounted_place()):
+    with _ready_artifacts(), signing_with(mounted_place()), runs.progress_to(partial(print, flush=True)):
         if known.resolve_span:
             driver.main(_namespace(known, given))
             given = executor_input.with_driver_facts(given, json.loads(output_file.read_text(encoding="utf-8")))

@@ -5,10 +5,15 @@
     logs/<run>/events.jsonl one JSON object a line: {"at", "node", "state", "seconds", "message", "outputs"}
 
 `at` and `started_at` are UTC, ISO 8601. A run's own end is an event whose node is "" and whose state is done or failed.
-`outputs` maps an output's key to the artifact's folder. Run ids sort by time.
+`outputs` maps an output's key to the artifact's folder. Run ids sort by time. A component that is long at work says by
+further events `running`, with a message, how far it is.
 """
 
 import json
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +22,7 @@ from typing import Any, Literal
 from piecehub.workdir import Workdir
 
 State = Literal["waiting", "running", "done", "cached", "failed", "not run"]
+_SECONDS_BETWEEN = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,3 +114,33 @@ def node_states(run: Run, events: list[Event]) -> dict[str, Event]:
     """The last event of each component of the run; one that has none is waiting."""
     states = {node.id: Event(run.started_at, node.id, "waiting") for node in run.nodes}
     return states | {event.node: event for event in events if event.node in states}
+
+
+@contextmanager
+def progress_to(tell: Callable[[str], None]) -> Generator[None]:
+    """Inside, what `progress` is told goes to `tell`, once a second at most; what comes sooner is left out."""
+    last = -_SECONDS_BETWEEN
+
+    def seldom(message: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN:
+            last = time.monotonic()
+            tell(message)
+
+    token = _told.set(seldom)
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def progress(message: str) -> None:
+    """Says how far the component is that runs here, as `trial 12 of 60`; nothing where nobody listens."""
+    _told.get()(message)
+
+
+def _to_nobody(message: str) -> None:
+    del message
+
+
+_told: ContextVar[Callable[[str], None]] = ContextVar("_told", default=_to_nobody)

@@ -217,7 +217,11 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         runs.append_event(workdir, self._run, runs.Event(runs.now(), self._node_id, "running"))
         started = time.monotonic()
         try:
-            with logs.to_file(workdir.logs / self._run / f"{self._node_id}.log"), signing_with(self._place):
+            with (
+                logs.to_file(workdir.logs / self._run / f"{self._node_id}.log"),
+                signing_with(self._place),
+                runs.progress_to(functools.partial(self._note, workdir)),
+            ):
                 state, outputs = self._launch()
         except BaseException as error:
             self._tell(workdir, "failed", time.monotonic() - started, sentence_of(error), {})
@@ -236,6 +240,9 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         ).launch()
         with tfx_metadata.Metadata(self._mlmd_connection_config) as connection:
             return _ended(connection.store, self._node_id, info)
+
+    def _note(self, workdir: Workdir, message: str) -> None:
+        runs.append_event(workdir, self._run, runs.Event(runs.now(), self._node_id, "running", message=message))
 
     def _tell(self, workdir: Workdir, state: runs.State, seconds: float, message: str, outputs: dict[str, str]) -> None:
         event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs)

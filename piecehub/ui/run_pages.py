@@ -15,7 +15,7 @@ from piecehub.ui import layout, words
 from piecehub.ui.layout import Layout
 from piecehub.workdir import Workdir
 
-PLOTS = ("accuracy.svg", "learning_curves.svg")
+PLOTS = ("accuracy.svg", "saving.svg", "learning.svg", "gains.svg", "learning_curves.svg")
 _TAIL_BYTES, _TAIL_LINES = 6_000, 40
 LOG_BYTES = 262_144
 

@@ -1,6 +1,7 @@
 """The local runner: it publishes, its cache tells the truth, failures are one sentence, and nothing is left behind."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -36,6 +37,13 @@ def test_the_first_run_computes_everything_and_publishes(world: World, first: Fi
     assert {event.state for event in first.states.values()} == {"done"}
     assert len(first.states) == 16
     assert [str(m.handle) for m in Store.open(world.workdir.store).models()] == ["piecehub/digits/1"]
+
+
+def test_the_evaluator_says_how_far_it_is(world: World, first: Finished) -> None:
+    events = [e for e in runs.read_events(world.workdir, first.run) if e.node == "FineTuneEvaluator"]
+    notes = [e.message for e in events if e.message]
+    assert notes and all(re.fullmatch(r"trial \d+ of \d+: [a-zA-Z, -]+, 5 examples", note) for note in notes)
+    assert [e.state for e in events if not e.message] == ["running", "done"]
 
 
 def test_a_second_run_publishes_nothing_new_and_comes_from_the_cache(settled: Finished) -> None:

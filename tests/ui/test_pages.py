@@ -76,6 +76,15 @@ def test_a_run_that_is_going_on_is_live(browser, site):
     assert '"UpstreamStatistics, running"' in text and '"HubPusher, waiting"' in text
 
 
+def test_a_component_at_work_says_how_far_it_is(browser, site):
+    site.write_run(RUN, states={"FineTuneEvaluator": ("running", 0, "trial 12 of 60: fine-tuning, 5 examples")})
+    text = page(browser, f"/runs/{RUN}")
+    assert '<span class="right nowrap">trial 12 of 60: fine-tuning, 5 examples</span>' in text
+    # Of one that ended its time is told instead.
+    site.write_run(RUN, states={"FineTuneEvaluator": ("done", 61, "trial 12 of 60")})
+    assert "trial 12 of 60</span>" not in page(browser, f"/runs/{RUN}")
+
+
 def test_a_run_whose_process_is_gone_does_not_look_alive(browser, site):
     site.write_run(RUN, states={"UpstreamStatistics": ("running", 0, "")}, pid=site.dead_pid())
     text = page(browser, f"/runs/{RUN}")
