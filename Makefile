@@ -18,7 +18,7 @@ SET ?=
 LOCK_FLAGS ?=
 PYTEST_FLAGS ?=
 # Two processes, each of which takes whole files: one TensorFlow serves a file's tests.
-PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
 GO ?= go
 UV_VERSION := 0.13.9
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c

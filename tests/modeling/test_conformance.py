@@ -47,6 +47,7 @@ def _by_check(findings: list[Finding]) -> dict[str, Finding]:
     return {found.check: found for found in findings}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_model_is_caught_by_its_own_check(name: str, tmp_path: Path) -> None:
     make, check, words = BROKEN[name]

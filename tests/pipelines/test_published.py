@@ -140,3 +140,18 @@ def test_the_blessing_and_the_metrics_are_stock_artifacts(first: Finished) -> No
     assert (Path(first.states["PublishGate"].outputs["blessing"]) / "BLESSED").is_file()
     result = load_eval_result(first.states["FineTuneEvaluator"].outputs["evaluation"], model_name="fine_tuning")
     assert result.slicing_metrics
+
+
+def test_it_is_compared_with_its_evidence_and_the_data_that_it_was_made_from(world: World, first: Finished) -> None:
+    from click.testing import CliRunner
+
+    from piecehub.cli import cli
+
+    words = ["compare", first.handle, first.handle, "--workdir", str(world.workdir.root)]
+    lines = CliRunner().invoke(cli, words).stdout.splitlines()
+    for where in ("upstream train", "upstream eval", "downstream pool", "downstream test"):
+        assert f"  {where + ' data':<22}the same" in lines
+    assert "digits-5-9: accuracy with 95 % intervals" in lines
+    assert any(line.startswith("  fine-tuning, B minus A: +0.0 points [+0.0, +0.0]; at least +0.0") for line in lines)
+    said = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert said["a"]["data"] == said["b"]["data"] and all(said["a"]["data"].values())

@@ -13,6 +13,8 @@ from piecehub.transfer.rule import Rule
 from tests.transfer.faulty_pieces import FAULTY, in_powers, with_small_weights, write
 from tests.transfer.findings import findings, short
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("name", FAULTY)
 def test_a_fault_is_named_by_its_own_finding(name, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from tests.transfer.findings import findings, short
 from tests.transfer.unseen_faults import FAULTS
 
+pytestmark = pytest.mark.long
 # The check of level fail that names it; None where nothing does.
 NAMED = {
     "dropout_mask_drawn_while_tracing": None,
