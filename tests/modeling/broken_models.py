@@ -219,6 +219,12 @@ def _remembers(root: Any, x: Any, training: bool) -> Any:
     return x @ root.w
 
 
+def _folded(root: Any, x: Any, training: bool) -> Any:
+    with tf.init_scope():
+        value = root.w.numpy()
+    return x @ (root.w if training else value)
+
+
 def _reads_open(root: Any, x: Any, training: bool) -> Any:
     return x @ root.w + tf.reduce_sum(root.seen)
 
@@ -430,6 +436,7 @@ BROKEN: dict[str, tuple[Make, str, str]] = {
     "gradients that lead uphill": (of(_uphill), "D17", "lowers the loss"),
     "a variable that grows": (_with_open_variable(_remembers), "D26", "the bytes of 'seen'"),
     "outputs of thousands": (of(_thousands), "D27", "with Adam at 0.001"),
+    "inference of constants": (of(_folded), "D32", "none of the 1 variables reaches"),
     "a weight times 0": (lambda folder: save(_with_bias(_times_zero), folder), "D30", "0 for 1 of 2, such as 'bias'"),
     "untracked table": (
         _without_child("table", lambda folder: of(_looks_up, table=_table())(folder)), "D18", "untracked",

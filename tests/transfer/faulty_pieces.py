@@ -148,6 +148,15 @@ def _without_weights(piece: Any) -> None:
     piece.trainable_variables = []
 
 
+def _folded(piece: Any, x: Any, training: bool) -> Any:
+    """At inference the weights are constants, as an optimizer of graphs leaves them."""
+    if training:
+        return Piece.forward(piece, x, training)
+    with tf.init_scope():
+        kernel, gamma, beta, last, mean, variance = (variable.numpy() for variable in piece.variables)
+    return tf.nn.relu(gamma * (x @ kernel - mean) / tf.sqrt(variance + 1e-3) + beta) @ last
+
+
 # --- batch normalization --------------------------------------------------------------------------------------------
 
 
@@ -374,6 +383,7 @@ FAULTY: dict[str, Fault] = {
     "units that are dead": Fault(_of(_dead), "D30", "0 for"),
     "the root of nothing": Fault(_of(_root_of_nothing), "D11", "NaN", frozenset({"D17", "D27"})),
     "no trainable variables": Fault(_of(Piece.forward, change=_without_weights), "D3", "none"),
+    "inference of constants": Fault(_of(_folded), "D32", "none of the 4 variables reaches"),
     "statistics that never move": Fault(_of(_never_moves), "D24", "'norm/statistic_1', 'norm/statistic_2'"),
     "statistics that add up": Fault(_of(_adds_up), "D25", "add up without end"),
     "statistics that explode": Fault(_of(_explodes), "D25", "multiplies by 1.1"),

@@ -1,4 +1,4 @@
-"""D11 to D13, D17 and D30: what the loaded object does when it is trained."""
+"""D11 to D13, D17, D30 and D32: what the loaded object does when it is trained."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -57,6 +57,23 @@ def gradients_are_not_zero(loaded: Loaded) -> Verdict:
                 return held("The gradient of every trainable variable is other than 0.")
     what = f"0 for {len(silent)} of {len(loaded.trainable_variables)}, such as {names(silent[:1])}"
     return short("gradients other than 0", what, "look for units that are dead, or a factor of 0")
+
+
+def inference_learns(loaded: Loaded) -> Verdict:
+    """D32: what is trained is what is served: outputs at inference depend on a variable that training reaches."""
+    trainable = loaded.trainable_variables
+    if not trainable:
+        return _NONE_TO_TRAIN
+    reached: list[list[bool]] = []
+    for call in (loaded.train, loaded.obj):
+        with loaded.unchanged(), tf.GradientTape() as tape:
+            loss = some_loss(call(loaded.draw(EXAMPLES)))
+        reached.append([gradient is not None for gradient in tape.gradient(loss, trainable)])
+    both = [in_training and at_inference for in_training, at_inference in zip(*reached, strict=True)]
+    if any(reached[0]) and not any(both):
+        what = f"outputs that none of the {sum(reached[0])} variables reaches which are trained"
+        return short("inference by trainable variables", what, "trace inference on the variables, not on their values")
+    return held(f"{sum(both)} of {len(trainable)} trainable variables reach the outputs at inference.")
 
 
 def differentiates_again(loaded: Loaded) -> Verdict:
