@@ -143,8 +143,8 @@ def _task_lines(task: "TaskComparison") -> Iterator[str]:
         yield f"  {mode_words(row.mode):<22}{row.shots:>6}   {_mean(row.a):<24}{_mean(row.b)}"
     if found := task.difference:
         yield (
-            f"  fine-tuning, B minus A: {100 * found.estimate:+.1f} points [{100 * found.low:+.1f}, "
-            f"{100 * found.high:+.1f}]; at least {100 * found.bound:+.1f}, and {-100 * found.margin:g} would do"
+            f"  fine-tuning, B minus A: {100 * found.estimate:+z.1f} points [{100 * found.low:+z.1f}, "
+            f"{100 * found.high:+z.1f}]; at least {100 * found.bound:+z.1f}, and {-100 * found.margin:g} would do"
         )
     else:
         yield f"  fine-tuning cannot be compared: {task.incomparable_because}"

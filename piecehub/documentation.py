@@ -146,7 +146,7 @@ def _optimizer_regularization(optimizer: dict[str, Any]) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:z.1f} %"
 
 
 def _interval(cell: dict[str, Any]) -> str:

@@ -37,4 +37,4 @@ def main_gain(evidence: Json) -> dict[str, Any]:
 
 
 def _interval(cell: Json) -> str:
-    return f"{100 * cell['mean']:.1f} % [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]"
+    return f"{100 * cell['mean']:z.1f} % [{100 * cell['low']:z.1f}, {100 * cell['high']:z.1f}]"

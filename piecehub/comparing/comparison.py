@@ -101,7 +101,7 @@ def _verdict(a: Side, b: Side, lacking: tuple[str, ...], tasks: tuple[TaskCompar
 
 def _points(difference: Difference) -> str:
     low, high = 100 * difference.low, 100 * difference.high
-    return f"{100 * difference.estimate:+.1f} points [{low:+.1f}, {high:+.1f}]"
+    return f"{100 * difference.estimate:+z.1f} points [{low:+z.1f}, {high:+z.1f}]"
 
 
 def _side(side: Side) -> dict[str, Any]:

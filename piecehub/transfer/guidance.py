@@ -109,16 +109,19 @@ def write(guidance: Guidance, folder: Path) -> None:
 
 
 def _recommended(evidence: Evidence) -> tuple[Recommendation, str]:
-    """The mode, and why: fine-tuning where it beats from scratch, from the probe's head if that is better still."""
+    """The mode, and why: fine-tuning where it beats from scratch and is no worse than frozen features, which cost less.
+
+    From the probe's head if that is better still.
+    """
     gain = evidence.contrast("fine_tuning", "from_scratch")
     over_frozen = evidence.contrast("fine_tuning", "feature_extraction")
-    if gain.low > 0 and over_frozen.high > 0:
+    frozen = _difference(evidence, "feature_extraction", "from_scratch")
+    if gain.low > 0 and (over_frozen.estimate >= 0 or frozen[1] <= 0):
         probed = _difference(evidence, "lp_ft", "fine_tuning")
         if probed[1] > 0:
             return "lp_ft", f"starting from the head of a linear probe, fine-tuning gains {_words(*probed)} points more"
         said = _words(gain.estimate, gain.low, gain.high)
         return "fine_tuning", f"fine-tuning gains {said} points over {reference_words(evidence.parent)}"
-    frozen = _difference(evidence, "feature_extraction", "from_scratch")
     if frozen[1] > 0:
         said = f"{_words(*frozen)} points over {reference_words(evidence.parent)}"
         return "feature_extraction", f"frozen features gain {said}"

@@ -46,7 +46,7 @@ def _title(metric: str) -> str:
 def _accuracy(evidence: Evidence, test_examples: int) -> Figure:
     # The floor lies far below: on the same axis it would press all that matters into a strip.
     trained = [cell for cell in evidence.cells if cell.mode != MAJORITY]
-    floor = next((f"; majority: {100 * c.mean:.0f} %" for c in evidence.cells if c.mode == MAJORITY), "")
+    floor = next((f"; majority: {100 * c.mean:z.0f} %" for c in evidence.cells if c.mode == MAJORITY), "")
     note = f"{test_examples} test examples{floor}; bands: 95 % intervals over seeds and test examples"
     figure, axes = new_axes(f"{_title(evidence.metric)} on {evidence.task}", note)
     ends: list[tuple[float, str, str]] = []

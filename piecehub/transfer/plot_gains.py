@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
 from piecehub.reference import reference_words
 from piecehub.transfer.evidence import CURVE, Evidence
 from piecehub.transfer.plot_style import GRID, INK, PLAIN, QUIET, STYLES, new_axes, save
-from piecehub.transfer.rule import Rule
+from piecehub.transfer.rule import Rule, TaskRule
 
 NAME = "gains"
+Shots = int | Literal["curve"]
+_BETWEEN = 0.7  # rows of space between two tasks
 _ROLES = {"gate": "", "report": " (reported)", "negative_control": " (negative control)"}
 
 
@@ -23,37 +25,38 @@ def write(evidences: Sequence[Evidence], rule: Rule, folder: Path) -> None:
 
 
 def _draw(evidences: Sequence[Evidence], rule: Rule) -> Figure:
-    rows: list[tuple[Evidence, int | Literal["curve"]]] = []
-    for evidence in evidences:
-        rows += [(evidence, shots) for shots in evidence.protocol.shots]
-        rows.append((evidence, CURVE))
-    reference = reference_words(evidences[0].parent)
-    note = "points of the metric; bars: 95 % intervals over seeds and test examples; large: the average that is judged"
-    figure, axes = new_axes(f"Gain of fine-tuning over {reference}", note, height=1.5 + 0.3 * len(rows))
-    labels: list[str] = []
-    for y, (evidence, shots) in enumerate(rows):
-        gain, judged = evidence.contrast("fine_tuning", "from_scratch", shots), shots == CURVE
-        task = rule.of(evidence.task)
-        colour = STYLES["fine_tuning"][0] if task.role == "gate" else PLAIN[0]
-        alpha, width = (1.0, 3.0) if judged else (0.55, 1.6)
-        axes.plot([100 * gain.low, 100 * gain.high], [y, y], color=colour, lw=width, alpha=alpha, solid_capstyle="butt")
-        axes.plot(100 * gain.estimate, y, "o", color=colour, alpha=alpha, markersize=8 if judged else 5)
-        if judged and task.role == "gate":
-            axes.plot([100 * task.min_gain] * 2, [y - 0.42, y + 0.42], color=STYLES["from_scratch"][0], lw=2)
-            axes.annotate(
-                "the gate",
-                (100 * task.min_gain, y + 0.42),
-                (0, -9),
-                textcoords="offset points",
-                fontsize=8,
-                color=STYLES["from_scratch"][0],
-                ha="center",
-            )
-        labels.append(f"{evidence.task}{_ROLES[task.role]}: average" if judged else f"{shots} examples")
+    rows = [(evidence, shots) for evidence in evidences for shots in (*evidence.protocol.shots, CURVE)]
+    # Tasks stand apart, and each ends with its average.
+    places = [number + _BETWEEN * evidences.index(evidence) for number, (evidence, _) in enumerate(rows)]
+    note = "points of the metric; bars: 95 % intervals; large: the average that is judged"
+    title = f"Gain of fine-tuning over {reference_words(evidences[0].parent)}"
+    figure, axes = new_axes(title, note, height=1.5 + 0.3 * places[-1])
+    for y, (evidence, shots) in zip(places, rows, strict=True):
+        _draw_gain(axes, y, evidence, shots, rule.of(evidence.task))
     axes.axvline(0, color=QUIET, lw=1)
-    axes.set_yticks(range(len(rows)), labels)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.0f}" if value else "0")
+    axes.set_yticks(places, [_label(evidence, shots, rule) for evidence, shots in rows])
+    axes.set_ylim(places[-1] + 0.6, -0.6)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}" if value else "0")
     axes.set_xlabel("points", color=INK)
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     return figure
+
+
+def _draw_gain(axes: Any, y: float, evidence: Evidence, shots: Shots, asked: TaskRule) -> None:
+    """One interval; beside the one that is judged, the line that it must lie right of."""
+    gain, judged = evidence.contrast("fine_tuning", "from_scratch", shots), shots == CURVE
+    colour = STYLES["fine_tuning"][0] if asked.role == "gate" else PLAIN[0]
+    alpha, width = (1.0, 3.0) if judged else (0.55, 1.6)
+    axes.plot([100 * gain.low, 100 * gain.high], [y, y], color=colour, lw=width, alpha=alpha, solid_capstyle="butt")
+    axes.plot(100 * gain.estimate, y, "o", color=colour, alpha=alpha, markersize=8 if judged else 5)
+    if judged and asked.role == "gate":
+        line, least = STYLES["from_scratch"][0], 100 * asked.min_gain
+        axes.plot([least] * 2, [y - 0.42, y + 0.42], color=line, lw=2)
+        axes.annotate(
+            "the gate", (least, y + 0.55), (5, 0), textcoords="offset points", fontsize=8, color=line, va="center"
+        )
+
+
+def _label(evidence: Evidence, shots: Shots, rule: Rule) -> str:
+    role = _ROLES[rule.of(evidence.task).role]
+    return f"{evidence.task}{role}: average" if shots == CURVE else f"{shots} examples"

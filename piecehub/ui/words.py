@@ -19,7 +19,7 @@ STATES = {
 _SECRET = re.compile(r"secret|(?<![a-z])token(?![a-z])|passw|api.?key|credential", re.IGNORECASE)
 _DIGESTS = ("code_digest", "lock_digest")
 _LONGEST_VALUE = 600
-_LONGEST_NAME = 26
+_LONGEST_NAME = 20
 
 
 def state_icon(state: str) -> str:
@@ -68,7 +68,7 @@ def size(size_bytes: int) -> str:
 
 def percent(value: float) -> str:
     """A share as `97.1 %`."""
-    return f"{100 * value:.1f} %"
+    return f"{100 * value:z.1f} %"
 
 
 def points(value: float) -> str:
@@ -87,6 +87,11 @@ def cut(name: str) -> str:
         return name
     half = (_LONGEST_NAME - 1) // 2
     return f"{name[: _LONGEST_NAME - 1 - half]}…{name[-half:]}"
+
+
+def humps(name: str) -> list[str]:
+    """The parts of a name between which a line may break: `FineTuneEvaluator` -> `Fine`, `Tune`, `Evaluator`."""
+    return re.findall(r"[A-Z]?[^A-Z]+|[A-Z]+", name)
 
 
 def parameter(key: str, value: Any) -> str:

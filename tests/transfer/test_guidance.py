@@ -96,6 +96,12 @@ def test_frozen_features_are_recommended_where_fine_tuning_loses_to_them(told: T
     assert found.gain_over_frozen.shots == 40 and found.gain_over_frozen.high < 0
 
 
+def test_frozen_features_are_recommended_where_fine_tuning_is_no_better(told: Told) -> None:
+    found = _guided(told(feature_extraction=(0.87, 0.87, 0.87, 0.87)))
+    assert found.recommended == "feature_extraction"  # better at few examples, worse at many
+    assert found.wins_over_frozen_from == 20 and found.gain_over_scratch.low > 0
+
+
 def test_from_scratch_is_recommended_where_nothing_gains(told: Told) -> None:
     level = FLAT["from_scratch"]
     found = _guided(told(fine_tuning=level, lp_ft=level, feature_extraction=level))

@@ -64,7 +64,7 @@ def test_what_failed_stands_first_with_its_sentence_and_the_end_of_its_log(brows
     main = text.index("ReusabilityValidator failed after 0.6 s")
     assert main < text.index("Expected regularization losses. Received: none") < text.index('<svg class="dag"')
     assert "NotReusableError: the last words" in text and "early" not in text
-    assert re.findall(r'<summary><span class="name">(\w+)', text)[0] == "ReusabilityValidator"
+    assert re.findall(r'<summary><span class="name">(\w+)', text.replace("<wbr>", ""))[0] == "ReusabilityValidator"
     log = browser.get(f"/runs/{RUN}/logs/ReusabilityValidator")
     assert log.text.startswith("early") and log.headers["content-type"].startswith("text/plain")
 
@@ -79,7 +79,8 @@ def test_a_run_that_is_going_on_is_live(browser, site):
 def test_a_component_at_work_says_how_far_it_is(browser, site):
     site.write_run(RUN, states={"FineTuneEvaluator": ("running", 0, "trial 12 of 60: fine-tuning, 5 examples")})
     text = page(browser, f"/runs/{RUN}")
-    assert '<span class="right nowrap">trial 12 of 60: fine-tuning, 5 examples</span>' in text
+    assert '<span class="right nowrap">trial 12 of 60</span>' in text
+    assert '<p class="message">trial 12 of 60: fine-tuning, 5 examples</p>' in text
     # Of one that ended its time is told instead.
     site.write_run(RUN, states={"FineTuneEvaluator": ("done", 61, "trial 12 of 60")})
     assert "trial 12 of 60</span>" not in page(browser, f"/runs/{RUN}")

@@ -26,8 +26,8 @@ def test_times_without_a_zone_are_utc():
 def test_long_names_are_cut_in_the_middle():
     assert words.cut("FineTuneEvaluator") == "FineTuneEvaluator"
     cut = words.cut("FineTuneEvaluatorDigitsFiveToNine")
-    assert len(cut) == 26
-    assert cut.startswith("FineTuneEval") and cut.endswith("FiveToNine")
+    assert len(cut) == 20
+    assert cut.startswith("FineTuneEv") and cut.endswith("iveToNine")
 
 
 @pytest.mark.parametrize("key", ["access_token", "API-KEY", "db_password", "secret", "credentials"])
@@ -42,3 +42,12 @@ def test_other_parameters_are_shown(key):
 
 def test_long_values_are_cut():
     assert len(words.parameter("protocol", "x" * 10_000)) < 700
+
+
+@pytest.mark.parametrize("name", ["FineTuneEvaluator", "ImportSchemaGen", "TFMA", "a", "Digits2Pusher", "<b>Bold"])
+def test_a_name_is_the_sum_of_its_humps(name):
+    assert "".join(words.humps(name)) == name
+
+
+def test_a_name_may_break_before_a_capital():
+    assert words.humps("FineTuneEvaluator") == ["Fine", "Tune", "Evaluator"]
