@@ -140,7 +140,7 @@ def _task_lines(task: "TaskComparison") -> Iterator[str]:
 
     yield f"\n{task.task}: {task.metric} with 95 % intervals"
     for row in task.rows:
-        yield f"  {mode_words(row.mode):<22}{row.shots:>6}   {_mean(row.a):<24}{_mean(row.b)}"
+        yield f"  {mode_words(row.mode):<24}{row.shots:>4}   {_mean(row.a):<24}{_mean(row.b)}"
     if found := task.difference:
         yield (
             f"  fine-tuning, B minus A: {100 * found.estimate:+z.1f} points [{100 * found.low:+z.1f}, "
@@ -151,7 +151,7 @@ def _task_lines(task: "TaskComparison") -> Iterator[str]:
 
 
 def _mean(found: "Mean | None") -> str:
-    return f"{100 * found.mean:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}]" if found else "–"
+    return f"{100 * found.mean:z.1f} % [{100 * found.low:z.1f}, {100 * found.high:z.1f}]" if found else "–"
 
 
 def _names(names: Iterable[str]) -> str:
