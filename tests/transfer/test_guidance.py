@@ -27,7 +27,7 @@ FLAT = {
     "fine_tuning": (0.8, 0.85, 0.9, 0.92),
     "lp_ft": (0.8, 0.85, 0.9, 0.92),
     "from_scratch": (0.6, 0.7, 0.8, 0.9),
-    "feature_extraction": (0.85, 0.85, 0.85, 0.85),
+    "feature_extraction": (0.82, 0.85, 0.85, 0.85),
     "random_features": (0.5, 0.5, 0.5, 0.5),
     "raw_input": (0.5, 0.5, 0.5, 0.5),
 }
