@@ -25,7 +25,9 @@ def write(evidences: Sequence[Evidence], rule: Rule, folder: Path) -> None:
 
 
 def _draw(evidences: Sequence[Evidence], rule: Rule) -> Figure:
-    rows = [(evidence, shots) for evidence in evidences for shots in (*evidence.protocol.shots, CURVE)]
+    rows: list[tuple[Evidence, Shots]] = []
+    for evidence in evidences:
+        rows += [*((evidence, shots) for shots in evidence.protocol.shots), (evidence, CURVE)]
     # Tasks stand apart, and each ends with its average.
     places = [number + _BETWEEN * evidences.index(evidence) for number, (evidence, _) in enumerate(rows)]
     note = "points of the metric; bars: 95 % intervals; large: the average that is judged"
