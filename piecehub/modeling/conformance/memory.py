@@ -13,7 +13,7 @@ from piecehub.modeling.conformance.training import some_loss
 from piecehub.modeling.conformance.verdict import Verdict, held, short
 
 _STEPS = 3
-_WINDOWS, _WINDOW_STEPS = 4, 6
+_WINDOWS, _WINDOW_STEPS = 4, 12
 _LONGEST_S = 8.0  # for all windows: of what is too large for them, only the state is looked at
 _ELEMENTS, _MOST_EXAMPLES = 2**16, 256
 _SMALLEST_GROWTH_BYTES = 2**20  # in each window: resident memory is noisy
