@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from piecehub import logs
+from piecehub.evidence_table import interval_text
 from piecehub.workdir import DEFAULT_NAME, Workdir
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ def _operation_lines(operations: "dict[str, tuple[int, int]]") -> Iterator[str]:
 
 
 def _task_lines(task: "TaskComparison") -> Iterator[str]:
+    from piecehub.comparing.comparison import points_text
     from piecehub.reference import mode_words
 
     yield f"\n{task.task}: {task.metric} with 95 % intervals"
@@ -143,15 +145,15 @@ def _task_lines(task: "TaskComparison") -> Iterator[str]:
         yield f"  {mode_words(row.mode):<24}{row.shots:>4}   {_mean(row.a):<24}{_mean(row.b)}"
     if found := task.difference:
         yield (
-            f"  fine-tuning, B minus A: {100 * found.estimate:+z.1f} points [{100 * found.low:+z.1f}, "
-            f"{100 * found.high:+z.1f}]; at least {100 * found.bound:+z.1f}, and {-100 * found.margin:g} would do"
+            f"  fine-tuning, B minus A: {points_text(found)}; at least {100 * found.bound:+z.1f}, and "
+            f"{-100 * found.margin:g} would do"
         )
     else:
         yield f"  fine-tuning cannot be compared: {task.incomparable_because}"
 
 
 def _mean(found: "Mean | None") -> str:
-    return f"{100 * found.mean:z.1f} % [{100 * found.low:z.1f}, {100 * found.high:z.1f}]" if found else "–"
+    return interval_text(found.mean, found.low, found.high) if found else "–"
 
 
 def _names(names: Iterable[str]) -> str:

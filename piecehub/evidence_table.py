@@ -20,7 +20,7 @@ def evidence_table(evidence: Json, guidance: Json | None = None) -> str:
     lines = [f"\n{evidence['task']}: {metric_words(evidence['metric'])} with 95 % intervals, by {per}"]
     lines.append(f"  {'':<24}" + "".join(f"{count:>22}" for count in shots))
     for mode in dict.fromkeys(cell["mode"] for cell in cells):
-        row = [_interval(cell) for cell in cells if cell["mode"] == mode]
+        row = [interval_text(cell["mean"], cell["low"], cell["high"]) for cell in cells if cell["mode"] == mode]
         lines.append(f"  {mode_words(mode, parent):<24}" + "".join(f"{value:>22}" for value in row))
     gain = main_gain(evidence)
     lines.append(
@@ -36,5 +36,6 @@ def main_gain(evidence: Json) -> dict[str, Any]:
     return next(c for c in evidence["contrasts"] if (c["candidate"], c["reference"], c["shots"]) == wanted)
 
 
-def _interval(cell: Json) -> str:
-    return f"{100 * cell['mean']:z.1f} % [{100 * cell['low']:z.1f}, {100 * cell['high']:z.1f}]"
+def interval_text(mean: float, low: float, high: float) -> str:
+    """A metric, a share of 1, with its interval: `48.4 % [44.9, 52.1]`."""
+    return f"{100 * mean:z.1f} % [{100 * low:z.1f}, {100 * high:z.1f}]"

@@ -88,18 +88,19 @@ def _verdict(a: Side, b: Side, lacking: tuple[str, ...], tasks: tuple[TaskCompar
         task, difference = worse[0]
         return "no", (
             f"{b.name} is no drop-in for {a.name}: fine-tuned on {task.task} it may be more than "
-            f"{100 * difference.margin:g} points worse, {_points(difference)}."
+            f"{100 * difference.margin:g} points worse, {points_text(difference)}."
         )
     if not paired:
         why = next((task.incomparable_because for task in tasks), "there is no evidence of either")
         return "interface only", (
             f"{b.name} has the interface of {a.name}; whether it fine-tunes as well is not known, for {why}."
         )
-    found = "; ".join(f"{_points(difference)} on {task.task}" for task, difference in paired)
+    found = "; ".join(f"{points_text(difference)} on {task.task}" for task, difference in paired)
     return "yes", f"{b.name} is a drop-in for {a.name}: the same interface, and fine-tuned {found}."
 
 
-def _points(difference: Difference) -> str:
+def points_text(difference: Difference) -> str:
+    """The difference with its interval, in points."""
     low, high = 100 * difference.low, 100 * difference.high
     return f"{100 * difference.estimate:+z.1f} points [{low:+z.1f}, {high:+z.1f}]"
 

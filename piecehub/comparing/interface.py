@@ -117,19 +117,14 @@ def _facts(value: Any) -> Facts:
 
 
 def _signature(proto: Any) -> Signature:
-    return Signature(*({name: _tensor(info) for name, info in sorted(side.items())} for side in _sides(proto)))
-
-
-def _sides(proto: Any) -> tuple[Any, Any]:
-    return proto.inputs, proto.outputs
+    inputs, outputs = (
+        {name: _tensor(tensors[name]) for name in sorted(tensors)} for tensors in (proto.inputs, proto.outputs)
+    )
+    return Signature(inputs, outputs)
 
 
 def _tensor(info: Any) -> Facts:
-    shape = tf.TensorShape(info.tensor_shape)
-    return {
-        "shape": None if shape.rank is None else shape.as_list(),
-        "dtype": tf.dtypes.as_dtype(info.dtype).name,
-    }
+    return specs.facts(tf.TensorSpec(tf.TensorShape(info.tensor_shape), info.dtype))
 
 
 def _calls_lack(offered: Interface, needed: Interface) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from piecehub.reference import metric_words
 from piecehub.transfer.evidence import Cell, Evidence, comparable
 from piecehub.transfer.rule import Rule
-from piecehub.transfer.statistics import two_way_bootstrap
+from piecehub.transfer.statistics import one_sided, two_way_bootstrap
 
 _MODE = "fine_tuning"
 
@@ -108,8 +108,7 @@ def _incomparable(a: Evidence | None, b: Evidence | None) -> str:
 def _difference(a: Evidence, b: Evidence, rule: Rule) -> Difference:
     values = b.curve(_MODE) - a.curve(_MODE)
     both = two_way_bootstrap(values)
-    # The lower end of a two-sided interval of 90 % is a one-sided bound of 95 %.
-    bound = two_way_bootstrap(values, confidence=2 * rule.confidence - 1).low
+    bound = one_sided(values, rule.confidence).low
     margin = rule.of(a.task).non_inferiority_margin
     return Difference(both.estimate, both.low, both.high, bound, margin, bound > -margin)
 

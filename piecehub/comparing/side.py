@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,12 @@ def read_side(name: str, source: Source, store_folder: Path, scratch: Path, evid
     """
     files = list_files(source.folder)
     graph = read_graph(source.folder)
-    published = source.manifest
-    if evidence is None and published:
-        copy_evidence(Store.open(store_folder), published, scratch)
+    published, data = source.manifest, None
+    if published:
+        store = Store.open(store_folder)
+        data = _data(store, published)
+        if evidence is None:
+            copy_evidence(store, published, scratch)
     return Side(
         name=name,
         digest=content_digest(files),
@@ -74,7 +78,7 @@ def read_side(name: str, source: Source, store_folder: Path, scratch: Path, evid
         parameters=_parameters(graph),
         operations=dict(sorted(Counter(node.op for _, node in graph.nodes()).items())),
         interface=interface_of(graph, piece_manifest.read(source.folder)),
-        data=_data(Store.open(store_folder), published) if published else None,
+        data=data,
         evidence=read_all(evidence or scratch),
         rule=_rule(published),
     )
@@ -83,14 +87,8 @@ def read_side(name: str, source: Source, store_folder: Path, scratch: Path, evid
 def _parameters(graph: Graph) -> int:
     """The numbers in the variables of the object graph whose sizes are known; a TF1 model has none there."""
     shapes = [node.variable.shape for node in graph.first.object_graph_def.nodes if node.HasField("variable")]
-    return sum(_size([dim.size for dim in shape.dim]) for shape in shapes if not shape.unknown_rank)
-
-
-def _size(sizes: list[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= max(size, 0)  # -1 is an open dimension
-    return product
+    known = [shape for shape in shapes if not shape.unknown_rank]
+    return sum(prod(max(dim.size, 0) for dim in shape.dim) for shape in known)  # -1 is an open dimension
 
 
 def _data(store: Store, manifest: Manifest) -> dict[str, tuple[str, ...]] | None:

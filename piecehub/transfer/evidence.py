@@ -195,7 +195,7 @@ class Evidence:
 def read_all(folder: Path) -> tuple[Evidence, ...]:
     """The evidence of every task below `folder`, but what another release wrote: it cannot be compared."""
     found = sorted(path.parent for path in folder.glob(f"**/{FACTS}"))
-    return tuple(Evidence.read(path) for path in found if is_of_this_schema(path))
+    return tuple(Evidence.read(path) for path in found if _is_of_this_schema(path))
 
 
 def comparable(one: Evidence, other: Evidence) -> bool:
@@ -209,7 +209,7 @@ def comparable(one: Evidence, other: Evidence) -> bool:
     )
 
 
-def is_of_this_schema(folder: Path) -> bool:
+def _is_of_this_schema(folder: Path) -> bool:
     """Whether `Evidence.read` can read the evidence in `folder`, which another release may have written."""
     value: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     return value.get("schema") == SCHEMA

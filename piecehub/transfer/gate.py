@@ -28,7 +28,7 @@ from piecehub.conformance import ConformanceReport
 from piecehub.reference import reference_words
 from piecehub.transfer.evidence import Evidence, comparable, read_all
 from piecehub.transfer.rule import Rule
-from piecehub.transfer.statistics import Interval, holm, p_value, two_way_bootstrap
+from piecehub.transfer.statistics import Interval, holm, one_sided, p_value, two_way_bootstrap
 from piecehub.transfer.verdict import GateContrast, Verdict
 
 _INCUMBENT = "incumbent.json"
@@ -225,8 +225,7 @@ def _non_inferiority(evidence: Evidence, incumbent: IncumbentEvidence | None, ru
     if published is None:
         return _incomparable(evidence, incumbent, rule)
     difference = evidence.curve(_CANDIDATE) - published.curve(_CANDIDATE)
-    # The lower end of a two-sided interval of 90 % is a one-sided bound of 95 %.
-    interval = _interval(difference, 2 * rule.confidence - 1)
+    interval = one_sided(difference, rule.confidence)
     margin = rule.of(evidence.task).non_inferiority_margin
     bound = -margin
     held = interval.low > bound
