@@ -16,9 +16,10 @@ from piecehub.compare_cli import compare
 from piecehub.errors import EnvironmentProblem, PiecehubError
 from piecehub.evaluate_cli import evaluate
 from piecehub.export_cli import expand, export
+from piecehub.options import workdir_option
 from piecehub.store_cli import store
 from piecehub.trust_cli import cache, fetch, keys, publish, verify
-from piecehub.workdir import DEFAULT_NAME, Workdir
+from piecehub.workdir import Workdir
 
 STORE_URL = "http://127.0.0.1:8470"
 VERSION = "0.1.0"  # as in pyproject.toml; asking importlib.metadata for it would cost every start 50 ms
@@ -30,22 +31,12 @@ _EXTRAS = {
 }
 
 
-def _workdir_option() -> click.Option:
-    return click.Option(
-        ["--workdir"],
-        type=click.Path(file_okay=False, path_type=Path),
-        default=DEFAULT_NAME,
-        show_default=True,
-        help="Where store, metadata, runs, logs and data lie.",
-    )
-
-
 class _Command(click.Command):
     """A command with `--workdir`, as all of ours have it."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.params.append(_workdir_option())
+        workdir_option("Where store, metadata, runs, logs and data lie.")(self)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

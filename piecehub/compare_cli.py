@@ -15,7 +15,8 @@ import click
 
 from piecehub import logs
 from piecehub.evidence_table import interval_text
-from piecehub.workdir import DEFAULT_NAME, Workdir
+from piecehub.options import workdir_option
+from piecehub.workdir import Workdir
 
 if TYPE_CHECKING:
     from piecehub.comparing.comparison import Comparison
@@ -38,13 +39,7 @@ _MOST_OPERATIONS = 6
     help="Points that B may be worse after fine-tuning; by default what A was published by, or 2.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The comparison as one JSON document.")
-@click.option(
-    "--workdir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_NAME,
-    show_default=True,
-    help="Whose store holds published versions.",
-)
+@workdir_option("Whose store holds published versions.")
 def compare(
     a: str,
     b: str,

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piecehub.errors import PiecehubError
-from piecehub.workdir import DEFAULT_NAME, Workdir
+from piecehub.options import FOLDER, workdir_option
+from piecehub.workdir import Workdir
 
 if TYPE_CHECKING:
     from piecehub.transfer.evidence import Evidence
     from piecehub.transfer.trials import Trial
     from piecehub.transfer.verdict import Verdict
     from pipelines.evaluation import Evaluator, Planned
-
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
@@ -42,10 +41,10 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--beam-arg", "beam_args", multiple=True, help="Run trials on Beam, such as --beam-arg=--runner=FlinkRunner."
 )
-@click.option("--out", type=_FOLDER, help="Keep the evidence here.")
+@click.option("--out", type=FOLDER, help="Keep the evidence here.")
 @click.option("--json", "as_json", is_flag=True, help="Evidence, guidance and verdict as one JSON document.")
 @click.option("--trust", is_flag=True, help="Run a model that is not from the local store.")
-@click.option("--workdir", type=_FOLDER, default=DEFAULT_NAME, show_default=True, help="Where trials and data lie.")
+@workdir_option("Where trials and data lie.")
 def evaluate(
     saved_model: str,
     recipe: str,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from piecehub.errors import PiecehubError, RecipeError
-from piecehub.workdir import DEFAULT_NAME, Workdir
+from piecehub.options import store_option, store_workdir_option
+from piecehub.workdir import Workdir
 
 if TYPE_CHECKING:
     from piecehub.handle import Handle
@@ -35,16 +36,7 @@ class StoreCommand(click.Command):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.params += [
-            click.Option(["--store", "place"], metavar="URI", help="A folder, or s3://, gs:// or az://."),
-            click.Option(
-                ["--workdir"],
-                type=click.Path(file_okay=False, path_type=Path),
-                default=DEFAULT_NAME,
-                show_default=True,
-                help="Whose store is meant without --store.",
-            ),
-        ]
+        store_workdir_option(store_option(self))
 
 
 class _SpeakingCommand(StoreCommand):

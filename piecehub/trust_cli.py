@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piecehub.errors import NotVerified, PiecehubError, RecipeError
-from piecehub.workdir import DEFAULT_NAME, Workdir
+from piecehub.options import FOLDER, store_option, store_workdir_option
+from piecehub.workdir import Workdir
 
 if TYPE_CHECKING:
     from piecehub.handle import Handle
@@ -20,16 +21,11 @@ if TYPE_CHECKING:
     from piecehub.signing.verify import Signed, Verdict
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-_STORE = click.option("--store", "place", metavar="URI", help="A folder, or s3://, gs:// or az://.")
-_WORKDIR = click.option(
-    "--workdir", type=_FOLDER, default=DEFAULT_NAME, show_default=True, help="Whose store is meant without --store."
-)
 _KEY = click.option("--key", type=_FILE, help="The public key that must have signed.")
 _TRUST = click.option("--trust", "trust_file", type=_FILE, help="trust.toml: which key may sign for which publisher.")
 _TOKEN = click.option("--token-file", type=_FILE, help="Holds the bearer token of a private publisher.")
 _SERVER = click.option("--server", default="", metavar="URL", help="The part before the publisher, if it has a path.")
-_CACHE = click.option("--cache", "folder", type=_FOLDER, help="The hub client's cache.  [default: as the client]")
+_CACHE = click.option("--cache", "folder", type=FOLDER, help="The hub client's cache.  [default: as the client]")
 
 
 @click.group()
@@ -63,8 +59,8 @@ def fingerprint(path: Path) -> None:
 @click.option("--documentation", required=True, type=_FILE, help="The model page.")
 @click.option("--signing-key", type=_FILE, help="Sign it; see `piecehub keys new`.")
 @click.option("--trust", is_flag=True, help="Run the model even where there is no sandbox.")
-@_STORE
-@_WORKDIR
+@store_option
+@store_workdir_option
 def publish(
     saved_model: str,
     name: str,
@@ -103,8 +99,8 @@ def publish(
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 @_TOKEN
 @_SERVER
-@_STORE
-@_WORKDIR
+@store_option
+@store_workdir_option
 def verify(
     name: str,
     key: Path | None,

@@ -421,7 +421,7 @@ FAULTY: dict[str, Fault] = {
     "python inside": Fault(_of(_through_python), "S4", "PyFunc"),
     "a variable that remembers": Fault(_remembers, "D26", "the bytes of 'seen'", frozenset({"D21"})),
     "a table that keeps": Fault(_keeps_in_a_table, "D26", "the entries of table"),
-    "a table out of sight": Fault(_keeps_out_of_sight, "D26", "a process that grows"),
+    "a table out of sight": Fault(_keeps_out_of_sight, "D26", "a heap that grows"),
     "serving that scales": Fault(_of(Piece.forward, serve=_serves_bytes), "S13", "others for"),
     "serving that clips": Fault(_of(Piece.forward, serve=_serves_clipped), "S13", "large, negative"),
 }
