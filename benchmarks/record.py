@@ -26,10 +26,17 @@ Fact = str | int | float
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that is timed: `run` does the whole work once, and leaves nothing behind that helps its next turn."""
+    """Something that is timed.
+
+    Attributes:
+        name: in the results.
+        run: does the whole work once, and leaves nothing behind that helps its next turn.
+        takes_minutes: so that a turn which is not counted would cost more than it tells.
+    """
 
     name: str
     run: Callable[[], object]
+    takes_minutes: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,14 @@ class Result:
 
 
 def take_turns(contenders: Sequence[Contender], rounds: int) -> dict[str, Figure]:
-    """Times each contender once a round, after one round that is not counted (it fills the machine's caches)."""
+    """Times each contender once a round, after one round that is not counted (it fills the machine's caches).
+
+    What takes minutes has no turn in that round.
+    """
     times: dict[str, list[float]] = {c.name: [] for c in contenders}
     for contender in contenders:
-        contender.run()
+        if not contender.takes_minutes:
+            contender.run()
     for number in range(rounds):
         # Each round starts with another one: the first after a pause may find a cooler, faster processor.
         shift = number % len(contenders)

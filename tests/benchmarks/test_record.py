@@ -1,6 +1,7 @@
 import json
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_contenders_take_turns_and_each_starts_a_round():
     calls = []
     record.take_turns([_sleeper("a", 0, calls), _sleeper("b", 0, calls)], 2)
     assert calls == ["a", "b", "a", "b", "b", "a"]
+
+
+def test_what_takes_minutes_has_no_turn_that_is_not_counted():
+    calls = []
+    slow = replace(_sleeper("slow", 0, calls), takes_minutes=True)
+    figures = record.take_turns([_sleeper("a", 0, calls), slow], 2)
+    assert calls == ["a", "a", "slow", "slow", "a"]
+    assert len(figures["slow"].times_s) == 2
 
 
 def test_the_file_holds_all_that_the_page_needs(result, tmp_path):
