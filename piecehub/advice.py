@@ -50,8 +50,9 @@ def _saved(guidance: Json, reference: str) -> str:
 
 
 def _saving(saving: Json, reference: str) -> str:
-    low, high = _count(saving["low"]), _count(saving["high"])
-    return f"{saving['shots']} examples are worth {_count(saving['equals'])} {reference} [{low}, {high}]"
+    low, equals, high = (_count(saving[key]) for key in ("low", "equals", "high"))
+    interval = "" if low == equals == high else f" [{low}, {high}]"
+    return f"{saving['shots']} examples are worth {equals} {reference}{interval}"
 
 
 def _count(value: float | str) -> str:

@@ -32,12 +32,12 @@ def _draw(evidences: Sequence[Evidence], rule: Rule) -> Figure:
     places = [number + _BETWEEN * evidences.index(evidence) for number, (evidence, _) in enumerate(rows)]
     note = "points of the metric; bars: 95 % intervals; large: the average that is judged"
     title = f"Gain of fine-tuning over {reference_words(evidences[0].parent)}"
-    figure, axes = new_axes(title, note, height=1.5 + 0.3 * places[-1])
+    figure, axes = new_axes(title, note, height=1.6 + 0.3 * places[-1])
     for y, (evidence, shots) in zip(places, rows, strict=True):
         _draw_gain(axes, y, evidence, shots, rule.of(evidence.task))
     axes.axvline(0, color=QUIET, lw=1)
     axes.set_yticks(places, [_label(evidence, shots, rule) for evidence, shots in rows])
-    axes.set_ylim(places[-1] + 0.6, -0.6)
+    axes.set_ylim(places[-1] + 0.9, -0.6)  # below the last row stands the gate's name
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}" if value else "0")
     axes.set_xlabel("points", color=INK)
     axes.grid(axis="x", color=GRID, linewidth=0.8)

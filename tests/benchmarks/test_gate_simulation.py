@@ -144,3 +144,14 @@ def test_another_least_gain_is_counted_from_the_same_runs():
     assert gate_table.other_bounds(judged) == (
         "random 3 / 2 / 1 / 1 / 0 of 5 (with 0.00 / 0.50 / 0.75 / 1.00 / 1.50 points)"
     )
+
+
+def test_the_documentation_tells_what_the_simulation_found():
+    found = json.loads((ROOT / "benchmarks" / "results" / "gate.json").read_text(encoding="utf-8"))
+    lines = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8").splitlines()
+    table = [line for line in lines if line.startswith("|") and " of " in line and line.endswith("% |")]
+    rates = [found[kind] for kind in KINDS]
+    assert [line.split("|")[2:4] for line in table] == [
+        [f" {rate['blessed']} of {rate['runs']} ", f" {100 * rate['lower']:.1f} % to {100 * rate['upper']:.1f} % "]
+        for rate in rates
+    ]

@@ -135,7 +135,7 @@ def test_a_person_reads_it_in_sentences(told: Told) -> None:
     assert lines[0].startswith("Recommended: fine-tuning, for fine-tuning gains +")
     assert lines[1] == "Learning rate of Adam, by number of examples: 0.01 (5), 0.01 (10), 0.01 (20), 0.01 (40)."
     assert lines[2].startswith("Fine-tuning beats frozen features from 20 examples on: +")
-    assert "40 examples are worth more than were tried from scratch" in lines[3]
+    assert lines[3].endswith("; 40 examples are worth more than were tried from scratch.")
     assert lines[4].startswith("Batch size: 4 changes it by +0.0 points [")
 
 
