@@ -67,8 +67,9 @@ def _measure_frozen(setting: Setting) -> Result:
         "in ours": "loading the piece, features of pool and test, all fits, predictions; in one process",
     }
     question = "the grid of a frozen piece: settings x shots x seeds"
-    contenders = Contender("piecehub", lambda: _probe_all(setting, protocol)), Contender("a loop over Keras `fit`", run)
-    return measure("evaluation.frozen", question, contenders[0], contenders[1:], setting.scale.rounds, facts)
+    features_once = Contender("piecehub", lambda: _probe_all(setting, protocol))
+    naive = Contender("a loop over Keras `fit`", run, takes_minutes=True)
+    return measure("evaluation.frozen", question, features_once, [naive], setting.scale.rounds, facts)
 
 
 def _measure_grid(setting: Setting) -> Result:
@@ -76,8 +77,12 @@ def _measure_grid(setting: Setting) -> Result:
     evaluation_peer.write_job(setting, _LEARNING_RATE, _HEAD_RATE)
     command = [sys.executable, "-m", evaluation_peer.__name__, str(setting.folder)]
     cores = len(os.sched_getaffinity(0))
-    ours = Contender("piecehub", lambda: _run_afresh(setting, trials, cores))
-    peer = Contender("a loop over Keras `fit`", lambda: subprocess.run(command, check=True, capture_output=True))
+    ours = Contender("piecehub", lambda: _run_afresh(setting, trials, cores), takes_minutes=True)
+    peer = Contender(
+        "a loop over Keras `fit`",
+        lambda: subprocess.run(command, check=True, capture_output=True),
+        takes_minutes=True,
+    )
     facts: dict[str, Fact] = {
         "trainings": len(trials),
         "workers of ours": cores,
@@ -89,7 +94,7 @@ def _measure_grid(setting: Setting) -> Result:
 
 def _measure_scaling(setting: Setting) -> Result:
     trials = _grid(setting)
-    ours, peer = (Contender(f"{n} worker{'s'[: n - 1]}", _runner(setting, trials, n)) for n in (2, 1))
+    ours, peer = (Contender(f"{n} worker{'s'[: n - 1]}", _runner(setting, trials, n), True) for n in (2, 1))
     question = "the same grid by two workers and by one, cold"
     return measure("evaluation.scaling", question, ours, [peer], setting.scale.rounds, {"trainings": len(trials)})
 
