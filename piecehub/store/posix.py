@@ -15,7 +15,7 @@ from piecehub.errors import StoreError
 from piecehub.store import disk
 from piecehub.store.backend import Entry
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 19
 _NO_SUCH_FILE = (FileNotFoundError, NotADirectoryError)
 
 
