@@ -94,7 +94,9 @@ def _measure_grid(setting: Setting) -> Result:
 
 def _measure_scaling(setting: Setting) -> Result:
     trials = _grid(setting)
-    ours, peer = (Contender(f"{n} worker{'s'[: n - 1]}", _runner(setting, trials, n), True) for n in (2, 1))
+    ours, peer = (
+        Contender(f"{n} worker{'s'[: n - 1]}", _runner(setting, trials, n), takes_minutes=True) for n in (2, 1)
+    )
     question = "the same grid by two workers and by one, cold"
     return measure("evaluation.scaling", question, ours, [peer], setting.scale.rounds, {"trainings": len(trials)})
 

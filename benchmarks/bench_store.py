@@ -135,14 +135,16 @@ def _packers(model: Path, folder: Path) -> tuple[list[Contender], dict[str, Fact
     """What packs by itself, and what this machine lacks of it."""
     tar, pigz, python = (folder / f"{name}.tar.gz" for name in ("tar", "pigz", "tarfile"))
     peers = [
-        Contender("tar czf", lambda: subprocess.run(["tar", "czf", tar, "-C", model, "."], check=True), True),
+        Contender(
+            "tar czf", lambda: subprocess.run(["tar", "czf", tar, "-C", model, "."], check=True), takes_minutes=True
+        ),
         # At its own level 9 it would take many minutes for rounded weights.
-        Contender("Python's tarfile, level 6", lambda: _tarfile(model, python), True),
+        Contender("Python's tarfile, level 6", lambda: _tarfile(model, python), takes_minutes=True),
     ]
     if shutil.which("pigz") is None:
         return peers, {"left out": "pigz -6: not on this machine (Debian: pigz)"}
     command = ["tar", "-C", model, "-I", "pigz -6", "-cf", pigz, "."]
-    return [*peers, Contender("tar, pigz -6", lambda: subprocess.run(command, check=True), True)], {}
+    return [*peers, Contender("tar, pigz -6", lambda: subprocess.run(command, check=True), takes_minutes=True)], {}
 
 
 def _tarfile(model: Path, to: Path) -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
+from piecehub.options import FOLDER
 from piecehub.store_cli import StoreCommand, open_store, parse_handle
 
 
 @click.command(cls=StoreCommand)
-@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="A folder of its own.")
+@click.option("--to", required=True, type=FOLDER, help="A folder of its own.")
 @click.option(
     "--layout",
     default="nginx",

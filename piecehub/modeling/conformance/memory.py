@@ -41,10 +41,8 @@ def stays_level(loaded: Loaded) -> Verdict:
         each = sum(after_the_first) / len(after_the_first) / _WINDOW_STEPS
         received = f"a heap that grows by {each / 2**10:.0f} KiB at each step"
         return short(_EXPECTED, received, "look for tables and stacks that keep what they have seen")
-    steps, what = (
-        2 * _STEPS + len(windows) * _WINDOW_STEPS,
-        "variable, table or heap" if windows else "variable or table",
-    )
+    steps = 2 * _STEPS + len(windows) * _WINDOW_STEPS
+    what = "variable, table or heap" if windows else "variable or table"
     return held(f"After {steps} steps no {what} is larger than before.")
 
 
