@@ -13,7 +13,8 @@ import base64
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,6 +25,7 @@ from piecehub.errors import PiecehubError, StoreError
 from piecehub.manifest import Blob
 from piecehub.store import layout
 from piecehub.store.backend import Backend, Entry
+from piecehub.store.file_blocks import file_blocks
 
 _BLOCK_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
@@ -64,8 +66,8 @@ def blob_response(
     headers |= {"Accept-Ranges": "bytes", "Repr-Digest": _repr_digest(blob.digest)}
     path = backend.local_path(key)
     if request.method != "HEAD" and "range" not in request.headers:
-        known = path is not None and sound.holds(standing)
-        blocks = _counted(backend.stream(key), blob) if known else _checked(backend.stream(key), blob, standing, sound)
+        known = path if sound.holds(standing) else None
+        blocks = _counted(known, blob) if known else _checked(backend.stream(key), blob, standing, sound)
         return _ChunkedResponse(blocks, headers=headers, media_type=blob.media_type)
     if path is not None:
         return _BlockFileResponse(path, headers=headers, media_type=blob.media_type)
@@ -95,10 +97,10 @@ def _checked(blocks: Iterable[bytes], blob: Blob, standing: Entry, sound: SoundF
     yield held
 
 
-def _counted(blocks: Iterable[bytes], blob: Blob) -> Iterator[bytes]:
-    """Hands the bytes on; a file that was cut meanwhile does not look like a whole one."""
+async def _counted(path: Path, blob: Blob) -> AsyncIterator[memoryview]:
+    """Hands a file's bytes on; one that was cut meanwhile does not look like a whole one."""
     left = blob.size_bytes
-    for block in blocks:
+    async for block in file_blocks(path):
         left -= len(block)
         yield block
     if left:

@@ -55,7 +55,7 @@ class PosixBackend:
                 return None
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The file's bytes, a MiB at a time."""
+        """The file's bytes, half a MiB at a time."""
         with disk.reading_from(self.root):
             try:
                 file = self._path(key).open("rb")
