@@ -16,7 +16,7 @@ from piecehub.compare_cli import compare
 from piecehub.errors import EnvironmentProblem, PiecehubError
 from piecehub.evaluate_cli import evaluate
 from piecehub.export_cli import expand, export
-from piecehub.options import workdir_option
+from piecehub.options import store_option, workdir_option
 from piecehub.store_cli import store
 from piecehub.trust_cli import cache, fetch, keys, publish, verify
 from piecehub.workdir import Workdir
@@ -116,7 +116,7 @@ def models(as_json: bool, workdir: Path) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TOML: private publishers, each with the sha256 of its tokens.",
 )
-@click.option("--store", "place", metavar="URI", help="Another store than the working folder's: s3://bucket/prefix …")
+@store_option
 def serve(
     host: str, port: int, hub_only: bool | None, tokens_file: Path | None, place: str | None, workdir: Path
 ) -> None:

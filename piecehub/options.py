@@ -18,7 +18,8 @@ def workdir_option(what: str) -> Callable[[Any], Any]:
 
 def store_option(to: Any) -> Any:
     """Adds `--store` to a function or a `click.Command`, as `place`."""
-    return click.option("--store", "place", metavar="URI", help="A folder, or s3://, gs:// or az://.")(to)
+    meaning = "Another store than the working folder's: a folder, or s3://, gs:// or az://."
+    return click.option("--store", "place", metavar="URI", help=meaning)(to)
 
 
 def store_workdir_option(to: Any) -> Any:
