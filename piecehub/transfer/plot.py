@@ -1,6 +1,6 @@
 """The plots of one task's evidence, and the numbers of the first for pages.
 
-accuracy.svg, .png   the metric by number of examples, a line for each mode
+accuracy.svg, .png   the metric by number of examples, a line for each mode; a row for each if one number was tried
 learning.svg, .png   the training loss by step
 saving.svg, .png     how many examples from scratch are worth those with the piece
 preview.json         the numbers of `accuracy`
@@ -18,8 +18,10 @@ from piecehub.transfer.guidance import Guidance
 from piecehub.transfer.plot_style import (
     GRID,
     INK,
+    PLAIN,
     QUIET,
     STYLES,
+    draw_interval,
     draw_line,
     label_ends,
     new_axes,
@@ -44,11 +46,14 @@ def _title(metric: str) -> str:
 
 
 def _accuracy(evidence: Evidence, test_examples: int) -> Figure:
+    title = f"{_title(evidence.metric)} on {evidence.task}"
+    if len(evidence.protocol.shots) == 1:
+        return _accuracy_in_rows(evidence, title, test_examples)
     # The floor lies far below: on the same axis it would press all that matters into a strip.
     trained = [cell for cell in evidence.cells if cell.mode != MAJORITY]
     floor = next((f"; majority: {100 * c.mean:z.0f} %" for c in evidence.cells if c.mode == MAJORITY), "")
     note = f"{test_examples} test examples{floor}; bands: 95 % intervals over seeds and test examples"
-    figure, axes = new_axes(f"{_title(evidence.metric)} on {evidence.task}", note)
+    figure, axes = new_axes(title, note)
     ends: list[tuple[float, str, str]] = []
     for mode in dict.fromkeys(cell.mode for cell in trained):
         row = _row(trained, mode)
@@ -61,9 +66,29 @@ def _accuracy(evidence: Evidence, test_examples: int) -> Figure:
     axes.set_ylim(low - margin, min(1.0, high + margin) + 0.004)
     label_ends(axes, evidence.protocol.shots[-1], ends)
     set_shots(axes, list(evidence.protocol.shots), evidence.kind)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    axes.yaxis.set_major_formatter(_percent)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     return figure
+
+
+def _accuracy_in_rows(evidence: Evidence, title: str, test_examples: int) -> Figure:
+    """Bands and lines need two numbers of examples; with one, intervals side by side can be compared."""
+    [shots], cells = evidence.protocol.shots, evidence.cells
+    note = f"{test_examples} test examples; bars: 95 % intervals over seeds and test examples"
+    figure, axes = new_axes(title, note, height=1.6 + 0.3 * len(cells))
+    for y, cell in enumerate(cells):
+        colour, marker, _ = STYLES.get(cell.mode, PLAIN)
+        draw_interval(axes, y, cell.low, cell.mean, cell.high, colour, marker, bold=True)
+    axes.set_yticks(range(len(cells)), [mode_title(cell.mode, evidence.parent) for cell in cells])
+    axes.set_ylim(len(cells) - 0.4, -0.6)
+    axes.xaxis.set_major_formatter(_percent)
+    axes.set_xlabel(f"{metric_words(evidence.metric)} with {shots} {shots_words(evidence.kind)}", color=INK)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    return figure
+
+
+def _percent(value: float, _: int) -> str:
+    return f"{100 * value:.0f} %"
 
 
 def _row(cells: list[Cell], mode: str) -> list[Cell]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from piecehub.reference import reference_words
 from piecehub.transfer.evidence import CURVE, Evidence
-from piecehub.transfer.plot_style import GRID, INK, PLAIN, QUIET, STYLES, new_axes, save
+from piecehub.transfer.plot_style import GRID, INK, PLAIN, QUIET, STYLES, draw_interval, new_axes, save
 from piecehub.transfer.rule import Rule, TaskRule
 
 NAME = "gains"
@@ -48,9 +48,7 @@ def _draw_gain(axes: Any, y: float, evidence: Evidence, shots: Shots, asked: Tas
     """One interval; beside the one that is judged, the line that it must lie right of."""
     gain, judged = evidence.contrast("fine_tuning", "from_scratch", shots), shots == CURVE
     colour = STYLES["fine_tuning"][0] if asked.role == "gate" else PLAIN[0]
-    alpha, width = (1.0, 3.0) if judged else (0.55, 1.6)
-    axes.plot([100 * gain.low, 100 * gain.high], [y, y], color=colour, lw=width, alpha=alpha, solid_capstyle="butt")
-    axes.plot(100 * gain.estimate, y, "o", color=colour, alpha=alpha, markersize=8 if judged else 5)
+    draw_interval(axes, y, 100 * gain.low, 100 * gain.estimate, 100 * gain.high, colour, bold=judged)
     if judged and asked.role == "gate":
         line, least = STYLES["from_scratch"][0], 100 * asked.min_gain
         axes.plot([least] * 2, [y - 0.42, y + 0.42], color=line, lw=2)

@@ -72,6 +72,15 @@ def draw_line(
     )
 
 
+def draw_interval(
+    axes: Any, y: float, low: float, middle: float, high: float, colour: str, marker: str = "o", *, bold: bool = False
+) -> None:
+    """A value and its interval, in a row of their own; `bold` makes it stand before the others."""
+    alpha, width, size = (1.0, 3.0, 8) if bold else (0.55, 1.6, 5)
+    axes.plot([low, high], [y, y], color=colour, lw=width, alpha=alpha, solid_capstyle="butt")
+    axes.plot(middle, y, marker, color=colour, alpha=alpha, markersize=size)
+
+
 def label_ends(axes: Any, x: float, ends: "list[tuple[float, str, str]]") -> None:
     """Texts at the right ends of lines, `(value, mode, text)`, pushed apart where they would lie on each other."""
     bottom, top = axes.get_ylim()

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from piecehub.advice import advice
-from piecehub.transfer import guidance, plot_gains
+from piecehub.transfer import guidance, plot, plot_gains
 from piecehub.transfer.evaluation import Means, Subject, evaluate
 from piecehub.transfer.evidence import Evidence
 from piecehub.transfer.guidance import Guidance, guide
-from piecehub.transfer.protocol import Protocol
+from piecehub.transfer.protocol import Protocol, mode_title
 from piecehub.transfer.rule import Rule
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult
@@ -157,6 +157,18 @@ def test_the_plots_say_what_they_show(told: Told) -> None:
     assert f"<!-- Fine-tuning {100 * best.mean:.1f} % -->" in texts["accuracy"]
     assert "<!-- Training loss on trees -->" in texts["learning"]
     assert "<!-- as good as from scratch with -->" in texts["saving"]
+
+
+def test_one_number_of_examples_is_drawn_with_its_intervals(told: Told) -> None:
+    """Bands and lines would have no width, and no length."""
+    evidence = told()
+    few = [cell for cell in evidence.cells if cell.shots == SHOTS[0]]
+    alone = replace(evidence, protocol=replace(evidence.protocol, shots=SHOTS[:1]), cells=tuple(few))
+    [axes] = plot._accuracy(alone, EXAMPLES).axes
+    spans = [tuple(line.get_xdata()) for line in axes.lines if len(line.get_xdata()) == 2]
+    assert spans == [(cell.low, cell.high) for cell in few]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [mode_title(cell.mode) for cell in few]
+    assert axes.get_xlabel() == "accuracy with 5 labelled examples per class"
 
 
 def test_the_gains_of_all_tasks_are_drawn_with_the_gates_line(told: Told, tmp_path: Path) -> None:
