@@ -18,7 +18,7 @@ from piecehub.modeling.conformance.sandbox import strongest
 from piecehub.signing.attest import attest_with
 from piecehub.signing.place import SigningPlace
 from piecehub.store.catalog import Store
-from piecehub.store.publish import Published, publish
+from piecehub.store.publish import Published, find_published, publish
 
 _HEAD = "# Module "
 
@@ -45,6 +45,8 @@ def publish_made_elsewhere(
 ) -> Published:
     """Publishes a model if it conforms, and its page says what may be said of it.
 
+    What stands there already was checked when it came; whether it does, and whether the number is free, is asked first.
+
     Args:
         store: where to; made if there is none yet.
         offered: the model.
@@ -58,6 +60,9 @@ def publish_made_elsewhere(
         PiecehubError: as `publish` has them.
     """
     handle = _handle(offered.documentation, name, version)
+    standing = find_published(store, offered.folder, handle.publisher, handle.name, version=handle.version)
+    if standing is not None:
+        return standing
     report = check_saved_model(
         offered.folder,
         strongest(trusted=offered.trusted),

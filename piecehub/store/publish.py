@@ -110,6 +110,17 @@ def publish(
         return published
 
 
+def find_published(
+    store: Store, model_dir: Path, publisher: str, name: str, *, version: int | None = None
+) -> Published | None:
+    """What `publish` would answer without writing anything: the version that holds the content, or None.
+
+    Arguments and errors are those of `publish`, so that what cannot be published is refused before it is checked.
+    """
+    settled = _settle(store, _Wish(publisher, name, version, content_digest(list_files(model_dir)), UNSET))
+    return settled if isinstance(settled, Published) else None
+
+
 def _settle(store: Store, wish: _Wish) -> Published | Handle:
     """The answer, if the store holds it already; else the handle to try.
 

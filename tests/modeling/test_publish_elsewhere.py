@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from broken_models import of, plain
 
+from piecehub import elsewhere
 from piecehub.conformance import REPORT_NAME, ConformanceReport
 from piecehub.content import content_digest, list_files
 from piecehub.elsewhere import Offered, publish_made_elsewhere
@@ -111,10 +112,15 @@ def test_a_page_about_another_version_is_refused_before_anything_is_loaded(
         publish_made_elsewhere(store, Offered(tmp_path / "absent", page), name, version)
 
 
-def test_another_model_under_a_taken_number_is_refused(rows: Path, tmp_path: Path) -> None:
+def test_what_the_store_holds_already_is_not_checked_again(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store.open(tmp_path / "store")
     first = publish_made_elsewhere(store, Offered(rows, PAGE, trusted=True), "acme/rows")
     assert (str(first.handle), first.created) == ("acme/rows/3", True)
+    monkeypatch.setattr(elsewhere, "check_saved_model", lambda *_, **__: pytest.fail("it was checked"))
+    again = publish_made_elsewhere(store, Offered(rows, PAGE), "acme/rows")
+    assert (again.handle, again.created) == (first.handle, False)
     other = of(lambda root, x, training: plain(root, x, training) * 2.0)(tmp_path / "other")
     with pytest.raises(VersionExists):
-        publish_made_elsewhere(store, Offered(other, PAGE, trusted=True), "acme/rows")
+        publish_made_elsewhere(store, Offered(other, PAGE), "acme/rows")
