@@ -25,6 +25,7 @@ from piecehub.transfer.plot_style import (
     draw_line,
     label_ends,
     new_axes,
+    new_rows,
     save,
     set_shots,
     shots_words,
@@ -40,20 +41,19 @@ def write(evidence: Evidence, guidance: Guidance, test_examples: int, folder: Pa
     (folder / "preview.json").write_text(_preview(evidence), encoding="utf-8")
 
 
-def _title(metric: str) -> str:
-    words = metric_words(metric)
-    return words[0].upper() + words[1:]
+def _title(evidence: Evidence) -> str:
+    words = metric_words(evidence.metric)
+    return f"{words[0].upper()}{words[1:]} on {evidence.task}"
 
 
 def _accuracy(evidence: Evidence, test_examples: int) -> Figure:
-    title = f"{_title(evidence.metric)} on {evidence.task}"
     if len(evidence.protocol.shots) == 1:
-        return _accuracy_in_rows(evidence, title, test_examples)
+        return _accuracy_in_rows(evidence, test_examples)
     # The floor lies far below: on the same axis it would press all that matters into a strip.
     trained = [cell for cell in evidence.cells if cell.mode != MAJORITY]
     floor = next((f"; majority: {100 * c.mean:z.0f} %" for c in evidence.cells if c.mode == MAJORITY), "")
     note = f"{test_examples} test examples{floor}; bands: 95 % intervals over seeds and test examples"
-    figure, axes = new_axes(title, note)
+    figure, axes = new_axes(_title(evidence), note)
     ends: list[tuple[float, str, str]] = []
     for mode in dict.fromkeys(cell.mode for cell in trained):
         row = _row(trained, mode)
@@ -71,19 +71,17 @@ def _accuracy(evidence: Evidence, test_examples: int) -> Figure:
     return figure
 
 
-def _accuracy_in_rows(evidence: Evidence, title: str, test_examples: int) -> Figure:
+def _accuracy_in_rows(evidence: Evidence, test_examples: int) -> Figure:
     """Bands and lines need two numbers of examples; with one, intervals side by side can be compared."""
     [shots], cells = evidence.protocol.shots, evidence.cells
     note = f"{test_examples} test examples; bars: 95 % intervals over seeds and test examples"
-    figure, axes = new_axes(title, note, height=1.6 + 0.3 * len(cells))
+    labels = [mode_title(cell.mode, evidence.parent) for cell in cells]
+    figure, axes = new_rows(_title(evidence), note, labels, list(range(len(cells))))
     for y, cell in enumerate(cells):
         colour, marker, _ = STYLES.get(cell.mode, PLAIN)
         draw_interval(axes, y, cell.low, cell.mean, cell.high, colour, marker, bold=True)
-    axes.set_yticks(range(len(cells)), [mode_title(cell.mode, evidence.parent) for cell in cells])
-    axes.set_ylim(len(cells) - 0.4, -0.6)
     axes.xaxis.set_major_formatter(_percent)
     axes.set_xlabel(f"{metric_words(evidence.metric)} with {shots} {shots_words(evidence.kind)}", color=INK)
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
     return figure
 
 
@@ -160,6 +158,6 @@ def _preview(evidence: Evidence) -> str:
         for mode in dict.fromkeys(cell.mode for cell in cells)
     ]
     axes = {"x_label": shots_words(evidence.kind), "x_scale": "log", "y_label": metric_words(evidence.metric)}
-    title = f"{_title(evidence.metric)} on {evidence.task}"
+    title = _title(evidence)
     value: dict[str, Any] = {"schema": 1, "kind": "curves", "title": title, "data": {**axes, "series": series}}
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from piecehub.reference import reference_words
 from piecehub.transfer.evidence import CURVE, Evidence
-from piecehub.transfer.plot_style import GRID, INK, PLAIN, QUIET, STYLES, draw_interval, new_axes, save
+from piecehub.transfer.plot_style import INK, PLAIN, QUIET, STYLES, draw_interval, new_rows, save
 from piecehub.transfer.rule import Rule, TaskRule
 
 NAME = "gains"
@@ -32,15 +32,13 @@ def _draw(evidences: Sequence[Evidence], rule: Rule) -> Figure:
     places = [number + _BETWEEN * evidences.index(evidence) for number, (evidence, _) in enumerate(rows)]
     note = "points of the metric; bars: 95 % intervals; large: the average that is judged"
     title = f"Gain of fine-tuning over {reference_words(evidences[0].parent)}"
-    figure, axes = new_axes(title, note, height=1.6 + 0.3 * places[-1])
+    labels = [_label(evidence, shots, rule) for evidence, shots in rows]
+    figure, axes = new_rows(title, note, labels, places, below=0.9)  # where the gate's name stands
     for y, (evidence, shots) in zip(places, rows, strict=True):
         _draw_gain(axes, y, evidence, shots, rule.of(evidence.task))
     axes.axvline(0, color=QUIET, lw=1)
-    axes.set_yticks(places, [_label(evidence, shots, rule) for evidence, shots in rows])
-    axes.set_ylim(places[-1] + 0.9, -0.6)  # below the last row stands the gate's name
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}" if value else "0")
     axes.set_xlabel("points", color=INK)
-    axes.grid(axis="x", color=GRID, linewidth=0.8)
     return figure
 
 

@@ -54,6 +54,17 @@ def new_axes(title: str, note: str, height: float = 4.4) -> tuple[Figure, Any]:
     return figure, axes
 
 
+def new_rows(
+    title: str, note: str, labels: "list[str]", places: "list[float]", below: float = 0.6
+) -> tuple[Figure, Any]:
+    """An empty figure with labelled rows at places from the top down, and `below` rows of space under the last."""
+    figure, axes = new_axes(title, note, height=1.6 + 0.3 * places[-1])
+    axes.set_yticks(places, labels)
+    axes.set_ylim(places[-1] + below, -0.6)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    return figure, axes
+
+
 def draw_line(
     axes: Any, mode: str, x: "list[float]", mean: "list[float]", low: "list[float]", high: "list[float]"
 ) -> None:
