@@ -20,8 +20,8 @@ import tensorflow_hub as hub
 import tf_keras
 
 from benchmarks.record import Contender, measure, write
-from piecehub.modeling import reusable
-from piecehub.modeling.consume import ReusableLayer
+from piecehub.consume.layer import ReusableLayer
+from piecehub.exporting import reusable
 
 _SIDE, _BATCH, _CLASSES, _STEPS = 96, 16, 10, 8
 _ROUNDS = 5

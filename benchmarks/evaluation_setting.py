@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
-from piecehub.modeling import reusable
-from piecehub.modeling.recipe_modules import load_module
+from piecehub.exporting import reusable
+from piecehub.training.recipe_modules import load_module
 from piecehub.transfer.evaluation import Subject
 from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.tasks import Task

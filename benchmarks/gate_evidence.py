@@ -9,7 +9,7 @@ runs through `evaluate`, and their verdicts must be equal (see `bench_gate`).
 from collections.abc import Mapping
 from pathlib import Path
 
-from piecehub.content import content_digest, list_files
+from piecehub.facts.content import content_digest, list_files
 from piecehub.transfer import findings, predictions, statistics
 from piecehub.transfer.evaluation import Runner, Subject, planned
 from piecehub.transfer.evidence import FACTS, PREDICTIONS, Cell, Evidence

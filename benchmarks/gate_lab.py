@@ -25,8 +25,8 @@ from benchmarks.gate_pieces import Engines, SwappingEngine
 from benchmarks.gate_plan import Floats, Outcome, PieceSpec, Run, Sizes
 from benchmarks.gate_trials import Here, SharedBench, true_scores
 from benchmarks.gate_world import DOWNSTREAM_CLASSES, World
-from piecehub.conformance import Finding, report
-from piecehub.content import canonical_json, sha256_bytes
+from piecehub.facts.conformance_report import Finding, report
+from piecehub.facts.content import canonical_json, sha256_bytes
 from piecehub.transfer import evidence as evidences
 from piecehub.transfer import gate, rule, statistics
 from piecehub.transfer.evaluation import Means, Subject, evaluate

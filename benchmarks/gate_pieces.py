@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from benchmarks.gate_plan import PieceSpec
 from benchmarks.gate_world import INPUTS, UPSTREAM_CLASSES, World
-from piecehub.content import canonical_json, sha256_bytes
-from piecehub.modeling import reusable
+from piecehub.exporting import reusable
+from piecehub.facts.content import canonical_json, sha256_bytes
 from piecehub.transfer.engine import Engine
 
 Weights = list[NDArray[Any]]

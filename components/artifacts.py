@@ -1,9 +1,9 @@
 """The artifact types of piecehub, each with the files that it holds.
 
-Beside the payload every artifact carries `provenance.json` (piecehub/provenance.py). The type names follow the form
-that Kubeflow Pipelines demands, `<top-level module>.<Class>`: at run time the name is the import path, so every type is
-also a name of the package `components`. No type has PROPERTIES, which do not compile for Kubeflow: facts are custom
-properties.
+Beside the payload every artifact carries `provenance.json` (piecehub/facts/provenance.py). The type names follow the
+form that Kubeflow Pipelines demands, `<top-level module>.<Class>`: at run time the name is the import path, so every
+type is also a name of the package `components`. No type has PROPERTIES, which do not compile for Kubeflow: facts are
+custom properties.
 """
 
 from tfx.types import artifact
@@ -54,7 +54,7 @@ class ReusableSavedModel(artifact.Artifact):
 class ConformanceReport(artifact.Artifact):
     """What the validator found about a SavedModel.
 
-    conformance.json    every check with its outcome (piecehub/conformance.py)
+    conformance.json    every check with its outcome (piecehub/facts/conformance_report.py)
     """
 
     TYPE_NAME = "components.ConformanceReport"

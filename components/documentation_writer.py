@@ -14,7 +14,7 @@ from components.artifacts import (
     ReusableSavedModel,
 )
 from components.dsl import InputArtifact, OutputArtifact, Parameter, Process, component
-from piecehub import documentation as pages
+from piecehub.documentation import page as pages
 
 
 @component(Process)

@@ -21,11 +21,11 @@ from tfx.dsl.component.experimental import annotations, decorators
 from tfx.types import artifact, standard_artifacts
 from tfx.types.system_executions import Deploy, Evaluate, Process, SystemExecution, Train, Transform
 
-from components import code
-from piecehub import provenance
-from piecehub.content import canonical_json, sha256_bytes
+from piecehub.containers import code
 from piecehub.errors import EnvironmentProblem
-from piecehub.modeling.examples import split_digests
+from piecehub.facts import provenance
+from piecehub.facts.content import canonical_json, sha256_bytes
+from piecehub.training.examples import split_digests
 
 if TYPE_CHECKING:
     T = TypeVar("T")

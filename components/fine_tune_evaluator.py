@@ -6,11 +6,11 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelEvalua
 
 from components.artifacts import Evidence, Piece, ReusableSavedModel
 from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, component
-from piecehub import runs
-from piecehub.anomalies import refuse_anomalies
-from piecehub.modeling.examples import feature_spec_of, read_split
-from piecehub.modeling.piece import input_names
-from piecehub.reference import mode_words
+from piecehub.extraction.piece import input_names
+from piecehub.facts import runs
+from piecehub.facts.reference import mode_words
+from piecehub.training.anomalies import refuse_anomalies
+from piecehub.training.examples import feature_spec_of, read_split
 from piecehub.transfer import evaluation as evaluations
 from piecehub.transfer.evidence import PREDICTIONS
 from piecehub.transfer.kinds import check_kind

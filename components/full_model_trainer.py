@@ -8,12 +8,12 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelRun, S
 from components.artifacts import FullModel, ParentPiece
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Train, component
 from components.parent_resolver import parent_folder
-from piecehub.anomalies import refuse_anomalies
-from piecehub.modeling import full_model as training
-from piecehub.modeling.building import feature_specs, ready_to_train
-from piecehub.modeling.examples import feature_spec_of, read_split
-from piecehub.modeling.piece import parent_keyword
-from piecehub.modeling.recipe_modules import get_function, load_module
+from piecehub.extraction.piece import parent_keyword
+from piecehub.training import full_model as training
+from piecehub.training.anomalies import refuse_anomalies
+from piecehub.training.building import feature_specs, ready_to_train
+from piecehub.training.examples import feature_spec_of, read_split
+from piecehub.training.recipe_modules import get_function, load_module
 
 
 @component(Train)

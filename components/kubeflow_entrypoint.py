@@ -2,7 +2,7 @@
 
 `python -P -m components.kubeflow_entrypoint --executor_class_path … --json_serialized_invocation_args {{$}}
 --json_serialized_inputs_spec_args … [--resolve_span] [Beam's arguments]`: the arguments that TFX compiles, and our flag
-for ExampleGen, whose driver Kubeflow never calls. The work on the JSON is `piecehub/executor_input.py`.
+for ExampleGen, whose driver Kubeflow never calls. The work on the JSON is `piecehub/containers/executor_input.py`.
 """
 
 import argparse
@@ -20,7 +20,8 @@ from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
 from tfx.types.artifact import Artifact
 from tfx.types.value_artifact import ValueArtifact
 
-from piecehub import executor_input, runs
+from piecehub.containers import executor_input
+from piecehub.facts import runs
 from piecehub.signing.place import mounted_place, signing_with
 
 Arguments = tuple[argparse.Namespace, list[str]]

@@ -9,11 +9,11 @@ from tfx.types.standard_artifacts import Schema
 from components.artifacts import FullModel, ParentPiece, Piece
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
 from components.parent_resolver import parent_folder
-from piecehub.modeling import full_model as full_models
-from piecehub.modeling import piece as pieces
-from piecehub.modeling.building import feature_specs
-from piecehub.modeling.examples import feature_spec_of
-from piecehub.modeling.roads import Road
+from piecehub.extraction import piece as pieces
+from piecehub.extraction.roads import Road
+from piecehub.training import full_model as full_models
+from piecehub.training.building import feature_specs
+from piecehub.training.examples import feature_spec_of
 
 
 @component(Transform)

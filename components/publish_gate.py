@@ -9,7 +9,7 @@ from components.artifacts import ConformanceReport as ConformanceArtifact
 from components.artifacts import Evidence as EvidenceArtifact
 from components.artifacts import Incumbent
 from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, component
-from piecehub.conformance import ConformanceReport
+from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.transfer import gate, plot_gains
 from piecehub.transfer.evidence import Evidence
 from piecehub.transfer.rule import Rule

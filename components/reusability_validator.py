@@ -4,7 +4,7 @@ from pathlib import Path
 
 from components.artifacts import ConformanceReport, ReusableSavedModel
 from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, component
-from piecehub.modeling.conformance.check import check_saved_model
+from piecehub.conformance.check import check_saved_model
 
 
 @component(Evaluate)

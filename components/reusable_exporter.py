@@ -6,7 +6,7 @@ from pathlib import Path
 from components.artifacts import ParentPiece, Piece, ReusableSavedModel
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
 from components.parent_resolver import parent_folder
-from piecehub.modeling import reusable
+from piecehub.exporting import reusable
 
 
 @component(Transform)

@@ -1,15 +1,87 @@
-"""Publishing reusable pieces of trained TensorFlow models: the work itself, without TFX."""
+"""Publishing reusable pieces of trained TensorFlow models: the front door, with all that a user calls.
 
-from os import PathLike
-from typing import Any
+    import piecehub
+
+    piecehub.export(model, "my_piece")                          # a Keras model as a Reusable SavedModel
+    piecehub.check("my_piece").verdict                          # does it keep the interface?
+    piecehub.evaluate("my_piece", recipe="my_recipe")           # how well does it fine-tune?
+    layer = piecehub.ReusableLayer("my_piece", trainable=True)  # in a Keras 3 model
+    piecehub.run("digits")                                      # train, cut, export, prove, publish
+
+Every name is found on first use: `import piecehub` itself loads neither TensorFlow nor TFX. Paths are `str` or
+`os.PathLike`; where a handle is taken, `publisher/name/version` of the store in `.piecehub` is one. Errors are
+`piecehub.errors`. Nothing inside comes in by this door, so a new name here changes no component's code digest.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from piecehub.errors import missing_extra
+
+if TYPE_CHECKING:
+    from piecehub.conformance.check import check as check
+    from piecehub.consume.layer import ReusableLayer as ReusableLayer
+    from piecehub.consume.loading import load as load
+    from piecehub.exporting.export_options import ExportOptions as ExportOptions
+    from piecehub.exporting.reexport import reexport as reexport
+    from piecehub.exporting.reusable import export as export
+    from piecehub.exporting.reusable import export_preprocessor as export_preprocessor
+    from piecehub.extraction.roads import cut_piece as cut_piece
+    from piecehub.publishing.offered import publish as publish
+    from piecehub.store.catalog import open_store as open_store
+    from piecehub.training.checkpoint import restore_and_take_core as restore_and_take_core
+    from piecehub.training.records import write_records as write_records
+    from pipelines.evaluation import evaluate as evaluate
+    from pipelines.run import run as run
+
+# Where each name lives. No room may bear one of them: importing it would put the room in the name's place.
+_HOMES = {
+    "ExportOptions": "piecehub.exporting.export_options",
+    "ReusableLayer": "piecehub.consume.layer",
+    "check": "piecehub.conformance.check",
+    "cut_piece": "piecehub.extraction.roads",
+    "evaluate": "pipelines.evaluation",
+    "export": "piecehub.exporting.reusable",
+    "export_preprocessor": "piecehub.exporting.reusable",
+    "load": "piecehub.consume.loading",
+    "open_store": "piecehub.store.catalog",
+    "publish": "piecehub.publishing.offered",
+    "reexport": "piecehub.exporting.reexport",
+    "restore_and_take_core": "piecehub.training.checkpoint",
+    "run": "pipelines.run",
+    "write_records": "piecehub.training.records",
+}
+__all__ = [
+    "ExportOptions",
+    "ReusableLayer",
+    "check",
+    "cut_piece",
+    "evaluate",
+    "export",
+    "export_preprocessor",
+    "load",
+    "open_store",
+    "publish",
+    "reexport",
+    "restore_and_take_core",
+    "run",
+    "write_records",
+]
 
 
-def load(handle: "str | PathLike[str]") -> Any:
-    """The object behind a handle (URL or path), as `tensorflow_hub.load` gives it; needs `piecehub[tf]`.
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'piecehub' has no attribute '{name}'")
+    try:
+        found = getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        lacking = missing_extra(error, f"piecehub.{name}")
+        if lacking is None:
+            raise
+        raise ModuleNotFoundError(lacking.sentence, name=error.name) from error
+    globals()[name] = found
+    return found
 
-    Raises:
-        piecehub.errors.StoreError: if nothing can be loaded from there.
-    """
-    from piecehub.modeling import loading  # TensorFlow takes ten seconds: `import piecehub` stays light
 
-    return loading.load(handle)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

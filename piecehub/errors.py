@@ -4,6 +4,12 @@ Every message reads `Expected … Received: …`, and says what to do. Each clas
 else, so an error survives pickling through Beam's workers.
 """
 
+_EXTRAS = {
+    **dict.fromkeys(("cryptography", "in_toto_attestation", "model_signing", "OpenSSL", "securesystemslib"), "sign"),
+    **dict.fromkeys(("keras", "numpy", "tensorflow", "tensorflow_hub"), "tf"),
+    **dict.fromkeys(("tfx", "kfp", "pydantic"), "pipeline"),
+}
+
 
 class PiecehubError(Exception):
     """Something that a person can mend; `exit_code` is what the command line returns."""
@@ -66,3 +72,13 @@ class NotVerified(PiecehubError):
 
 class ConsumerError(PiecehubError, ValueError):
     """A loaded SavedModel is asked for something that it cannot give; a ValueError too, as Keras' own refusals are."""
+
+
+def missing_extra(error: ModuleNotFoundError, wanted_by: str) -> EnvironmentProblem | None:
+    """What to install where an import of `wanted_by` failed for a package of one of our extras; None if of none."""
+    extra = _EXTRAS.get((error.name or "").partition(".")[0])
+    if not extra:
+        return None
+    return EnvironmentProblem(
+        f"Expected the package '{error.name}' for {wanted_by}. Received: none; install 'piecehub[{extra}]'."
+    )

@@ -1,1 +1,9 @@
-"""Joins the components into a pipeline, and chooses what runs it."""
+"""Joins the components into a pipeline, and chooses what runs it. Imports everything.
+
+    recipe/          a recipe's tables, read strictly; recipes/: those that are shipped
+    pipeline         the journey of the data; piece_journey: its second half, piece by piece
+    local_runner     on this machine; kubeflow_runner: as a package for Kubeflow Pipelines
+    evaluation       the evaluator alone, on anybody's SavedModel
+
+Read `pipeline.create_pipeline` first.
+"""

@@ -12,11 +12,11 @@ import shutil
 import uuid
 from pathlib import Path
 
-from components.code import digest_of, lock_digest, recipe_closure
-from piecehub.content import canonical_json, content_digest, list_files, sha256_bytes
+from piecehub.containers.code import digest_of, lock_digest, recipe_closure
 from piecehub.errors import DataError, RecipeError
-from piecehub.modeling.recipe_modules import get_function, load_module
-from pipelines.config import LoadedRecipe
+from piecehub.facts.content import canonical_json, content_digest, list_files, sha256_bytes
+from piecehub.training.recipe_modules import get_function, load_module
+from pipelines.recipe.tables import LoadedRecipe
 
 
 def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:

@@ -1,13 +1,18 @@
 """Evaluates any Reusable SavedModel on a recipe's downstream tasks, outside of a pipeline: `piecehub evaluate`."""
 
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
-from piecehub import piece_manifest
-from piecehub.errors import RecipeError
-from piecehub.modeling.examples import feature_spec_of, read_split
+from piecehub.errors import PiecehubError, RecipeError
+from piecehub.facts import piece_manifest
+from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+from piecehub.store.source import find_saved_model
+from piecehub.training.examples import feature_spec_of, read_split
 from piecehub.transfer import evaluation
 from piecehub.transfer.approximate_controls import write_controls
 from piecehub.transfer.evaluation import Means, Subject
@@ -17,9 +22,68 @@ from piecehub.transfer.pool import Budget, missing_trials, run_trials
 from piecehub.transfer.protocol import MODES
 from piecehub.transfer.tasks import Task, task_from_features
 from piecehub.transfer.trials import Trial
-from pipelines.config import DownstreamTask, LoadedRecipe
 from pipelines.data import examples_folder
 from pipelines.protocols import protocol_of
+from pipelines.recipe.loader import load_recipe
+from pipelines.recipe.tables import DownstreamTask, LoadedRecipe
+
+
+def evaluate(
+    saved_model: str | PathLike[str],
+    recipe: str | PathLike[str],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    tasks: Sequence[str] = (),
+    output: str = "",
+    controls: str | PathLike[str] | None = None,
+    out: str | PathLike[str] | None = None,
+    workers: int | None = None,
+    trust: bool = False,
+    workdir: str | PathLike[str] = DEFAULT_NAME,
+) -> tuple[Evidence, ...]:
+    """How well a Reusable SavedModel fine-tunes on a recipe's tasks: evidence of each task, no verdict.
+
+    Finished trials are kept in the working folder, and not run again. Trials run the model outside of any sandbox: a
+    folder is taken at your word, what comes from an archive or an address needs `trust`.
+
+    Args:
+        saved_model: a folder, an archive, `publisher/name/version` of the local store, or an address.
+        recipe: a folder, or the name of a shipped recipe, whose tasks are asked.
+        settings: values laid over the recipe's own, by their keys.
+        tasks: the names of those to ask; all if empty.
+        output: which output downstream models read, of a piece that returns a dict.
+        controls: a folder with `seed-K/` for each seed; without it the piece's weights are drawn anew for the
+            from-scratch control, which is approximate.
+        out: where to keep the evidence, in a folder a task.
+        workers: processes; one a processor if None.
+        trust: whether to run a model that came from elsewhere.
+        workdir: where trials, data and the local store lie.
+
+    Raises:
+        RecipeError: if the recipe, a setting or a task is wrong.
+        PiecehubError: if the model may not run here, or cannot be evaluated.
+
+    Example:
+        >>> [evidence] = piecehub.evaluate("my_piece", recipe="my_recipe")
+        >>> evidence.task, evidence.complete
+        ('my-task', True)
+    """
+    loaded, places = load_recipe(recipe, settings or {}), Workdir(Path(workdir))
+    with (
+        find_saved_model(saved_model, places.store) as source,
+        tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,
+    ):
+        if source.archive and not (trust or source.trusted):
+            raise PiecehubError(
+                f"Expected a folder, a model of the local store, or trust=True. Received: '{saved_model}'; trials run "
+                "the model outside of any sandbox, so look at it with `piecehub check` first."
+            )
+        evaluator = make_evaluator(
+            loaded, source.folder, output, Path(controls) if controls else None, Path(scratch), places.data.resolve()
+        )
+        target = Path(scratch, "evidence") if out is None else Path(out)
+        means = Means(places.trials.resolve(), workers)
+        return tuple(evaluator.evaluate(task, means, target / task.name) for task in chosen_tasks(loaded, tasks))
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
-from piecehub.content import canonical_json
 from piecehub.errors import RecipeError
+from piecehub.facts.content import canonical_json
 
 Spec = dict[str, Any]
 Scalar = str | int | float

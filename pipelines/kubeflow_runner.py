@@ -15,12 +15,12 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import Channel
 
 from piecehub.errors import EnvironmentProblem, RecipeError
-from piecehub.workdir import Workdir
-from pipelines.config import LoadedRecipe
+from piecehub.facts.workdir import Workdir
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.piece_journey import Places
 from pipelines.pipeline import create_pipeline, never_cached
+from pipelines.recipe.tables import LoadedRecipe
 
 # -P: what lies in the container's current folder must not hide an installed package.
 COMMAND = ("python", "-P", "-m", "components.kubeflow_entrypoint")

@@ -16,8 +16,8 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.orchestration.portable import execution_publish_utils, launcher
 from tfx.proto.orchestration import execution_result_pb2
 
-from piecehub import provenance
 from piecehub.errors import PiecehubError
+from piecehub.facts import provenance
 
 
 def sentence_of(error: BaseException) -> str:

@@ -27,18 +27,19 @@ from tfx.orchestration.beam import beam_dag_runner
 from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration import pipeline_pb2
 
-from piecehub import logs, runs
+from piecehub import logs
 from piecehub.errors import PiecehubError
+from piecehub.facts import runs
+from piecehub.facts.workdir import Workdir, make_writable
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
-from piecehub.workdir import Workdir, make_writable
 from pipelines import preflight
-from pipelines.config import LoadedRecipe, Piece, Recipe
 from pipelines.data import examples_folder
 from pipelines.launcher import TruthfulLauncher, sentence_of
 from pipelines.piece_journey import Places, evaluator_ids, piece_suffixes
 from pipelines.pipeline import create_pipeline, never_cached
+from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
 from pipelines.sweep import alone, sweep
 
 _RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run

@@ -8,7 +8,6 @@ from typing import Any
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.types import channel_utils
 
-from components.code import code_digest, lock_digest
 from components.documentation_writer import DocumentationWriter
 from components.fine_tune_evaluator import FineTuneEvaluator
 from components.hub_pusher import HubPusher
@@ -17,8 +16,10 @@ from components.piece_extractor import PieceExtractor
 from components.publish_gate import PublishGate
 from components.reusability_validator import ReusabilityValidator
 from components.reusable_exporter import ReusableExporter
-from pipelines.config import DownstreamTask, Piece, Recipe, camel_case
+from piecehub.containers.code import code_digest, lock_digest
 from pipelines.protocols import protocol_of, task_rules
+from pipelines.recipe.tables import DownstreamTask, Piece, Recipe
+from pipelines.recipe.words import camel_case
 
 _EXPORT_OPTIONS = (
     "trainable",

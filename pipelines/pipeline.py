@@ -13,11 +13,12 @@ from tfx.dsl.components.base.base_node import BaseNode
 
 from components.full_model_trainer import FullModelTrainer
 from components.parent_resolver import ParentResolver
-from piecehub.handle import Handle
-from piecehub.modeling.checkpoint import checkpoint_digest
+from piecehub.facts.handle import Handle
 from piecehub.store.catalog import Store
-from pipelines.config import DownstreamTask, LoadedRecipe, Recipe, camel_case
+from piecehub.training.checkpoint import checkpoint_digest
 from pipelines.piece_journey import Code, Downstream, Places, Shared, journey, piece_suffixes, task_suffixes
+from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Recipe
+from pipelines.recipe.words import camel_case
 
 # The store is a side input: what reads or writes it runs in every run, whatever the cache knows.
 _SEES_THE_STORE = ("ParentResolver", "IncumbentResolver", "HubPusher")

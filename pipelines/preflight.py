@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from piecehub.errors import PieceError, RecipeError, TrainingError
-from piecehub.modeling.building import feature_specs
-from piecehub.modeling.examples import feature_spec_of
-from piecehub.modeling.piece import Builder, piece_facts
-from piecehub.modeling.recipe_modules import get_function, load_module
-from piecehub.modeling.specs import is_fact
-from piecehub.source import find_saved_model
-from pipelines.config import LoadedRecipe, Piece
+from piecehub.extraction.piece import Builder, piece_facts
+from piecehub.store.source import find_saved_model
+from piecehub.tensors.specs import is_fact
+from piecehub.training.building import feature_specs
+from piecehub.training.examples import feature_spec_of
+from piecehub.training.recipe_modules import get_function, load_module
+from pipelines.recipe.tables import LoadedRecipe, Piece
 
 
 def check(loaded: LoadedRecipe, store_folder: Path) -> None:

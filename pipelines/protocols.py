@@ -5,7 +5,7 @@ from typing import Any
 
 from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.rule import Rule
-from pipelines.config import DownstreamTask, Recipe
+from pipelines.recipe.tables import DownstreamTask, Recipe
 
 
 def protocol_of(config: Recipe, task: DownstreamTask) -> Protocol:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from piecehub.evidence_table import evidence_table
-from piecehub.workdir import DEFAULT_NAME, Workdir
+from piecehub.documentation.evidence_table import evidence_table
+from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from pipelines.local_runner import Outcome, PieceOutcome
 
 

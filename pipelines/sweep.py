@@ -17,9 +17,9 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import v1 as tfx
 from tfx.orchestration import metadata as tfx_metadata
 
-from piecehub import runs
 from piecehub.errors import EnvironmentProblem
-from piecehub.workdir import Workdir
+from piecehub.facts import runs
+from piecehub.facts.workdir import Workdir
 
 _ACTIVE = (mlmd.Execution.NEW, mlmd.Execution.RUNNING)
 

@@ -1,15 +1,25 @@
-"""Skips where CI=true, and which tests share a process.
+"""Skips where CI=true, which tests share a process, and what all processes of a session share.
 
 A test that is skipped proves nothing: where CI=true, every skip is a failure that states its reason.
+
+What takes long to make is made once a session, by the process that needs it first; the others wait for it and read it.
+Nobody writes into it. Whatever is heavy is imported by the fixture that needs it: light tests stay light.
 """
 
+import fcntl
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+if TYPE_CHECKING:
+    from tests.made import Made
+
+Once = Callable[[str, Callable[[Path], Any]], Path]
 _SKIPS_FAIL = os.environ.get("CI") == "true"
 _READ_THE_TINY_RUN = {f"tests/pipelines/test_{name}.py" for name in ("local_runner", "published", "signed_run")}
 
@@ -48,6 +58,47 @@ class _ByFile(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
     """Takes the place of `--dist loadfile`."""
     return _ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes a folder of that name once a session, by `make(folder)`, whichever process asks first."""
+    own = tmp_path_factory.getbasetemp()
+    root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once"
+
+    def made_once(name: str, make: Callable[[Path], Any]) -> Path:
+        root.mkdir(exist_ok=True)
+        folder, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made_once
+
+
+@pytest.fixture(scope="session")
+def made(once: Once) -> "Made":
+    """The journey of a small recipe, from its code to a SavedModel."""
+    from tests import made
+
+    return made.read(once("made", made.make))
+
+
+@pytest.fixture(scope="session")
+def recipe(made: "Made") -> Path:
+    """The folder of that recipe, of two files."""
+    return made.recipe
+
+
+@pytest.fixture(scope="session")
+def exported_kind(once: Once) -> Callable[[str], Path]:
+    """The SavedModel of a kind of tests/exporting/model_kinds.py."""
+    from tests.made import export_kind
+
+    return lambda name: once(f"kind-{name}", lambda folder: export_kind(name, folder))
 
 
 def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:

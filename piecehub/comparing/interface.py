@@ -10,12 +10,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from piecehub.modeling import specs
-from piecehub.modeling.conformance import described
-from piecehub.modeling.conformance.graph import Graph
-from piecehub.modeling.specs import is_fact
-from piecehub.modeling.traces import Trace
-from piecehub.piece_manifest import PieceManifest
+from piecehub.conformance import described
+from piecehub.conformance.graph import Graph
+from piecehub.consume.traces import Trace
+from piecehub.facts.piece_manifest import PieceManifest
+from piecehub.tensors import specs
+from piecehub.tensors.specs import is_fact
 
 Facts = Any  # of specs: `{"shape", "dtype"}`, or a list or dict of them
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from piecehub.reference import metric_words
+from piecehub.facts.reference import metric_words
 from piecehub.transfer.evidence import Cell, Evidence, comparable
 from piecehub.transfer.rule import Rule
 from piecehub.transfer.statistics import one_sided, two_way_bootstrap

@@ -7,15 +7,16 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from piecehub import lineage, piece_manifest
 from piecehub.comparing.interface import Interface, interface_of
-from piecehub.content import content_digest, list_files
+from piecehub.conformance.graph import Graph, read_graph
 from piecehub.errors import StoreError
-from piecehub.manifest import Manifest
-from piecehub.modeling.conformance.graph import Graph, read_graph
-from piecehub.source import Source
+from piecehub.facts import piece_manifest
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.manifest import Manifest
+from piecehub.lineage import published as lineage
 from piecehub.store.catalog import Store
 from piecehub.store.incumbent import copy_evidence
+from piecehub.store.source import Source
 from piecehub.transfer.evidence import Evidence, read_all
 from piecehub.transfer.rule import Rule
 

@@ -11,5 +11,6 @@ verify      holds a version against all of these
 fetch       fills the cache of TensorFlow Hub's client with what was verified
 hub_cache   that cache, and what can be wrong in it
 
-Light at import: what needs the extra `sign` is imported by the functions that use it.
+Light at import: what needs the extra `sign` is imported by the functions that use it. Of ours it imports `lineage`,
+`store` and `facts`. Read `verify.verify_version` first.
 """

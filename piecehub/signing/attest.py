@@ -8,12 +8,12 @@ import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 
-from piecehub import lineage as lineages
-from piecehub import provenance
-from piecehub.content import content_digest, list_files
 from piecehub.errors import NotVerified
-from piecehub.lineage import Lineage
-from piecehub.manifest import Manifest
+from piecehub.facts import provenance
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.manifest import Manifest
+from piecehub.lineage import published as lineages
+from piecehub.lineage.published import Lineage
 from piecehub.signing import envelope, signature, slsa
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import SigningPlace, signing_place

@@ -15,15 +15,15 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from piecehub.content import FileEntry, list_files
 from piecehub.errors import EnvironmentProblem, NotVerified
-from piecehub.manifest import Manifest
+from piecehub.facts.content import FileEntry, list_files
+from piecehub.facts.manifest import Manifest
+from piecehub.facts.workdir import make_writable
 from piecehub.signing.hub_cache import descriptor_path, entry_name
 from piecehub.signing.shelf import Address, ServerShelf, checked_file
 from piecehub.signing.trust import Trust
 from piecehub.signing.verify import Signed, check_signed
 from piecehub.store import archive
-from piecehub.workdir import make_writable
 
 
 @dataclass(frozen=True)

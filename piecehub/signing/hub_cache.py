@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from piecehub.content import FileEntry, list_files
 from piecehub.errors import EnvironmentProblem, PiecehubError
+from piecehub.facts.content import FileEntry, list_files
 
 _VARIABLE = "TFHUB_CACHE_DIR"
 _DEFAULT = "tfhub_modules"

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from piecehub.content import sha256_file
 from piecehub.errors import NotVerified, RecipeError
-from piecehub.handle import Handle
-from piecehub.manifest import Blob, Manifest
+from piecehub.facts.content import sha256_file
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Blob, Manifest
 from piecehub.store.catalog import Store, read_manifest
 from piecehub.store.download import MAX_DOWNLOAD_BYTES, fetch_file
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from piecehub.content import FileEntry
 from piecehub.errors import NotVerified, PiecehubError
+from piecehub.facts.content import FileEntry
 from piecehub.signing.envelope import open_envelope
 from piecehub.signing.keys import PublicKey, public_key_of, read_private_key
 

@@ -15,10 +15,10 @@ than they do: SLSA Build L1, for nobody isolates the builder from who starts it.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from piecehub.content import canonical_json
 from piecehub.errors import NotVerified
-from piecehub.lineage import Lineage
-from piecehub.manifest import Blob, Manifest
+from piecehub.facts.content import canonical_json
+from piecehub.facts.manifest import Blob, Manifest
+from piecehub.lineage.published import Lineage
 
 TITLE = "provenance.dsse.json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -28,7 +28,7 @@ FROM_PIPELINE = "urn:piecehub:build:pipeline:v1"
 FROM_ELSEWHERE = "urn:piecehub:build:elsewhere:v1"
 # The digest of a file list is no sha256 of any file, so it has a name of its own (in-toto, digest_set.md).
 CONTENT_DIGEST = "piecehubContent"
-# Likewise that of a split's records, whatever files they lie in (piecehub/modeling/examples.py).
+# Likewise that of a split's records, whatever files they lie in (piecehub/training/examples.py).
 _RECORDS_DIGEST = "piecehubRecords"
 # What may be published of a component's parameters: what is computed. Not where (`…_folder`, `checkpoint`), not what
 # stands in the statement otherwise (digests), and not the texts of the model page, which is a by-product.

@@ -11,10 +11,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from piecehub.content import content_digest, list_files
 from piecehub.errors import NotVerified
-from piecehub.handle import Handle
-from piecehub.manifest import Manifest
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Manifest
 from piecehub.signing import envelope, signature, slsa
 from piecehub.signing.attest import KEY_TITLE
 from piecehub.signing.keys import PublicKey, parse_public_key

@@ -1,8 +1,8 @@
-"""The store: its disk form and its wire form. Light: nothing here imports TensorFlow.
+"""The store: its disk form and its wire form. Light: nothing here imports TensorFlow, and of ours only `facts`.
 
 archive   a model folder as a deterministic `.tar.gz`, and back
 members   reads an archive that nobody trusts
-backend   what a store needs of the place it lies in
+backend   what a store needs of the place it lies in; place: opens it
 posix     a folder (disk: writing that survives a crash)
 cloud     a bucket of S3, Google Cloud Storage or Azure
 probe     whether a place keeps what it was told to create
@@ -11,4 +11,7 @@ publish   adds a version
 events    what people said of versions; curate: how they say it
 fsck      reads every byte; gc: removes what nobody names; repair: mends from a second copy
 server    the hosting protocol of TensorFlow Hub
+source    a SavedModel that a person names: a folder, an archive, a handle, an address
+
+Read `catalog.py` first, which draws the folder.
 """

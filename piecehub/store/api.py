@@ -19,8 +19,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from piecehub.content import sha256_bytes
-from piecehub.manifest import MEDIA_TYPE
+from piecehub.facts.content import sha256_bytes
+from piecehub.facts.manifest import MEDIA_TYPE
 from piecehub.store import describe, layout
 from piecehub.store.blob_response import blob_response, is_known
 from piecehub.store.wanted import Found, Service, find, status_of_errors

@@ -26,8 +26,8 @@ from typing import IO, Any, cast
 from isal import __version__ as _isal_version
 from isal import igzip_threaded
 
-from piecehub.content import FileEntry
 from piecehub.errors import ArchiveError, EnvironmentProblem
+from piecehub.facts.content import FileEntry
 from piecehub.store.members import BLOCK_BYTES, Member, one_sentence, read_members
 from piecehub.store.progress import Watched, progress
 from piecehub.store.stored import StoredGzip

@@ -14,10 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from piecehub.errors import RecipeError
-
-SCHEMES = ("s3", "gs", "az")
-
 
 @dataclass(frozen=True, order=True)
 class Entry:
@@ -75,22 +71,3 @@ class Backend(Protocol):
     def staging(self) -> AbstractContextManager[Path]:
         """A folder of one's own on this machine, to prepare objects in; gone at the end whatever happens."""
         ...
-
-
-def open_backend(place: Path | str) -> Backend:
-    """The backend that a path or a uri names; nothing is read, written or made.
-
-    Raises:
-        RecipeError: if the uri is of a kind that we do not know.
-        EnvironmentProblem: if its configuration is wrong or missing.
-    """
-    scheme, separator, rest = str(place).partition("://")
-    if isinstance(place, Path) or not separator:
-        from piecehub.store.posix import PosixBackend
-
-        return PosixBackend(Path(place))
-    if scheme in SCHEMES and rest:
-        from piecehub.store.cloud import open_bucket
-
-        return open_bucket(f"{scheme}://{rest.strip('/')}")
-    raise RecipeError(f"Expected a folder, or a uri s3://, gs:// or az:// with a bucket. Received: '{place}'.")

@@ -22,7 +22,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.types import Send
 
 from piecehub.errors import PiecehubError, StoreError
-from piecehub.manifest import Blob
+from piecehub.facts.manifest import Blob
 from piecehub.store import layout
 from piecehub.store.backend import Backend, Entry
 from piecehub.store.file_blocks import file_blocks

@@ -5,16 +5,19 @@ import json
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Self
 
-from piecehub.content import sha256_bytes
 from piecehub.errors import StoreError
-from piecehub.handle import Handle
-from piecehub.manifest import Manifest, is_sealed
+from piecehub.facts.content import sha256_bytes
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Manifest, is_sealed
+from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from piecehub.store import layout, probe
-from piecehub.store.backend import Backend, Entry, open_backend
+from piecehub.store.backend import Backend, Entry
 from piecehub.store.events import Event, ModelState, Status
+from piecehub.store.place import open_backend
 from piecehub.store.posix import PosixBackend
 
 
@@ -228,3 +231,15 @@ def _check_schema(data: bytes | None, uri: str) -> None:
         raise StoreError(
             f"Expected a store of schema {layout.SCHEMA}. Received: schema {schema} in '{uri}'; use a newer piecehub."
         )
+
+
+def open_store(place: str | PathLike[str] | None = None) -> Store:
+    """The store at a folder or a uri (`s3://bucket/prefix`, `gs://…`, `az://…`); that in `.piecehub` if None.
+
+    Nothing is made: a store that is not there yet is empty. Errors are those of `Store.open`.
+
+    Example:
+        >>> [str(manifest.handle) for manifest in piecehub.open_store("shop").models()]
+        ['acme/features/1']
+    """
+    return Store.open(Workdir(Path(DEFAULT_NAME)).store if place is None else fspath(place))

@@ -7,8 +7,8 @@ Saying what holds already writes nothing.
 from datetime import UTC, datetime
 
 from piecehub.errors import RecipeError, StoreError
-from piecehub.handle import Handle
-from piecehub.manifest import Manifest
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Manifest
 from piecehub.store import layout
 from piecehub.store.catalog import Store
 from piecehub.store.events import Event, Kind, ModelState, Status, check_alias

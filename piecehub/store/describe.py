@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from piecehub.manifest import Blob, Manifest
+from piecehub.facts.manifest import Blob, Manifest
 from piecehub.store.events import ModelState
 
 API = "/api/v1/models"

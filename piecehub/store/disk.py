@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from piecehub.errors import EnvironmentProblem
-from piecehub.workdir import make_writable
+from piecehub.facts.workdir import make_writable
 
 STAGING_LIFETIME_S = 24 * 3600
 

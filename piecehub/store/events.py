@@ -19,7 +19,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from piecehub.errors import RecipeError, StoreError
-from piecehub.seal import UNSEALED, check_seal, seal
+from piecehub.facts.seal import UNSEALED, check_seal, seal
 
 _SCHEMA = 1
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,62}")

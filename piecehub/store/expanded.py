@@ -8,9 +8,9 @@ TensorFlow reads `gs://` by itself; to `?tf-hub-format=uncompressed` the server 
 import tempfile
 from pathlib import Path
 
-from piecehub.content import content_digest, list_files
 from piecehub.errors import RecipeError, StoreError
-from piecehub.manifest import Manifest
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.manifest import Manifest
 from piecehub.store import archive, layout
 from piecehub.store.catalog import Store
 

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from piecehub.errors import RecipeError
-from piecehub.handle import Handle
-from piecehub.manifest import Blob, Manifest
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Blob, Manifest
 from piecehub.store import describe, expanded, layout
 from piecehub.store.catalog import Store
 from piecehub.store.events import ModelState, Status

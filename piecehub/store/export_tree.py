@@ -13,8 +13,8 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from piecehub.content import sha256_file
 from piecehub.errors import EnvironmentProblem, StoreError
+from piecehub.facts.content import sha256_file
 
 _LOCK = ".lock"
 _MODE = 0o644

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from piecehub.errors import StoreError
-from piecehub.handle import Handle
-from piecehub.manifest import Manifest, is_intact, is_sealed
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Manifest, is_intact, is_sealed
 from piecehub.store import layout
 from piecehub.store.backend import Backend, Entry
 from piecehub.store.catalog import Store

@@ -9,8 +9,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from piecehub.handle import check_name, check_publisher
-from piecehub.manifest import Manifest
+from piecehub.facts.handle import check_name, check_publisher
+from piecehub.facts.manifest import Manifest
 from piecehub.store.catalog import Store
 
 FILE_NAME = "incumbent.json"

@@ -16,8 +16,8 @@ half a version. Nothing is ever overwritten, and nothing else is to be trusted: 
 
 import re
 
-from piecehub.handle import Handle, check_name, check_publisher
-from piecehub.manifest import FILE_NAME, check_digest
+from piecehub.facts.handle import Handle, check_name, check_publisher
+from piecehub.facts.manifest import FILE_NAME, check_digest
 
 SCHEMA = 1
 STORE_FILE = "store.json"

@@ -5,9 +5,9 @@ saved_model/    the SavedModel, unpacked
 
 from pathlib import Path
 
-from piecehub.content import content_digest, list_files
 from piecehub.errors import StoreError
-from piecehub.handle import Handle
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.handle import Handle
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
 

@@ -18,10 +18,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
-from piecehub.content import FileEntry, content_digest, list_files, sha256_file
 from piecehub.errors import StaleIncumbent, StoreError, VersionExists
-from piecehub.handle import Handle
-from piecehub.manifest import ARCHIVE_TITLE, Blob, Manifest
+from piecehub.facts.content import FileEntry, content_digest, list_files, sha256_file
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import ARCHIVE_TITLE, Blob, Manifest
 from piecehub.store import archive, layout
 from piecehub.store.archive import Compression
 from piecehub.store.catalog import Store

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from piecehub import piece_manifest, provenance
-from piecehub.conformance import REPORT_NAME, ConformanceReport
-from piecehub.content import content_digest, list_files
 from piecehub.errors import StoreError
-from piecehub.manifest import DOCUMENTATION_TITLE
+from piecehub.facts import piece_manifest, provenance
+from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.manifest import DOCUMENTATION_TITLE
 from piecehub.store.catalog import Store
 from piecehub.store.incumbent import EVIDENCE, read_incumbent
 from piecehub.store.publish import Attest, publish

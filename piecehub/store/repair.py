@@ -8,14 +8,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from piecehub.content import sha256_file
 from piecehub.errors import RecipeError, StoreError
-from piecehub.manifest import Manifest, is_intact
+from piecehub.facts.content import sha256_file
+from piecehub.facts.manifest import Manifest, is_intact
 from piecehub.store import layout
-from piecehub.store.backend import Backend, open_backend
+from piecehub.store.backend import Backend
 from piecehub.store.catalog import Store
 from piecehub.store.events import Event
 from piecehub.store.fsck import Finding, check_store
+from piecehub.store.place import open_backend
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from piecehub.manifest import DOCUMENTATION_TITLE, Manifest
+from piecehub.facts.manifest import DOCUMENTATION_TITLE, Manifest
 from piecehub.store import expanded
 from piecehub.store.api import api_routes, version_response
 from piecehub.store.blob_response import blob_response

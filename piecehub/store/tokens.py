@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from piecehub.errors import RecipeError
-from piecehub.handle import check_publisher
+from piecehub.facts.handle import check_publisher
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

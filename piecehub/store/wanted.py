@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from piecehub.errors import RecipeError, StoreError
-from piecehub.handle import Handle
-from piecehub.manifest import Manifest
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Manifest
 from piecehub.store.blob_response import SoundFiles
 from piecehub.store.catalog import Store
 from piecehub.store.events import ModelState, Status

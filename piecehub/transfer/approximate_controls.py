@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from piecehub import piece_manifest
 from piecehub.errors import NotReusableError
+from piecehub.facts import piece_manifest
 from piecehub.transfer.workers import control_folder
 
 _SPREAD = 0.05

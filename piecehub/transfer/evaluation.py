@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from piecehub.content import content_digest, list_files
 from piecehub.errors import DataError
+from piecehub.facts.content import content_digest, list_files
 from piecehub.transfer import findings
 from piecehub.transfer.evidence import FACTS, Evidence
 from piecehub.transfer.findings import Chosen

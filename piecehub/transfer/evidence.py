@@ -120,7 +120,7 @@ class Evidence:
         packages: names and versions of what computed.
         folder: where it lies.
         parent: the handle of the piece that this one starts from, whose weights the controls then have (see
-            `piecehub/reference.py`); empty where the controls are re-initialised.
+            `piecehub/facts/reference.py`); empty where the controls are re-initialised.
         leakage: what upstream and downstream examples have in common; None where upstream is not known.
         controls: `exact`, or `approximate` where the piece came without the code that initialises it.
         incomplete_because: why trials are missing; cells and contrasts are then empty.

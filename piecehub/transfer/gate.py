@@ -24,8 +24,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from piecehub.conformance import ConformanceReport
-from piecehub.reference import reference_words
+from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.facts.reference import reference_words
 from piecehub.transfer.evidence import Evidence, comparable, read_all
 from piecehub.transfer.rule import Rule
 from piecehub.transfer.statistics import Interval, holm, one_sided, p_value, two_way_bootstrap

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from piecehub.reference import reference_words
+from piecehub.facts.reference import reference_words
 from piecehub.transfer.evidence import Contrast, Evidence
 from piecehub.transfer.statistics import CONFIDENCE, two_way_means
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from piecehub.reference import metric_words
+from piecehub.facts.reference import metric_words
 from piecehub.transfer.evidence import Cell, Evidence
 from piecehub.transfer.guidance import Guidance
 from piecehub.transfer.plot_style import (

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
-from piecehub.reference import reference_words
+from piecehub.facts.reference import reference_words
 from piecehub.transfer.evidence import CURVE, Evidence
 from piecehub.transfer.plot_style import INK, PLAIN, QUIET, STYLES, draw_interval, new_rows, save
 from piecehub.transfer.rule import Rule, TaskRule

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal, Self
 
-from piecehub.content import canonical_json, sha256_bytes
 from piecehub.errors import RecipeError
-from piecehub.reference import mode_words
+from piecehub.facts.content import canonical_json, sha256_bytes
+from piecehub.facts.reference import mode_words
 
 VERSION = 2
 

@@ -19,8 +19,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from piecehub.content import canonical_json
 from piecehub.errors import DataError
+from piecehub.facts.content import canonical_json
 from piecehub.transfer.kinds import METRICS, Kind
 from piecehub.transfer.labels import read_labels
 

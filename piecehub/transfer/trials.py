@@ -20,7 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from piecehub.content import canonical_json, sha256_bytes
+from piecehub.facts.content import canonical_json, sha256_bytes
 from piecehub.transfer import kinds
 from piecehub.transfer.kinds import Kind
 from piecehub.transfer.protocol import MODES, Mode, Protocol

@@ -1,1 +1,9 @@
-"""Pages for people: runs with their DAG, and published models with what proves them. Read-only, without TensorFlow."""
+"""Pages for people: runs with their DAG, and published models with what proves them. Read-only, without TensorFlow.
+
+    app            the routes; serve: the server
+    run_pages      a run with its DAG (layout) and its logs
+    model_pages    a published version; static_pages: the same as files
+    check_table    the validator's report in a terminal; words, markdown, headers
+
+Of ours it imports `lineage`, `store` and `facts`, and never what trains or measures. Read `app.py` first.
+"""

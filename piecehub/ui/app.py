@@ -31,10 +31,11 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainT
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from piecehub import runs
 from piecehub.errors import PiecehubError, RecipeError
-from piecehub.handle import Handle
-from piecehub.manifest import Manifest
+from piecehub.facts import runs
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Manifest
+from piecehub.facts.workdir import Workdir
 from piecehub.store.blob_response import SoundFiles, blob_response
 from piecehub.store.catalog import Store
 from piecehub.store.server import hub_routes
@@ -43,12 +44,11 @@ from piecehub.ui import words
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
 from piecehub.ui.model_pages import model_cards, model_page
 from piecehub.ui.run_pages import log_text, plot_path, run_json, run_page, run_rows
-from piecehub.workdir import Workdir
 
 _HERE = Path(__file__).parent
 _LOOPBACK = ["localhost", "127.0.0.1", "::1", "[::1]"]
 _RUNS_SHOWN = 25
-# A name has no segment that is a plain number (piecehub/handle.py), so the first such segment is the version.
+# A name has no segment that is a plain number (piecehub/facts/handle.py), so the first such segment is the version.
 _MODEL_PATH = re.compile(r"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>[1-9]\d{0,17})(?:/files/(?P<title>.+))?)?")
 _IMAGES = ("image/svg+xml", "image/png")
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from piecehub.conformance import ConformanceReport, Finding
+from piecehub.facts.conformance_report import ConformanceReport, Finding
 
 # Where no terminal says how wide it is, such as in a file: wide enough for most sentences.
 _WIDTH = 160

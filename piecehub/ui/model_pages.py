@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from piecehub import lineage
-from piecehub.conformance import REPORT_NAME, ConformanceReport
 from piecehub.errors import StoreError
-from piecehub.lineage import Lineage
-from piecehub.manifest import DOCUMENTATION_TITLE, Manifest
-from piecehub.reference import metric_words, mode_words, reference_words
+from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
+from piecehub.facts.manifest import DOCUMENTATION_TITLE, Manifest
+from piecehub.facts.reference import metric_words, mode_words, reference_words
+from piecehub.lineage import published as lineage
+from piecehub.lineage.published import Lineage
 from piecehub.store.catalog import Store
 from piecehub.ui import words
 from piecehub.ui.markdown import Documentation, render

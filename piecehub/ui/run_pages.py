@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from piecehub import runs
 from piecehub.errors import PiecehubError
-from piecehub.runs import Event, Node, Run
+from piecehub.facts import runs
+from piecehub.facts.runs import Event, Node, Run
+from piecehub.facts.workdir import Workdir
 from piecehub.ui import layout, words
 from piecehub.ui.layout import Layout
-from piecehub.workdir import Workdir
 
 PLOTS = ("accuracy.svg", "saving.svg", "learning.svg", "gains.svg", "learning_curves.svg")
 _TAIL_BYTES, _TAIL_LINES = 6_000, 40

@@ -8,9 +8,9 @@ from pathlib import Path
 import uvicorn
 
 from piecehub.errors import EnvironmentProblem
+from piecehub.facts.workdir import Workdir
 from piecehub.store.tokens import Tokens
 from piecehub.ui.app import create_app, is_loopback
-from piecehub.workdir import Workdir
 
 
 def serve(

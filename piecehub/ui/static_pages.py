@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jinja2
 
-from piecehub.manifest import Manifest
+from piecehub.facts.manifest import Manifest
 from piecehub.store.catalog import Store
 from piecehub.store.describe import API
 from piecehub.store.events import ModelState

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import pytest
 
-from piecehub.modeling import reusable
-from piecehub.modeling.export_options import ExportOptions
+from piecehub.exporting import reusable
+from piecehub.exporting.export_options import ExportOptions
 from tests.transfer.conftest import make_evidence as make_evidence
 
 Make = Callable[..., Path]

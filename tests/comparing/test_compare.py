@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from piecehub.cli import cli
+from piecehub.cli.main import cli
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
 from piecehub.transfer.evidence import Evidence

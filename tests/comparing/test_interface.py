@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from piecehub import piece_manifest
 from piecehub.comparing.interface import Call, Interface, Signature, interface_of, lacks, spec_text
-from piecehub.modeling.conformance.graph import read_graph
+from piecehub.conformance.graph import read_graph
+from piecehub.facts import piece_manifest
 from tests.comparing.conftest import Make
 
 IMAGES = {"shape": [None, 8, 8, 1], "dtype": "float32"}

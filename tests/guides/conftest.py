@@ -11,8 +11,8 @@ os.environ["no_proxy"] = "127.0.0.1"  # the store is on loopback
 
 import pytest
 
-from piecehub.modeling.reusable import export
-from piecehub.modeling.roads import cut_piece
+from piecehub.exporting.reusable import export
+from piecehub.extraction.roads import cut_piece
 from tests.guides import models
 from tests.guides.sharing import Exported, Shared
 from tests.loopback import served

@@ -12,12 +12,13 @@ import pytest
 import tensorflow_hub as hub
 import tf_keras
 
-from piecehub import documentation, piece_manifest
-from piecehub.conformance import report
-from piecehub.modeling.conformance import advice, behaviour
-from piecehub.modeling.conformance.loaded import load
-from piecehub.modeling.consume import ReusableLayer
-from piecehub.modeling.reusable import ExportOptions, export
+from piecehub.conformance import advice, behaviour
+from piecehub.conformance.loaded import load
+from piecehub.consume.layer import ReusableLayer
+from piecehub.documentation import page as documentation
+from piecehub.exporting.reusable import ExportOptions, export
+from piecehub.facts import piece_manifest
+from piecehub.facts.conformance_report import report
 from tests.guides import book, models
 from tests.guides.sharing import Exported
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 import tensorflow_hub as hub
 import tf_keras
 
-from piecehub import piece_manifest
-from piecehub.modeling.consume import ReusableLayer
+from piecehub.consume.layer import ReusableLayer
+from piecehub.facts import piece_manifest
 from tests.guides import book, models, transformer
 from tests.guides.sharing import Shared
 

@@ -11,10 +11,10 @@ import tensorflow as tf
 import tensorflow_hub as hub
 import tf_keras
 
-from piecehub import piece_manifest
+from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError
-from piecehub.modeling.consume import ReusableLayer
-from piecehub.modeling.reusable import ExportOptions, export
+from piecehub.exporting.reusable import ExportOptions, export
+from piecehub.facts import piece_manifest
 from tests.guides import models
 from tests.guides.book import ROOT
 

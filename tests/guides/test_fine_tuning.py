@@ -12,11 +12,11 @@ import tf_keras
 from sklearn.datasets import load_digits
 
 import piecehub
-from piecehub import piece_manifest
-from piecehub.content import list_files
-from piecehub.modeling.consume import ReusableLayer
-from piecehub.modeling.reusable import export, reexport
-from piecehub.modeling.roads import cut_piece
+from piecehub.consume.layer import ReusableLayer
+from piecehub.exporting.reusable import export, reexport
+from piecehub.extraction.roads import cut_piece
+from piecehub.facts import piece_manifest
+from piecehub.facts.content import list_files
 from tests.guides import book, models
 from tests.guides.sharing import Exported, Shared
 
@@ -107,7 +107,7 @@ _FRAMEWORKS = {
     "keras": {},
     "tf_keras": {
         "import keras\n": "import tf_keras as keras\n",
-        "from piecehub.modeling.consume import ReusableLayer": "from tensorflow_hub import KerasLayer as ReusableLayer",
+        "from piecehub.consume.layer import ReusableLayer": "from tensorflow_hub import KerasLayer as ReusableLayer",
     },
 }
 

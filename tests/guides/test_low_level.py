@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from piecehub.modeling.consume import ReusableLayer
+from piecehub.consume.layer import ReusableLayer
 from tests.guides import book
 
 

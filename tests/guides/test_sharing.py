@@ -11,11 +11,11 @@ import tensorflow as tf
 import tensorflow_hub as hub
 import tf_keras
 
-from piecehub.content import list_files
+from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError
-from piecehub.modeling.consume import ReusableLayer
-from piecehub.modeling.reusable import export
-from piecehub.modeling.roads import cut_piece
+from piecehub.exporting.reusable import export
+from piecehub.extraction.roads import cut_piece
+from piecehub.facts.content import list_files
 from piecehub.store.catalog import Store
 from tests.guides import book, models
 from tests.guides.sharing import Exported, Shared

@@ -13,9 +13,9 @@ import tensorflow_hub as hub
 import tf_keras
 
 import piecehub
+from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError, NotReusableError
-from piecehub.modeling.consume import ReusableLayer
-from piecehub.modeling.reusable import ExportOptions, export
+from piecehub.exporting.reusable import ExportOptions, export
 from tests.guides import book, models
 from tests.guides.sharing import Exported
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from piecehub import runs
-from piecehub.workdir import Workdir
+from piecehub.facts import runs
+from piecehub.facts.workdir import Workdir
 from tests.pipelines.world import TINY, Finished, World, write_foreign_repository
 
 
@@ -15,7 +15,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A recipe outside this repository, run from inside its own."""
     pytest.importorskip("tfx")
     from pipelines import local_runner
-    from pipelines.config import load_recipe
+    from pipelines.recipe.loader import load_recipe
 
     root = tmp_path_factory.mktemp("world")
     recipe, workdir = write_foreign_repository(root / "repository"), Workdir(root / "work")

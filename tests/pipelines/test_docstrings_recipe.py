@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from piecehub.content import list_files
 from piecehub.errors import DataError, RecipeError
+from piecehub.facts.content import list_files
 
 # `setuptools` carries a copy of `distutils`, which is downstream; `dns` is not imported by what writes records.
 DATA = {
@@ -38,7 +38,7 @@ TINY = (
 _WRITE = """
 import json, sys
 from pathlib import Path
-from piecehub.modeling.recipe_modules import load_module
+from piecehub.training.recipe_modules import load_module
 recipe, folder, arguments = sys.argv[1:]
 load_module(Path(recipe), "data.py").write(Path(folder), **json.loads(arguments))
 assert "dns" not in sys.modules
@@ -54,21 +54,21 @@ assert np.array_equal(embedded[0], embedded[1]) and not np.allclose(embedded[0],
 
 @pytest.fixture(scope="module")
 def recipe() -> Path:
-    from pipelines.config import RECIPES
+    from pipelines.recipe.loader import RECIPES
 
     return RECIPES / "docstrings"
 
 
 @pytest.fixture(scope="module")
 def data(recipe: Path) -> ModuleType:
-    from piecehub.modeling.recipe_modules import load_module
+    from piecehub.training.recipe_modules import load_module
 
     return load_module(recipe, "data.py")
 
 
 @pytest.fixture(scope="module")
 def model(recipe: Path) -> ModuleType:
-    from piecehub.modeling.recipe_modules import load_module
+    from piecehub.training.recipe_modules import load_module
 
     return load_module(recipe, "model.py")
 
@@ -84,7 +84,7 @@ def folder(data: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _split(folder: Path, part: str, split: str, **features: Any) -> dict[str, list[Any]]:
     import tensorflow as tf
 
-    from piecehub.modeling.examples import read_split
+    from piecehub.training.examples import read_split
 
     spec = {name: tf.io.FixedLenFeature([], dtype) for name, dtype in features.items()}
     return {name: values.tolist() for name, values in read_split(str(folder / part), split, spec).items()}
@@ -217,7 +217,7 @@ def test_the_loss_is_the_cross_entropy_of_finding_the_partner_both_ways(model: M
 
 
 def test_a_recipe_without_a_label_must_say_what_is_learned(recipe: Path) -> None:
-    from pipelines.config import load_recipe
+    from pipelines.recipe.loader import load_recipe
 
     config = load_recipe("docstrings").config
     assert (config.data.label, config.task[0].label, config.task[0].schema) == ("", "label", "topic.pbtxt")
@@ -233,8 +233,8 @@ def test_a_recipe_without_a_label_must_say_what_is_learned(recipe: Path) -> None
 
 def test_a_loss_that_the_module_lacks_stops_the_run_before_any_training(tmp_path: Path) -> None:
     pytest.importorskip("tfx")
-    from pipelines.config import load_recipe
     from pipelines.preflight import check
+    from pipelines.recipe.loader import load_recipe
 
     with pytest.raises(RecipeError, match="a function 'pairing_lost'"):
         check(load_recipe("docstrings", ["train.loss=pairing_lost"]), tmp_path)
@@ -243,9 +243,9 @@ def test_a_loss_that_the_module_lacks_stops_the_run_before_any_training(tmp_path
 @pytest.mark.long
 def test_a_tiny_run_publishes_an_embedding_that_hub_reads(tmp_path: Path) -> None:
     pytest.importorskip("tfx")
-    from piecehub.workdir import Workdir
+    from piecehub.facts.workdir import Workdir
     from pipelines import local_runner
-    from pipelines.config import load_recipe
+    from pipelines.recipe.loader import load_recipe
 
     (piece,) = local_runner.run(load_recipe("docstrings", TINY), Workdir(tmp_path)).pieces
     assert piece.handle == "piecehub/docstrings/1", piece.why

@@ -7,9 +7,9 @@ import pytest
 import yaml
 from kfp import components as kfp_components
 
-from piecehub.workdir import Workdir
-from pipelines.config import load_recipe
+from piecehub.facts.workdir import Workdir
 from pipelines.kubeflow_runner import compile_recipe
+from pipelines.recipe.loader import load_recipe
 
 IMAGE = "registry.example/piecehub:0.1.0"
 OURS = {

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from kfp import components as kfp_components
 
-from piecehub import executor_input
+from piecehub.containers import executor_input
 from piecehub.errors import RecipeError
 from pipelines.kubeflow_runner import compile_package, compile_spec
 

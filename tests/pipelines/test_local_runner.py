@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from piecehub import runs
-from piecehub.cli import cli
+from piecehub.cli.main import cli
 from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
+from piecehub.facts import runs
+from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
-from piecehub.workdir import Workdir
 from tests.pipelines.world import TINY, Finished, World, write_foreign_repository
 
 EVALUATED = {"FineTuneEvaluator"}
@@ -60,7 +60,7 @@ def test_a_new_margin_runs_only_the_gate_the_documentation_and_the_pusher(world:
 
 
 def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished) -> None:
-    page = Path(runs.__file__).parent / "ui" / "app.py"
+    page = Path(runs.__file__).parents[1] / "ui" / "app.py"
     before = page.read_bytes()
     try:
         page.write_bytes(before + b"\n# an edit\n")
@@ -102,9 +102,9 @@ def _records(world: World, folder: Path, *, label: object = 0) -> None:
     """The run's own examples, and one more record whose label is `label`, or missing."""
     import numpy as np
 
-    from piecehub.modeling.records import write_records
-    from pipelines.config import load_recipe
+    from piecehub.training.records import write_records
     from pipelines.data import examples_folder
+    from pipelines.recipe.loader import load_recipe
 
     source = examples_folder(load_recipe(str(world.recipe), TINY), world.workdir.data)
     shutil.copytree(source, folder)
@@ -138,7 +138,7 @@ def test_a_record_that_breaks_the_schema_stops_the_run_before_training(
 def test_labels_of_a_wrong_type_stop_the_run_before_training(world: World, first: Finished, tmp_path: Path) -> None:
     import numpy as np
 
-    from piecehub.modeling.records import write_records
+    from piecehub.training.records import write_records
 
     for part, splits in [("upstream", ("train", "eval")), ("digits-5-9", ("pool", "test"))]:
         for split in splits:
@@ -170,7 +170,7 @@ def test_a_recipe_module_that_raises_is_one_sentence(world: World, tmp_path: Pat
 
 def test_a_store_that_cannot_be_written_is_one_sentence(world: World, first: Finished, tmp_path: Path) -> None:
     from pipelines import local_runner
-    from pipelines.config import load_recipe
+    from pipelines.recipe.loader import load_recipe
 
     (tmp_path / "store").write_text("a file stands where the store should be")
     with pytest.raises(EnvironmentProblem, match="Expected a folder that can be written"):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from piecehub.content import list_files
-from piecehub.modeling.examples import feature_spec_of, read_split
-from piecehub.modeling.recipe_modules import load_module
+from piecehub.facts.content import list_files
+from piecehub.facts.workdir import Workdir
+from piecehub.training.examples import feature_spec_of, read_split
+from piecehub.training.recipe_modules import load_module
 from piecehub.transfer.leakage import find_leakage
-from piecehub.workdir import Workdir
-from pipelines.config import load_recipe
+from pipelines.recipe.loader import load_recipe
 
 RECIPE = load_recipe("nuclei")
 TASKS = {task.name: task for task in RECIPE.config.task}

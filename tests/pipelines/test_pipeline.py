@@ -9,9 +9,9 @@ pytest.importorskip("tfx")
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
 
-from pipelines.config import load_recipe
 from pipelines.piece_journey import Places, export_options
 from pipelines.pipeline import create_pipeline, never_cached
+from pipelines.recipe.loader import load_recipe
 
 
 def _nodes(tmp_path: Path, *settings: str) -> dict[str, set[str]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from piecehub import lineage as lineages
-from piecehub.handle import Handle
+from piecehub.facts.handle import Handle
+from piecehub.lineage import published as lineages
 from piecehub.store.catalog import Store
 from tests.pipelines.world import Finished, World
 
@@ -56,7 +56,7 @@ def test_the_unmodified_client_fine_tunes_it_and_outputs_are_those_before_the_ex
     import numpy as np
     from sklearn.datasets import load_digits
 
-    from piecehub.modeling.piece import rebuild_piece
+    from piecehub.extraction.piece import rebuild_piece
 
     outputs = tmp_path / "outputs.npy"
     environment = {"TFHUB_CACHE_DIR": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin", "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -70,8 +70,8 @@ def test_the_unmodified_client_fine_tunes_it_and_outputs_are_those_before_the_ex
 
 
 def test_ml_metadata_and_the_published_chain_tell_the_same_lineage(world: World, first: Finished) -> None:
-    from components.code import code_digest, lock_digest
-    from piecehub.modeling.examples import split_digests
+    from piecehub.containers.code import code_digest, lock_digest
+    from piecehub.training.examples import split_digests
 
     manifest = Store.open(world.workdir.store).manifest(Handle.parse(first.handle))
     published = lineages.of_manifest(Store.open(world.workdir.store), manifest)
@@ -145,7 +145,7 @@ def test_the_blessing_and_the_metrics_are_stock_artifacts(first: Finished) -> No
 def test_it_is_compared_with_its_evidence_and_the_data_that_it_was_made_from(world: World, first: Finished) -> None:
     from click.testing import CliRunner
 
-    from piecehub.cli import cli
+    from piecehub.cli.main import cli
 
     words = ["compare", first.handle, first.handle, "--workdir", str(world.workdir.root)]
     lines = CliRunner().invoke(cli, words).stdout.splitlines()

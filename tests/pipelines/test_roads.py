@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from piecehub import lineage as lineages
-from piecehub import piece_manifest, runs
-from piecehub.handle import Handle
+from piecehub.facts import piece_manifest, runs
+from piecehub.facts.handle import Handle
+from piecehub.facts.workdir import Workdir
+from piecehub.lineage import published as lineages
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
-from piecehub.workdir import Workdir
 from tests.pipelines.world import CHILD, CORE, TINY, TWO_PIECES, Finished, write_foreign_repository
 
 # As little of everything as there can be: what is published is looked at, not how good it is.
@@ -48,7 +48,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Workdir]:
 @pytest.fixture(scope="module")
 def run(places: tuple[Path, Workdir]) -> Run:
     from pipelines import local_runner
-    from pipelines.config import load_recipe
+    from pipelines.recipe.loader import load_recipe
 
     recipe, workdir = places
 
@@ -148,9 +148,9 @@ def test_the_page_of_a_run_and_its_summary_show_every_piece(two: Finished, place
 def test_g8_the_core_of_a_subclassed_pretrainer_is_exported_from_a_checkpoint(
     run: Run, two: Finished, places: tuple[Path, Workdir]
 ) -> None:
-    from piecehub.conformance import ConformanceReport
-    from piecehub.modeling.building import build_models
-    from piecehub.modeling.recipe_modules import get_function, load_module
+    from piecehub.facts.conformance_report import ConformanceReport
+    from piecehub.training.building import build_models
+    from piecehub.training.recipe_modules import get_function, load_module
 
     recipe, _ = places
     build = get_function(load_module(recipe, "core.py"), "build_core")

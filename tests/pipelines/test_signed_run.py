@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from piecehub import provenance
 from piecehub.errors import NotVerified, RecipeError, StoreError
-from piecehub.handle import Handle
+from piecehub.facts import provenance
+from piecehub.facts.handle import Handle
 from piecehub.signing.attest import run_lineage
 from piecehub.signing.keys import new_key
 from piecehub.signing.slsa import CONTENT_DIGEST, TITLE
@@ -51,7 +51,7 @@ def test_what_a_run_publishes_with_a_key_verifies(world: World, first: Finished,
 
 
 def test_its_provenance_says_what_the_lineage_says(world: World, signed: Finished) -> None:
-    from piecehub import lineage as lineages
+    from piecehub.lineage import published as lineages
 
     store = Store.open(world.workdir.store)
     manifest = store.manifest(Handle.parse(signed.handle))

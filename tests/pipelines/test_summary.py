@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("tfx")
 
-from piecehub.workdir import Workdir
+from piecehub.facts.workdir import Workdir
 from pipelines.local_runner import Outcome, PieceOutcome
 from pipelines.summary import text
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piecehub import runs
-from piecehub.workdir import Workdir
+from piecehub.facts import runs
+from piecehub.facts.workdir import Workdir
 
 if TYPE_CHECKING:
     from pipelines.local_runner import PieceOutcome
@@ -59,7 +59,7 @@ CHILD = '''
 """A published piece, fine-tuned with a layer on top."""
 import keras
 from keras import layers
-from piecehub.modeling.consume import ReusableLayer
+from piecehub.consume.layer import ReusableLayer
 
 def build_child(*, seed, classes, parent, **others):
     images = keras.Input((8, 8, 1), name="image")
@@ -110,7 +110,7 @@ class World:
 
 def write_foreign_repository(root: Path) -> Path:
     """The digits recipe in a repository whose own packages have the names of ours; returns the recipe's folder."""
-    from pipelines.config import RECIPES
+    from pipelines.recipe.loader import RECIPES
 
     for package in ("components", "pipelines", "piecehub"):
         (root / package).mkdir(parents=True)

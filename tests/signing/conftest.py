@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from piecehub import lineage as lineages
-from piecehub import provenance
-from piecehub.content import content_digest, list_files
-from piecehub.lineage import Lineage
-from piecehub.manifest import Manifest
-from piecehub.provenance import Input
+from piecehub.facts import provenance
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.manifest import Manifest
+from piecehub.facts.provenance import Input
+from piecehub.lineage import published as lineages
+from piecehub.lineage.published import Lineage
 from piecehub.signing.attest import attest_with
 from piecehub.signing.keys import new_key
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace

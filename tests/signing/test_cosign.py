@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.content import list_files
+from piecehub.facts.content import list_files
 from piecehub.signing import signature, slsa
 from tests.signing.conftest import Pair, World
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.content import list_files, sha256_bytes
 from piecehub.errors import ArchiveError, EnvironmentProblem, NotVerified, PiecehubError, RecipeError, StoreError
-from piecehub.manifest import Blob
+from piecehub.facts.content import list_files, sha256_bytes
+from piecehub.facts.manifest import Blob
 from piecehub.signing.fetch import Fetched, fetch
 from piecehub.signing.hub_cache import check_cache, entry_name
 from piecehub.signing.shelf import Address, ServerShelf

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.content import list_files
 from piecehub.errors import EnvironmentProblem
+from piecehub.facts.content import list_files
 from piecehub.signing.hub_cache import Kind, cache_folder, check_cache, descriptor_path, entry_name, purge
 
 HANDLE = "http://127.0.0.1:1/acme/tiny/1"

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from piecehub import provenance
-from piecehub.content import list_files
 from piecehub.errors import EnvironmentProblem, NotVerified, RecipeError
+from piecehub.facts import provenance
+from piecehub.facts.content import list_files
 from piecehub.signing import attest, envelope, place, signature, slsa
 from piecehub.signing.keys import new_key, public_key_of, read_private_key, read_public_key
 from piecehub.store.catalog import Store

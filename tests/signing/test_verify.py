@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from piecehub.content import list_files, sha256_bytes
 from piecehub.errors import ArchiveError, EnvironmentProblem, NotVerified, PiecehubError, RecipeError, StoreError
-from piecehub.manifest import Blob, Manifest
+from piecehub.facts.content import list_files, sha256_bytes
+from piecehub.facts.manifest import Blob, Manifest
 from piecehub.signing import attest, envelope, signature, slsa
 from piecehub.signing.shelf import StoreShelf
 from piecehub.signing.trust import Trust
@@ -211,7 +211,7 @@ def test_a_store_that_serves_other_files_under_a_sealed_manifest_cannot_sign_the
     _changed(folder, how, folder / "assets/vocabulary.txt")
     packed = archive.pack(folder, tmp_path / "model.tar.gz")
     files = tuple(list_files(folder))
-    from piecehub.content import content_digest
+    from piecehub.facts.content import content_digest
 
     forged = replace(
         world.manifest,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.content import FileEntry, list_files
 from piecehub.errors import ArchiveError, EnvironmentProblem
+from piecehub.facts.content import FileEntry, list_files
 from piecehub.store import archive
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from piecehub.errors import EnvironmentProblem, RecipeError, StoreError
 from piecehub.store import probe
-from piecehub.store.backend import Backend, open_backend
+from piecehub.store.backend import Backend
+from piecehub.store.place import open_backend
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from piecehub.errors import RecipeError, StoreError
-from piecehub.handle import Handle
+from piecehub.facts.handle import Handle
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
 

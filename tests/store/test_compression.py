@@ -11,7 +11,7 @@ import zlib
 
 import pytest
 
-from piecehub.content import list_files
+from piecehub.facts.content import list_files
 from piecehub.store import archive
 from piecehub.store.archive import Compression
 from piecehub.store.catalog import Store

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from piecehub.errors import RecipeError, StoreError
-from piecehub.handle import Handle
+from piecehub.facts.handle import Handle
 from piecehub.store import curate, layout
 from piecehub.store.events import Event, Kind, Status
 from piecehub.store.publish import publish

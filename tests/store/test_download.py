@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError
-from piecehub.manifest import DOCUMENTATION_TITLE
-from piecehub.source import find_saved_model
+from piecehub.facts.manifest import DOCUMENTATION_TITLE
 from piecehub.store.archive import pack
 from piecehub.store.catalog import Store
 from piecehub.store.download import download
 from piecehub.store.publish import publish
+from piecehub.store.source import find_saved_model
 
 
 @contextmanager

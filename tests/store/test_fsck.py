@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from obstore.store import MemoryStore
 
-from piecehub.content import list_files
 from piecehub.errors import RecipeError, StoreError
-from piecehub.handle import Handle
-from piecehub.manifest import Manifest, is_intact
+from piecehub.facts.content import list_files
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Manifest, is_intact
 from piecehub.store import archive, curate, layout
 from piecehub.store.catalog import Store, read_manifest
 from piecehub.store.cloud import BucketBackend

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from piecehub.content import list_files
+from piecehub.facts.content import list_files
 from piecehub.store.publish import publish
 
 # Saves a small model, waits for the handle under which it was published, then takes it from there.

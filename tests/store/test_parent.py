@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.content import content_digest, list_files
 from piecehub.errors import StoreError
+from piecehub.facts.content import content_digest, list_files
 from piecehub.store.catalog import Store
 from piecehub.store.parent import SAVED_MODEL, write_parent
 from piecehub.store.publish import publish

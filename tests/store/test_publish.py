@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from piecehub.content import content_digest, list_files
 from piecehub.errors import (
     ArchiveError,
     EnvironmentProblem,
@@ -20,7 +19,8 @@ from piecehub.errors import (
     StoreError,
     VersionExists,
 )
-from piecehub.handle import Handle
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.handle import Handle
 from piecehub.store import archive
 from piecehub.store.catalog import Store
 from piecehub.store.publish import Published, publish

@@ -11,13 +11,13 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 
-from piecehub.handle import RESERVED_PUBLISHERS, Handle
+from piecehub.facts.handle import RESERVED_PUBLISHERS, Handle
+from piecehub.facts.workdir import Workdir
 from piecehub.store import curate
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
 from piecehub.store.server import hub_routes
 from piecehub.ui.app import create_app
-from piecehub.workdir import Workdir
 from tests.loopback import served
 
 COMPRESSED = {"tf-hub-format": "compressed"}

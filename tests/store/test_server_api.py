@@ -12,10 +12,10 @@ from obstore.store import MemoryStore
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from piecehub.content import list_files
 from piecehub.errors import RecipeError
-from piecehub.handle import Handle
-from piecehub.manifest import Manifest
+from piecehub.facts.content import list_files
+from piecehub.facts.handle import Handle
+from piecehub.facts.manifest import Manifest
 from piecehub.store import archive, curate, expanded, layout
 from piecehub.store.catalog import Store
 from piecehub.store.cloud import BucketBackend

@@ -8,11 +8,11 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from piecehub.errors import RecipeError
+from piecehub.facts.workdir import Workdir
 from piecehub.store.publish import publish
 from piecehub.store.server import hub_routes
 from piecehub.store.tokens import Tokens
 from piecehub.ui.app import create_app
-from piecehub.workdir import Workdir
 
 FIRST, SECOND, OTHER = (secrets.token_urlsafe(32) for _ in range(3))
 PRIVATE = [

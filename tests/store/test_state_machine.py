@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from obstore.store import MemoryStore
 
-from piecehub.content import content_digest, list_files
 from piecehub.errors import StoreError, VersionExists
-from piecehub.handle import Handle
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.handle import Handle
 from piecehub.store import archive, curate
 from piecehub.store.catalog import Store
 from piecehub.store.cloud import BucketBackend

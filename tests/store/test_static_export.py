@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.content import sha256_file
 from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError, StoreError
-from piecehub.handle import Handle
+from piecehub.facts.content import sha256_file
+from piecehub.facts.handle import Handle
 from piecehub.store import curate, layout
 from piecehub.store.catalog import Store
 from piecehub.store.export import LAYOUTS, export
 from piecehub.store.publish import publish
 from piecehub.ui.static_pages import static_pages
-from tests.store.test_store_cli import _run
+from tests.cli.test_store import _run
 
 TWO = Handle("acme", "vision/tiny", 2)
 

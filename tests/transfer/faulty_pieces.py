@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from piecehub.modeling import reusable
+from piecehub.exporting import reusable
 
 WIDTH, FEATURES = 8, 6
 ROWS = tf.TensorSpec([None, WIDTH], tf.float32)

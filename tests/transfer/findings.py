@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from piecehub.conformance import Finding
-from piecehub.modeling.conformance.dynamic import dynamic_findings
-from piecehub.modeling.conformance.static import static_findings
+from piecehub.conformance.dynamic import dynamic_findings
+from piecehub.conformance.static import static_findings
+from piecehub.facts.conformance_report import Finding
 
 
 def findings(folder: Path) -> list[Finding]:

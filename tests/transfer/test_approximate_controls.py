@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from piecehub.errors import NotReusableError
-from piecehub.modeling import reusable
+from piecehub.exporting import reusable
 from piecehub.transfer.approximate_controls import write_controls
 from piecehub.transfer.engine import Engine
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from piecehub.conformance import Finding, report
+from piecehub.facts.conformance_report import Finding, report
 from piecehub.transfer.evaluation import Means, Subject, evaluate
 from piecehub.transfer.gate import judge
 from piecehub.transfer.rule import Rule

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.conformance import Finding, report
 from piecehub.errors import DataError, RecipeError
+from piecehub.facts.conformance_report import Finding, report
 from piecehub.transfer import gate
 from piecehub.transfer.gate import IncumbentEvidence, judge
 from piecehub.transfer.leakage import Leakage

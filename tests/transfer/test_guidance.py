@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from piecehub.advice import advice
+from piecehub.documentation.advice import advice
 from piecehub.transfer import guidance, plot, plot_gains
 from piecehub.transfer.evaluation import Means, Subject, evaluate
 from piecehub.transfer.evidence import Evidence

@@ -1,4 +1,4 @@
-from piecehub.content import content_digest, list_files
+from piecehub.facts.content import content_digest, list_files
 from piecehub.transfer.evaluation import planned
 from piecehub.transfer.on_beam import run_trials_on_beam
 from piecehub.transfer.pool import Budget

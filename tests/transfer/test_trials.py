@@ -8,8 +8,8 @@ import numpy as np
 import psutil
 import pytest
 
-from piecehub.content import content_digest, list_files
 from piecehub.errors import PieceError, TrainingError
+from piecehub.facts.content import content_digest, list_files
 from piecehub.transfer.pool import run_trials
 from piecehub.transfer.protocol import MODES
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore, choose_setting, plan, with_batch_sizes

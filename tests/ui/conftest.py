@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from piecehub import provenance, runs
-from piecehub.conformance import Finding, report
-from piecehub.content import content_digest, list_files
-from piecehub.provenance import Input
-from piecehub.runs import Event, Node, Run
+from piecehub.facts import provenance, runs
+from piecehub.facts.conformance_report import Finding, report
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.provenance import Input
+from piecehub.facts.runs import Event, Node, Run
+from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
 from piecehub.ui.app import create_app
-from piecehub.workdir import Workdir
 
 # What the local runner makes of the shipped recipe.
 UPSTREAM = {

@@ -3,8 +3,8 @@ import re
 
 import pytest
 
-from piecehub import runs
-from piecehub.runs import Event, Node, Run
+from piecehub.facts import runs
+from piecehub.facts.runs import Event, Node, Run
 
 RUN = "20261124-014400-001"
 XSS = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from piecehub.errors import DataError
-from piecehub.modeling.records import Example, write_records
+from piecehub.training.records import Example, write_records
 
 from . import corpus
 from .corpus import Document

@@ -24,9 +24,9 @@ from official.nlp.configs import encoders
 from official.nlp.modeling.models import BertPretrainerV2
 from official.nlp.tools import export_tfhub_lib
 
-from piecehub import piece_manifest
-from piecehub.modeling.consume import ReusableLayer
-from piecehub.modeling.reusable import ExportOptions, export
+from piecehub.consume.layer import ReusableLayer
+from piecehub.exporting.reusable import ExportOptions, export
+from piecehub.facts import piece_manifest
 
 WORDS = ["the", "cat", "dog", "sat", "ran", "on", "mat", "road", "good", "bad", "##s"]
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from piecehub.content import list_files
-from piecehub.handle import Handle
+from piecehub.facts.content import list_files
+from piecehub.facts.handle import Handle
 from piecehub.store import curate
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish

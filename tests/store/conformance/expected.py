@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from piecehub.manifest import ARCHIVE_TITLE
+from piecehub.facts.manifest import ARCHIVE_TITLE
 from piecehub.store import expanded, layout
 from piecehub.store.catalog import Store
 

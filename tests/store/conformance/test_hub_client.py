@@ -2,7 +2,7 @@
 
 import pytest
 
-from piecehub.content import list_files
+from piecehub.facts.content import list_files
 from tests.store.hub_client import HubError
 
 needs = pytest.mark.needs

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.content import content_digest, list_files
 from piecehub.errors import PiecehubError
+from piecehub.facts.content import content_digest, list_files
 from piecehub.store import archive
 from piecehub.store.catalog import Store
 from piecehub.store.fsck import check_store

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from piecehub.content import content_digest, list_files
+from piecehub.facts.content import content_digest, list_files
 from piecehub.store.catalog import Store
 from tests.store import engines
 from tests.store.faults.conftest import make_model, readers_view

@@ -12,7 +12,7 @@ import zlib
 import httpx
 import pytest
 
-from piecehub.content import list_files
+from piecehub.facts.content import list_files
 from piecehub.store.archive import Compression
 from piecehub.store.publish import publish
 from tests.loopback import served

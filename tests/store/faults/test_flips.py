@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from piecehub.errors import PiecehubError, StoreError
-from piecehub.handle import Handle
+from piecehub.facts.handle import Handle
 from piecehub.signing.shelf import StoreShelf
 from piecehub.signing.trust import Trust
 from piecehub.signing.verify import verify_version

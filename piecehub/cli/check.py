@@ -1,0 +1,42 @@
+"""`piecehub check`: the validator on anybody's SavedModel."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from piecehub.cli.options import Command
+from piecehub.errors import PiecehubError
+
+
+@click.command(cls=Command)
+@click.argument("saved_model")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option("--trust", is_flag=True, help="Run the model even where there is no sandbox.")
+@click.option(
+    "--documentation",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The model page to check with it; a published version brings its own.",
+)
+def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | None, workdir: Path) -> None:
+    """Check SAVED_MODEL against the interface.
+
+    It is a folder, an archive, the handle of a published version, or the address of a model on any server that
+    speaks TensorFlow Hub's protocol. A model that is not from the local store runs in bubblewrap, or not at all. Exits
+    1 if a check of level fail falls short or could not be made.
+    """
+    from piecehub.conformance.check import check as check_model
+    from piecehub.ui.check_table import print_report
+
+    report = check_model(saved_model, documentation=documentation, trust=trust, workdir=workdir, on_start=_say)
+    if as_json:
+        click.echo(report.to_json(), nl=False)
+    else:
+        print_report(report)
+    if not report.conforms:
+        raise PiecehubError(report.first_failure)
+
+
+def _say(sandbox: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"checking in a fresh process (sandbox: {sandbox}) …", err=True)

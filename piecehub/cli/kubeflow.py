@@ -1,0 +1,36 @@
+"""`piecehub kubeflow`: the pipeline as a package for Kubeflow Pipelines."""
+
+from pathlib import Path
+
+import click
+
+from piecehub import logs
+from piecehub.cli.options import VERSION, Command
+from piecehub.facts.workdir import Workdir
+
+
+@click.group()
+def kubeflow() -> None:
+    """Kubeflow Pipelines: compile a recipe into a package."""
+
+
+@kubeflow.command(cls=Command)
+@click.argument("recipe")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="package.yaml")
+@click.option(
+    "--image",
+    default=f"piecehub:{VERSION}",
+    show_default=True,
+    help="The image that holds piecehub; its tag is never moved.",
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
+def compile(recipe: str, output: Path, image: str, settings: tuple[str, ...], workdir: Path) -> None:
+    """Compile RECIPE into a package that Kubeflow Pipelines runs."""
+    from pipelines.recipe.loader import load_recipe
+
+    loaded = load_recipe(recipe, settings)
+    with logs.away():
+        from pipelines.kubeflow_runner import compile_recipe
+
+        compile_recipe(loaded, Workdir(workdir), output, image)
+    click.echo(f"wrote {output}", err=True)

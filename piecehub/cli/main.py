@@ -1,0 +1,57 @@
+"""The command line: results on standard output, talk on standard error, errors as one sentence with an exit code.
+
+0 ok · 1 a component failed or a check fell short · 2 usage or recipe · 3 environment · 4 finished but not published.
+Everything heavy is imported inside the command that needs it, so `--help` answers at once.
+"""
+
+import sys
+
+import click
+
+from piecehub.cli.check import check
+from piecehub.cli.compare import compare
+from piecehub.cli.evaluate import evaluate
+from piecehub.cli.export import expand, export
+from piecehub.cli.kubeflow import kubeflow
+from piecehub.cli.models import lineage, models, serve
+from piecehub.cli.options import VERSION
+from piecehub.cli.run import run
+from piecehub.cli.store import store
+from piecehub.cli.trust import cache, fetch, keys, publish, verify
+from piecehub.errors import PiecehubError, missing_extra
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION)
+def cli() -> None:
+    """Train a model, cut out the reusable piece, prove that it fine-tunes, publish it."""
+
+
+for _command in (
+    *(run, models, lineage, serve, check, evaluate, compare),
+    *(publish, verify, fetch, keys, cache, store, kubeflow),
+):
+    cli.add_command(_command)
+for _command in (export, expand):
+    store.add_command(_command)
+
+
+def main() -> None:
+    """Runs the command line and exits with its code; an error is one line on standard error."""
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except PiecehubError as error:
+        code, sentence = error.exit_code, error.sentence
+    except click.ClickException as error:
+        error.show()
+        code, sentence = error.exit_code, ""
+    except click.Abort:
+        code, sentence = 1, "Stopped; finished components come from the cache in the next run."
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error, "this command")
+        if missing is None:
+            raise
+        code, sentence = missing.exit_code, missing.sentence
+    if sentence:
+        click.echo(f"piecehub: {sentence}", err=True)
+    sys.exit(code)

@@ -1,0 +1,72 @@
+"""`piecehub models`, `lineage` and `serve`: what is published, what it was made from, and showing it."""
+
+import json
+from pathlib import Path
+
+import click
+
+from piecehub.cli.options import STORE_URL, Command, store_option
+from piecehub.facts.workdir import Workdir
+
+
+@click.command(cls=Command)
+@click.option("--json", "as_json", is_flag=True, help="One JSON list.")
+def models(as_json: bool, workdir: Path) -> None:
+    """List the published versions, newest first."""
+    from piecehub.store.catalog import Store
+
+    rows = [
+        {
+            "name": str(manifest.handle),
+            "handle": manifest.handle.url(STORE_URL),
+            "digest": manifest.digest,
+            "published_at": manifest.published_at,
+        }
+        for manifest in Store.open(Workdir(workdir).store).models()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['name']}  {row['digest']}  {row['published_at']}")
+    if not rows:
+        click.echo(f"No published models in '{workdir}'; `piecehub run digits` makes one.", err=True)
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+def lineage(name: str, as_json: bool, workdir: Path) -> None:
+    """Tell what the published NAME (publisher/name/version, or publisher/name for the newest) was made from."""
+    from piecehub.lineage import published as lineages
+    from piecehub.store.catalog import Store
+
+    found = lineages.of_published(Store.open(Workdir(workdir).store), name)
+    click.echo(json.dumps(found.to_json(), indent=2, sort_keys=True) if as_json else lineages.text(found))
+
+
+@click.command(cls=Command)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8470, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--hub-only/--with-pages",
+    "hub_only",
+    default=None,
+    help="Leave out runs, lineage and logs; the default on another host than loopback, and with --tokens.",
+)
+@click.option(
+    "--tokens",
+    "tokens_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML: private publishers, each with the sha256 of its tokens.",
+)
+@store_option
+def serve(
+    host: str, port: int, hub_only: bool | None, tokens_file: Path | None, place: str | None, workdir: Path
+) -> None:
+    """Serve the local store by the hosting protocol, and the pages for review."""
+    from piecehub.store.tokens import Tokens
+    from piecehub.ui.serve import serve as serve_pages
+
+    tokens = Tokens.read(tokens_file) if tokens_file else None
+    serve_pages(Workdir(workdir), host, port, hub_only=hub_only, tokens=tokens, store=place)

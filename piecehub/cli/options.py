@@ -1,0 +1,37 @@
+"""What several commands of the command line share: options, and the address that `piecehub serve` has by default."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from piecehub.facts.workdir import DEFAULT_NAME
+
+VERSION = "0.1.0"  # as in pyproject.toml; asking importlib.metadata for it would cost every start 50 ms
+STORE_URL = "http://127.0.0.1:8470"
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def workdir_option(what: str) -> Callable[[Any], Any]:
+    """Adds `--workdir` to a function or a `click.Command`; `what` is its help."""
+    return click.option("--workdir", type=FOLDER, default=DEFAULT_NAME, show_default=True, help=what)
+
+
+def store_option(to: Any) -> Any:
+    """Adds `--store` to a function or a `click.Command`, as `place`."""
+    meaning = "Another store than the working folder's: a folder, or s3://, gs:// or az://."
+    return click.option("--store", "place", metavar="URI", help=meaning)(to)
+
+
+def store_workdir_option(to: Any) -> Any:
+    """Adds the `--workdir` of a command that has `--store`."""
+    return workdir_option("Whose store is meant without --store.")(to)
+
+
+class Command(click.Command):
+    """A command with `--workdir`, as all of ours have it."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        workdir_option("Where store, metadata, runs, logs and data lie.")(self)

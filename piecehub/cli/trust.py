@@ -1,0 +1,253 @@
+"""`piecehub keys`, `publish`, `verify`, `fetch` and `cache`: who vouches for a model, and taking in what holds.
+
+What was found goes to standard output; what does not hold is one sentence and exit code 1.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from piecehub.cli.options import FOLDER, store_option, store_workdir_option
+from piecehub.errors import NotVerified, PiecehubError, RecipeError
+from piecehub.facts.text_file import read_text_file
+from piecehub.facts.workdir import Workdir
+
+if TYPE_CHECKING:
+    from piecehub.facts.handle import Handle
+    from piecehub.signing.hub_cache import Ask
+    from piecehub.signing.shelf import Shelf
+    from piecehub.signing.trust import Trust
+    from piecehub.signing.verify import Signed, Verdict
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_KEY = click.option("--key", type=_FILE, help="The public key that must have signed.")
+_TRUST = click.option("--trust", "trust_file", type=_FILE, help="trust.toml: which key may sign for which publisher.")
+_TOKEN = click.option("--token-file", type=_FILE, help="Holds the bearer token of a private publisher.")
+_SERVER = click.option("--server", default="", metavar="URL", help="The part before the publisher, if it has a path.")
+_CACHE = click.option("--cache", "folder", type=FOLDER, help="The hub client's cache.  [default: as the client]")
+
+
+@click.group()
+def keys() -> None:
+    """Keys to sign with."""
+
+
+@keys.command()
+@click.argument("path", type=_FILE)
+def new(path: Path) -> None:
+    """Make a key pair: the private key at PATH, the public one at PATH.pub; print the fingerprint."""
+    from piecehub.signing.keys import new_key
+
+    click.echo(new_key(path).fingerprint)
+    click.echo(f"wrote {path} (keep it secret) and {path}.pub (give it to consumers)", err=True)
+
+
+@keys.command()
+@click.argument("path", type=_FILE)
+def fingerprint(path: Path) -> None:
+    """Print the fingerprint of the public key at PATH."""
+    from piecehub.signing.keys import read_public_key
+
+    click.echo(read_public_key(path).fingerprint)
+
+
+@click.command()
+@click.argument("saved_model")
+@click.option("--name", required=True, metavar="PUBLISHER/NAME", help="As the first line of the page has it.")
+@click.option("--version", type=click.IntRange(min=1), help="As the first line of the page has it.")
+@click.option("--documentation", required=True, type=_FILE, help="The model page.")
+@click.option("--signing-key", type=_FILE, help="Sign it; see `piecehub keys new`.")
+@click.option("--trust", is_flag=True, help="Run the model even where there is no sandbox.")
+@store_option
+@store_workdir_option
+def publish(
+    saved_model: str,
+    name: str,
+    version: int | None,
+    documentation: Path,
+    signing_key: Path | None,
+    trust: bool,
+    place: str | None,
+    workdir: Path,
+) -> None:
+    """Publish SAVED_MODEL, which was made elsewhere: a folder, an archive, or an address.
+
+    It must pass `piecehub check`. Nothing proves that it fine-tunes, so its page must say `fine-tunable: false`.
+    """
+    from piecehub.publishing.offered import publish as publish_offered
+
+    done = publish_offered(
+        saved_model,
+        name,
+        documentation=documentation,
+        version=version,
+        store=place,
+        signing_key=signing_key,
+        trust=trust,
+        workdir=workdir,
+    )
+    click.echo(f"{done.handle}  {done.digest}")
+    if not done.created:
+        click.echo("The same content was published before; nothing was written, and nothing signed.", err=True)
+
+
+@click.command()
+@click.argument("name")
+@_KEY
+@_TRUST
+@click.option("--bundle", type=_FILE, help="NAME is the folder of a SavedModel, and this its model.sig.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@_TOKEN
+@_SERVER
+@store_option
+@store_workdir_option
+def verify(
+    name: str,
+    key: Path | None,
+    trust_file: Path | None,
+    bundle: Path | None,
+    as_json: bool,
+    token_file: Path | None,
+    server: str,
+    place: str | None,
+    workdir: Path,
+) -> None:
+    """Verify every byte of NAME, and who signed it.
+
+    NAME is publisher/name/version in the store, an address on a server of piecehub, or a folder with --bundle. Exits 1
+    if anything is not as it was published; with --key or --trust also if it is unsigned, or signed by somebody else.
+    """
+    from piecehub.signing import verify as verifying
+
+    trust = _trust(key, trust_file)
+    if bundle is not None:
+        if trust is None or trust_file:
+            raise RecipeError("Expected --key with --bundle. Received: no such key; a bundle names no publisher.")
+        verdict = verifying.verify_folder(Path(name), bundle, trust)
+    else:
+        verdict = verifying.verify_version(*_shelf(name, place, workdir, token_file, server), trust)
+    click.echo(json.dumps(_plain(verdict), indent=2) if as_json else _told(verdict))
+
+
+@click.command()
+@click.argument("handle")
+@_KEY
+@_TRUST
+@_TOKEN
+@_SERVER
+@_CACHE
+def fetch(
+    handle: str, key: Path | None, trust_file: Path | None, token_file: Path | None, server: str, folder: Path | None
+) -> None:
+    """Verify HANDLE, then put it into the hub client's cache, so that hub.load(HANDLE) needs no network."""
+    from piecehub.signing.fetch import fetch as fetch_model
+    from piecehub.signing.hub_cache import cache_folder
+
+    cache = folder or cache_folder()
+    done = fetch_model(handle, cache, trust=_trust(key, trust_file), token=_token(token_file), server=server)
+    click.echo(str(done.entry))
+    what = "verified" if done.created else "was there before"
+    click.echo(f"{handle} {what}: {done.digest}, {_signer(done.signed)}", err=True)
+
+
+@click.group()
+def cache() -> None:
+    """The cache of TensorFlow Hub's client."""
+
+
+@cache.command()
+@click.option("--purge", is_flag=True, help="Remove what is wrong; the client then downloads it again.")
+@click.option("--offline", is_flag=True, help="Ask no server what the files should be.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON list.")
+@_TOKEN
+@_CACHE
+def doctor(purge: bool, offline: bool, as_json: bool, token_file: Path | None, folder: Path | None) -> None:
+    """Find entries that would break hub.load, or are not what was published; exit 1 if any stays."""
+    from piecehub.signing import hub_cache
+
+    where = folder or hub_cache.cache_folder()
+    findings = hub_cache.check_cache(where, None if offline else _asker(_token(token_file)))
+    rows = [{"kind": f.kind, "entry": f.paths[0].name, "handle": f.handle, "sentence": f.sentence} for f in findings]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    for row in rows if not as_json else ():
+        click.echo(f"{row['kind']:<9} {row['entry']}  {row['handle'] or '-'}  {row['sentence']}")
+    if purge:
+        for finding in findings:
+            hub_cache.purge(finding)
+        click.echo(f"removed {len(findings)} entries from '{where}'", err=True)
+    elif findings:
+        raise NotVerified(
+            f"Expected a sound cache. Received: {len(findings)} bad entries in '{where}'; --purge removes them."
+        )
+
+
+def _asker(token: str) -> "Ask":
+    from piecehub.signing.shelf import Address, ServerShelf
+
+    def ask(handle: str) -> Any:
+        try:
+            address = Address.parse(handle)
+            return ServerShelf(address.server, token).manifest(address.handle).files
+        except PiecehubError:  # another kind of server, none at all, or no version: nobody promises anything
+            return None
+
+    return ask
+
+
+def _shelf(name: str, place: str | None, workdir: Path, token_file: Path | None, server: str) -> "tuple[Shelf, Handle]":
+    from piecehub.facts.handle import Handle
+    from piecehub.signing.shelf import Address, ServerShelf, StoreShelf
+    from piecehub.store.catalog import Store
+
+    if "://" in name:
+        address = Address.parse(name, server)
+        return ServerShelf(address.server, _token(token_file)), address.handle
+    return StoreShelf(Store.open(_place(place, workdir))), Handle.parse(name)
+
+
+def _place(place: str | None, workdir: Path) -> Path | str:
+    return Workdir(workdir).store if place is None else place
+
+
+def _trust(key: Path | None, trust_file: Path | None) -> "Trust | None":
+    from piecehub.signing.trust import Trust
+
+    if key and trust_file:
+        raise RecipeError("Expected --key or --trust. Received: both; the file may name the key.")
+    if key:
+        return Trust.in_key(key)
+    return Trust.load(trust_file) if trust_file else None
+
+
+def _token(path: Path | None) -> str:
+    token = read_text_file(path).strip() if path else ""
+    if not token.isascii() or not all(c.isprintable() and c != " " for c in token):
+        raise RecipeError(f"Expected one token in '{path}'. Received: something that no header can carry.")
+    return token
+
+
+def _plain(verdict: "Verdict") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(verdict)
+
+
+def _told(verdict: "Verdict") -> str:
+    lines = [
+        f"{verdict.name}  {verdict.digest}",
+        f"files      {verdict.files}, {verdict.size_bytes} bytes: as they were published",
+        f"signature  {_signer(verdict.signed)}",
+    ]
+    if verdict.signed and verdict.signed.builder:
+        lines.append(f"provenance {verdict.signed.builder}, {verdict.signed.signed_at}")
+    return "\n".join(lines)
+
+
+def _signer(signed: "Signed | None") -> str:
+    if signed is None:
+        return "unsigned"
+    by = f"'{signed.trusted_as}'" if signed.trusted_as else "a key that nobody here vouches for"
+    return f"signed by {by} ({signed.fingerprint})"

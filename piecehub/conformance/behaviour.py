@@ -1,0 +1,178 @@
+"""D7 to D10 and S13: what the loaded object does with inputs at inference."""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from piecehub.conformance.inputs import first_rows, mixed, widened, zeros
+from piecehub.conformance.loaded import STRANGERS, Loaded, flat
+from piecehub.conformance.outputs import output_operations
+from piecehub.conformance.verdict import Verdict, held, names, nothing, short
+
+EXAMPLES = 5
+_MANY = 33
+_CALLS = 4
+_PROBABILITIES = frozenset({"Softmax", "Sigmoid", "LogSoftmax", "TopK", "TopKV2", "ArgMax", "OneHot"})
+_STATE_ONLY = "leave state alone unless training=True"
+
+
+def examples_independent(loaded: Loaded) -> Verdict:
+    """D7: the batch is open, and an example's output depends neither on the batch's size nor on its other examples."""
+    shapes = [spec.shape for trace in loaded.traces for spec in tf.nest.flatten(trace.inputs)]
+    if fixed := [shape for shape in shapes if shape.rank == 0 or (shape.rank and shape[0] is not None)]:
+        return short("an open batch dimension in every trace", f"shape {fixed[0]}", "trace with None as batch")
+    if refused := _refused_size(loaded):
+        return short("batches of any size", refused, "reshape with -1, and keep no batch")
+    inputs, others = loaded.draw(EXAMPLES), loaded.draw(EXAMPLES, seed=1)
+    whole = loaded.infer(inputs)
+    if strange := [name for name, array in whole.items() if not array.shape or array.shape[0] != EXAMPLES]:
+        return short(f"{EXAMPLES} rows for {EXAMPLES} examples", f"another shape of {strange[0]}", "keep the batch")
+    for outputs, what in (
+        (loaded.infer(first_rows(inputs, 1)), "alone"),
+        (loaded.infer(mixed(inputs, others)), "among other examples"),
+    ):
+        if not all(_same_row(outputs[name], whole[name]) for name in whole):
+            return short("the same output whatever else is in the batch", f"another {what}", "take the rows apart")
+    return held(f"Batches of 1 and {EXAMPLES} agree, {_MANY} may come too, and examples do not touch each other.")
+
+
+def of_one_size(size: int) -> Verdict:
+    """What D7 says of a model that takes batches of that size only, though its traces leave the size open."""
+    return short(
+        "batches of any size", f"a model that takes {size} examples, and not 2", "reshape with -1, or trace anew"
+    )
+
+
+def inference_pure(loaded: Loaded) -> Verdict:
+    """D8: inference changes no variable, and the same inputs give the same outputs, whatever came between."""
+    inputs, others = loaded.draw(EXAMPLES), loaded.draw(EXAMPLES, seed=1)
+    with loaded.unchanged() as before:
+        first = loaded.infer(inputs)
+        loaded.infer(others)
+        again = [loaded.infer(inputs) for _ in range(_CALLS - 1)]
+        changed = changed_since(loaded, before)
+    if floats := [variable for variable in changed if not variable.dtype.is_integer]:
+        return short("inference to change no variable", f"changes of {names(floats)}", _STATE_ONLY)
+    for call, outputs in enumerate(again, start=2):
+        if not all(close(first[name], outputs[name]) for name in first):
+            return short("the same outputs for the same inputs", f"others at call {call}", "draw no random numbers")
+    note = "; only integer state (a seed) moved" if changed else ", and no variable changed"
+    return held(f"{_CALLS} calls agree{note}.")
+
+
+def finite_floats(loaded: Loaded) -> Verdict:
+    """D9: floats among the outputs are float32, and they and all weights are finite."""
+    if sick := [v for v in loaded.captured if v.dtype.is_floating and not np.isfinite(v.numpy().astype("f8")).all()]:
+        return short("finite weights", f"{names(sick)} with NaN or infinity", "train again, and look at the loss")
+    inputs = loaded.draw(EXAMPLES)
+    with loaded.unchanged():
+        modes = {
+            "inference": flat(loaded.obj(inputs)),
+            "inference on zeros": flat(loaded.obj(zeros(inputs))),  # black images, silence, padding
+            "training": flat(loaded.train(inputs)),
+        }
+    for mode, outputs in modes.items():
+        floats = {name: array for name, array in outputs.items() if tf.as_dtype(array.dtype).is_floating}
+        if other := [f"{name} of {array.dtype}" for name, array in floats.items() if array.dtype != np.float32]:
+            return short("float32 outputs", f"{other[0]} in {mode}", "cast them, since a consumer cannot")
+        if sick := [name for name, array in floats.items() if not np.isfinite(array).all()]:
+            return short("finite outputs", f"NaN or infinity in {sick[0]} in {mode}", "mend the forward pass")
+    count = len(modes["inference"])
+    return held(f"{count} outputs and {len(loaded.captured)} variables are finite; floats are float32.")
+
+
+def no_probabilities(loaded: Loaded) -> Verdict:
+    """D10: outputs are features or logits; on top of probabilities a new head learns badly (TF Hub, export guide)."""
+    if found := sorted(output_operations(loaded.graph, loaded.name) & _PROBABILITIES):
+        return short("features or logits", f"the output of {', '.join(found)}", "cut the piece before it")
+    for name, array in loaded.infer(loaded.draw(EXAMPLES)).items():
+        if _are_probabilities(array):
+            return short("features or logits", f"rows of {name} that sum to 1", "cut the piece before its softmax")
+    return held("The output is made by no softmax or the like, and its rows do not sum to 1.")
+
+
+def serves_the_same(loaded: Loaded) -> Verdict:
+    """S13: the signature `serving_default` gives the numbers of `__call__` at inference."""
+    if not all(isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(loaded.traces[0].inputs)):
+        return nothing("A signature takes dense tensors only, and the inputs are ragged or sparse.")
+    serve = loaded.obj.signatures.get("serving_default")
+    if serve is None:
+        return short("the signature 'serving_default'", "none", "pass one to tf.saved_model.save")
+    inputs = loaded.draw(EXAMPLES)
+    # Scaling, clipping or lower case on one side alone shows only where inputs are not small and plain already.
+    name, which = _served_otherwise(loaded, serve, inputs), ""
+    with contextlib.suppress(*STRANGERS):  # it need not take such inputs
+        if not name and (name := _served_otherwise(loaded, serve, widened(inputs))):
+            which = " where inputs are large, negative or in capitals"
+    if name:
+        received = f"others for '{name}'{which}"
+        return short("the numbers of '__call__' from 'serving_default'", received, "serve '__call__'")
+    return held("'serving_default' gives the same numbers as '__call__'.")
+
+
+def changed_since(loaded: Loaded, before: list[np.ndarray]) -> list[tf.Variable]:
+    """The variables that have other values than `before`."""
+    pairs = zip(loaded.captured, before, strict=True)
+    return [v for v, value in pairs if not np.array_equal(v.numpy(), value, equal_nan=value.dtype.kind == "f")]
+
+
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal up to the order in which floats are summed."""
+    if a.shape != b.shape:
+        return False
+    if a.dtype.kind not in "fV":  # V: bfloat16, which NumPy knows as no float
+        return bool(np.array_equal(a, b))
+    return bool(np.allclose(a.astype("f8"), b.astype("f8"), rtol=1e-4, atol=1e-5, equal_nan=True))
+
+
+def _refused_size(loaded: Loaded) -> str:
+    """What a batch of one or of many raises, if it does."""
+    with loaded.unchanged():
+        for mode, call in (("inference", loaded.obj), ("training", loaded.train)):
+            for size in (EXAMPLES, 1, _MANY):
+                try:
+                    call(loaded.draw(size))
+                except STRANGERS as error:
+                    if size == EXAMPLES:  # so it is not the size; other checks say what it is
+                        break
+                    return f"{type(error).__name__} for {size} in {mode}: {' '.join(str(error).split())[:160]}"
+    return ""
+
+
+def _served_otherwise(loaded: Loaded, serve: Any, inputs: Any) -> str:
+    """The name of an output that the signature `serve` does not give as `__call__` does; empty if there is none."""
+    served = flat(serve(**_by_name(inputs, sorted(serve.structured_input_signature[1]))))
+    for name, array in loaded.infer(inputs).items():
+        # tf_keras names what it serves by layers, so any output of the same numbers will do.
+        candidates = [served[name]] if name in served else list(served.values())
+        if not any(close(candidate, array) for candidate in candidates):
+            return name
+    return ""
+
+
+def _same_row(part: np.ndarray, whole: np.ndarray) -> bool:
+    """The first rows agree; where other examples made a ragged output wider, only zeros stand behind."""
+    a, b = part[:1], whole[:1]
+    if a.ndim != b.ndim:
+        return False
+    shared = tuple(slice(0, min(sizes)) for sizes in zip(a.shape, b.shape, strict=True))
+    return close(a[shared], b[shared]) and all(np.count_nonzero(x) == np.count_nonzero(x[shared]) for x in (a, b))
+
+
+def _are_probabilities(array: np.ndarray) -> bool:
+    if array.dtype.kind != "f" or array.ndim < 2 or array.shape[-1] < 2 or not array.size:
+        return False
+    ones = np.ones(array.shape[:-1])
+    if array.min() >= 0:
+        return close(array.sum(axis=-1), ones)
+    return bool(array.max() <= 0) and close(np.exp(array).sum(axis=-1), ones)
+
+
+def _by_name(inputs: Any, wanted: list[str]) -> dict[str, Any]:
+    """Inputs by the names of a signature: their own for a dict, else in the order of the names."""
+    if isinstance(inputs, dict):
+        return inputs
+    leaves = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    return dict(zip(sorted(wanted, key=lambda name: (len(name), name)), leaves, strict=True))

@@ -1,0 +1,110 @@
+"""D22: the common SavedModel API that a model page declares by its task (tensorflow/hub, docs/common_saved_model_apis).
+
+    image-feature-vector               float32 [batch, height, width, 3] in [0, 1] → float32 [batch, num_features]
+    image-classification[-logits]      the same → float32 [batch, num_classes]
+    text-embedding                     string [batch] → float32 [batch, dim], or
+                                       a dict of numbers → a dict with 'default', float32 [batch, dim]
+    text-preprocessing                 string [batch] → a dict of numbers; nothing to train
+
+An encoder's `sequence_output` is float32 [batch, length, width], its `pooled_output` float32 [batch, width]. Other
+tasks have no common API.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from piecehub.conformance.behaviour import EXAMPLES
+from piecehub.conformance.loaded import Loaded
+from piecehub.conformance.page import Page, parse
+from piecehub.conformance.verdict import Verdict, held, nothing, short
+
+_ENCODER = {"default": 2, "pooled_output": 2, "sequence_output": 3}
+_RANGE = re.compile(r"\[0(\.0)?, ?1(\.0)?\]")
+
+
+def declared_apis_hold(loaded: Loaded) -> Verdict:
+    """D22: inputs and outputs are those of every common API that the model page declares."""
+    page = parse(loaded.documentation) if loaded.documentation else ""
+    tasks = page.metadata.get("task", []) if isinstance(page, Page) else []
+    declared = [task for task in tasks if task in _APIS]
+    if not declared:
+        return nothing("No common API is declared.")
+    for task in declared:
+        if fault := _APIS[task](loaded):
+            return fault
+    return held(f"Inputs and outputs are those of {', '.join(declared)}.")
+
+
+def _image(loaded: Loaded) -> Verdict | None:
+    spec = loaded.traces[0].inputs
+    if not _is_tensor(spec, tf.float32, 4) or spec.shape[3] != 3:
+        return short("images as float32 [batch, height, width, 3]", _described(spec), "or declare another task")
+    if not _RANGE.search(loaded.documentation):
+        return short("a page that says that images are in [0, 1]", "nothing about it", "say it")
+    outputs = loaded.obj(loaded.draw(EXAMPLES))
+    if not _is_tensor(outputs, tf.float32, 2):
+        return short("one output, float32 [batch, width]", _described(outputs), "give the feature vector alone")
+    return None
+
+
+def _text_embedding(loaded: Loaded) -> Verdict | None:
+    specs = loaded.traces[0].inputs
+    outputs = loaded.obj(loaded.draw(EXAMPLES))
+    if isinstance(specs, Mapping):
+        return _encoder(specs, outputs)
+    if not _is_tensor(specs, tf.string, 1):
+        return short("texts as string [batch], or a dict of numbers", _described(specs), "take such texts")
+    if not _is_tensor(outputs, tf.float32, 2):
+        return short("one output, float32 [batch, dim]", _described(outputs), "give the embedding alone")
+    return None
+
+
+def _encoder(specs: Mapping[str, Any], outputs: Any) -> Verdict | None:
+    if strange := [name for name, spec in specs.items() if not _is_number(spec)]:
+        return short("a dict of numbers as inputs", f"'{strange[0]}' that holds none", "preprocess in another model")
+    if not isinstance(outputs, Mapping) or "default" not in outputs:
+        return short("a dict of outputs with the key 'default'", _described(outputs), "name the embedding so")
+    for key, rank in _ENCODER.items():
+        if key in outputs and not _is_tensor(outputs[key], tf.float32, rank):
+            return short(f"'{key}' as float32 of rank {rank}", _described(outputs[key]), "give it that form")
+    return None
+
+
+def _text_preprocessing(loaded: Loaded) -> Verdict | None:
+    spec = loaded.traces[0].inputs
+    if not _is_tensor(spec, tf.string, 1):
+        return short("texts as string [batch]", _described(spec), "take such texts")
+    outputs = loaded.obj(loaded.draw(EXAMPLES))
+    if not isinstance(outputs, Mapping) or not all(_is_number(tensor) for tensor in outputs.values()):
+        return short("a dict of numbers", _described(outputs), "name each output")
+    if loaded.trainable_variables:
+        return short("a preprocessor without trainable variables", str(len(loaded.trainable_variables)), "move them")
+    return None
+
+
+def _is_number(tensor: Any) -> bool:
+    return tensor.dtype.is_floating or tensor.dtype.is_integer
+
+
+def _is_tensor(value: Any, dtype: tf.DType, rank: int) -> bool:
+    return isinstance(value, tf.Tensor | tf.TensorSpec) and value.dtype == dtype and value.shape.rank == rank
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"a dict with {', '.join(map(str, sorted(value)))}"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    return f"{value.dtype.name} {value.shape}" if hasattr(value, "dtype") else type(value).__name__
+
+
+_APIS: Mapping[str, Callable[[Loaded], Verdict | None]] = {
+    "image-feature-vector": _image,
+    "image-classification": _image,
+    "image-classification-logits": _image,
+    "text-embedding": _text_embedding,
+    "text-preprocessing": _text_preprocessing,
+}

@@ -1,0 +1,78 @@
+"""D21: the two layers that consumers use, the unmodified hub.KerasLayer in tf_keras and ours in Keras 3, agree."""
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from piecehub.conformance.behaviour import EXAMPLES, close
+from piecehub.conformance.loaded import STRANGERS, Loaded, flat
+from piecehub.conformance.training import some_loss
+from piecehub.conformance.verdict import Verdict, held, nothing, short
+from piecehub.errors import PiecehubError
+
+_NEEDED = ("tensorflow_hub", "tf_keras", "piecehub.consume.layer")
+_STEPS = 3
+_STEP = 1e-2  # the length of a step in the space of the weights
+_TOLERANCE = 1e-4
+
+
+def both_layers_train_alike(loaded: Loaded) -> Verdict:
+    """D21: three steps of fine-tuning through either layer have the same losses."""
+    if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
+        return nothing(f"Not made, since there is no {missing[0]} here.")
+    inputs, trainable = loaded.draw(EXAMPLES), bool(loaded.trainable_variables)
+    # As in training where that gives the same numbers twice, as at inference where chance is at work.
+    training = _is_repeatable(loaded, inputs)
+    curves: dict[str, list[float]] = {}
+    for name, make in (("hub.KerasLayer", _hub_layer), ("ReusableLayer", _our_layer)):
+        try:
+            curves[name] = _curve(make(loaded, trainable), inputs, training=training)
+        except (*STRANGERS, PiecehubError) as error:
+            what = f"{type(error).__name__} in {name}: {' '.join(str(error).split())[:160]}"
+            return short("a model that both layers fine-tune", what, "mend the interface")
+    hub, ours = (np.array(curve) for curve in curves.values())
+    if not np.allclose(hub, ours, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True):
+        received = f"{hub.round(5).tolist()} in hub.KerasLayer and {ours.round(5).tolist()} in ReusableLayer"
+        return short("the same losses in both layers", received, "look at D2, D4 and D8")
+    return held(f"{_STEPS} steps have the same losses in both layers: {', '.join(f'{loss:.5g}' for loss in hub)}.")
+
+
+def _hub_layer(loaded: Loaded, trainable: bool) -> Any:
+    import tensorflow_hub as hub
+
+    return hub.KerasLayer(str(loaded.folder), trainable=trainable)
+
+
+def _our_layer(loaded: Loaded, trainable: bool) -> Any:
+    from piecehub.consume.layer import ReusableLayer
+
+    # Losses that depend on inputs are our extension: hub.KerasLayer does not ask for them.
+    arguments = {"return_losses": False} if "return_losses" in loaded.arguments else None
+    return ReusableLayer(str(loaded.folder), trainable=trainable, arguments=arguments)
+
+
+def _curve(layer: Any, inputs: Any, *, training: bool) -> list[float]:
+    """The losses of a few small steps of gradient descent, regularization included."""
+    losses: list[float] = []
+    for _ in range(_STEPS):
+        with tf.GradientTape() as tape:
+            outputs = layer(inputs, training=training)
+            loss = tf.add_n([some_loss(outputs), *(tf.cast(penalty, tf.float32) for penalty in layer.losses)])
+        weights = [w if isinstance(w, tf.Variable) else w.value for w in layer.trainable_weights]
+        gradients = tape.gradient(loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        rate = _STEP / (float(tf.linalg.global_norm(gradients)) or 1.0) if weights else 0.0
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.assign_sub(tf.cast(rate * tf.convert_to_tensor(gradient), weight.dtype))
+        losses.append(float(loss))
+    return losses
+
+
+def _is_repeatable(loaded: Loaded, inputs: Any) -> bool:
+    """True if two passes in training, from the same state, give the same: dropout that has no state does not."""
+    with loaded.unchanged() as before:
+        first = flat(loaded.train(inputs))
+        loaded.restore(before)
+        second = flat(loaded.train(inputs))
+    return all(close(first[name], second[name]) for name in first)

@@ -1,0 +1,93 @@
+"""What a SavedModel's files say of its `__call__`: inputs, hyperparameters, trainable variables. Loads nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tensorflow as tf
+from tensorflow.python.saved_model import nested_structure_coder
+
+from piecehub.conformance.graph import Graph, read_graph
+from piecehub.consume.traces import Trace
+
+Domain = Literal["image", "text", ""]
+
+_CHANNELS = (1, 3, 4)
+
+
+@dataclass(frozen=True)
+class Described:
+    """Facts of one SavedModel.
+
+    Attributes:
+        shapes: of the inputs, the batch included; None for an open dimension.
+        domain: what the inputs look like: texts, images, or something else.
+        hyperparameters: names of arguments of `__call__`.
+        trainable_variables: how many it lists.
+    """
+
+    shapes: list[list[int | None]]
+    domain: Domain
+    hyperparameters: list[str]
+    trainable_variables: int
+
+
+def describe(folder: Path) -> Described:
+    """The facts of the SavedModel in `folder`.
+
+    Raises:
+        NotReusableError: if there is none.
+        ArchiveError: if it is damaged.
+    """
+    graph = read_graph(folder)
+    specs: list[Any] = _inputs(graph)
+    shapes = [spec.shape.as_list() if spec.shape.rank is not None else [] for spec in specs]
+    return Described(shapes, _domain(specs), hyperparameters(graph), listed(graph, "trainable_variables"))
+
+
+def traces(graph: Graph) -> list[Trace]:
+    """What `__call__` was traced for, as `piecehub.consume.traces` tells it of a loaded one."""
+    return [_trace(graph, name) for name in (graph.call.concrete_functions if graph.call else ())]
+
+
+def hyperparameters(graph: Graph) -> list[str]:
+    """The names of the arguments of `__call__`, but for its inputs, that some trace takes as tensors."""
+    return sorted(
+        {name for trace in traces(graph) for name, value in trace.arguments.items() if isinstance(value, tf.TensorSpec)}
+    )
+
+
+def listed(graph: Graph, name: str) -> int:
+    """How many entries the root's list of that name has, such as `trainable_variables`."""
+    nodes = graph.first.object_graph_def.nodes
+    place = next((child.node_id for child in nodes[0].children if child.local_name == name), None) if nodes else None
+    return 0 if place is None else len(nodes[place].children)
+
+
+def _trace(graph: Graph, name: str) -> Trace:
+    assert graph.call is not None
+    concrete = graph.first.object_graph_def.concrete_functions[name]
+    names = [name for name in _decoded(graph.call.function_spec.fullargspec).args if name != "self"]
+    positional, named = _decoded(concrete.canonicalized_input_signature)
+    arguments = {**dict(zip(names, positional, strict=False)), **named}
+    inputs = arguments.pop(names[0]) if names else None
+    return Trace(inputs, arguments, _decoded(concrete.output_signature))
+
+
+def _inputs(graph: Graph) -> list[tf.TypeSpec]:
+    """The specs of the inputs in the first trace of `__call__`."""
+    for trace in traces(graph):
+        return [leaf for leaf in tf.nest.flatten(trace.inputs) if isinstance(leaf, tf.TypeSpec)]
+    return []
+
+
+def _decoded(proto: Any) -> Any:
+    return nested_structure_coder.decode_proto(proto)
+
+
+def _domain(specs: list[Any]) -> Domain:
+    if any(spec.dtype == tf.string for spec in specs):
+        return "text"
+    shapes = [spec.shape for spec in specs]
+    is_image = any(shape.rank == 4 and shape[-1] in _CHANNELS for shape in shapes)
+    return "image" if is_image else ""

@@ -1,0 +1,183 @@
+"""A loaded SavedModel, or one of its sub-objects: what its traces accept, and calls of it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.util import tf_inspect
+
+from piecehub.conformance import inputs as drawing
+from piecehub.conformance.graph import Graph, read_graph
+from piecehub.facts import piece_manifest
+from piecehub.facts.piece_manifest import PieceManifest
+
+# What a stranger's model raises when it is loaded or called: a finding, never a traceback.
+STRANGERS = (
+    tf.errors.OpError, ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One trace of `__call__`: the specs of its inputs, and its other arguments by name."""
+
+    inputs: Any
+    others: Mapping[str, Any]
+
+    @property
+    def training(self) -> Any:
+        """The value of `training`, or None if there is no such argument."""
+        return self.others.get("training")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A SavedModel as `tf.saved_model.load` gives it; `obj` keeps its variables alive.
+
+    Attributes:
+        obj: the root, or the sub-object that is looked at.
+        graph: the protos of the whole SavedModel.
+        folder: where it lies.
+        name: of the sub-object; empty for the root.
+        documentation: the text of the model page; empty where there is none.
+    """
+
+    obj: Any
+    graph: Graph
+    folder: Path
+    name: str = ""
+    documentation: str = ""
+
+    @cached_property
+    def argspec(self) -> Any:
+        """The arguments of `__call__`, as hub.KerasLayer reads them (keras_layer.py)."""
+        return tf_inspect.getfullargspec(self.obj.__call__)
+
+    @cached_property
+    def arguments(self) -> list[str]:
+        """The names of all arguments of `__call__`."""
+        return [*self.argspec.args, *self.argspec.kwonlyargs]
+
+    @cached_property
+    def traces(self) -> list[Trace]:
+        """Every trace of `__call__`."""
+        return [_trace(f.structured_input_signature, self.argspec.args) for f in self.obj.__call__.concrete_functions]
+
+    @cached_property
+    def variables(self) -> list[tf.Variable]:
+        """What the model lists as its variables."""
+        return list(getattr(self.obj, "variables", []))
+
+    @cached_property
+    def trainable_variables(self) -> list[tf.Variable]:
+        """What the model lists as trainable."""
+        return list(getattr(self.obj, "trainable_variables", []))
+
+    @cached_property
+    def regularization_losses(self) -> list[Any]:
+        """What the model lists as regularization losses."""
+        return list(getattr(self.obj, "regularization_losses", []))
+
+    def functions(self) -> Iterator[Any]:
+        """Every trace of `__call__` and of the regularization losses."""
+        for function in (self.obj.__call__, *self.regularization_losses):
+            yield from getattr(function, "concrete_functions", [])
+
+    @cached_property
+    def captured(self) -> list[tf.Variable]:
+        """The variables that any trace uses."""
+        found = {variable.ref(): variable for function in self.functions() for variable in function.variables}
+        return list(found.values())
+
+    @property
+    def not_fine_tunable(self) -> bool:
+        """True if the documentation says so."""
+        return bool(re.search(r"^<!--\s*fine-tunable\s*:\s*false\s*-->$", self.documentation, re.MULTILINE))
+
+    @cached_property
+    def manifest(self) -> PieceManifest | None:
+        """The manifest that piecehub's exporter lays beside a piece; raises NotReusableError if it is damaged."""
+        return piece_manifest.read(self.folder)
+
+    @cached_property
+    def open_size(self) -> int:
+        """A size for the dimensions that the traces leave open, other than the batch, that the model accepts.
+
+        Raises what the model raises at the first size if it accepts none.
+        """
+        refused: list[Exception] = []
+        for size in drawing.OPEN_SIZES:
+            try:
+                with self.unchanged():
+                    self.infer(drawing.draw(self.traces[0].inputs, 2, size))
+            except STRANGERS as error:
+                refused.append(error)
+            else:
+                return size
+        raise refused[0]
+
+    def draw(self, examples: int, seed: int = 0) -> Any:
+        """Inputs of the form that the first trace takes, for that many examples; equal seeds give equal inputs."""
+        return drawing.draw(self.traces[0].inputs, examples, self.open_size, seed)
+
+    @cached_property
+    def has_training(self) -> bool:
+        """True if `__call__` was traced for training=True."""
+        return any(trace.training is True for trace in self.traces)
+
+    def infer(self, inputs: Any) -> dict[str, np.ndarray]:
+        """The outputs at inference, by name or place."""
+        return flat(self.obj(inputs))
+
+    def train(self, inputs: Any) -> Any:
+        """The outputs as they come in training, in their own structure."""
+        return self.obj(inputs, training=True) if self.has_training else self.obj(inputs)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[list[np.ndarray]]:
+        """The values of all variables, to which they return at the end."""
+        before = [variable.numpy() for variable in self.captured]
+        try:
+            yield before
+        finally:
+            self.restore(before)
+
+    def restore(self, values: list[np.ndarray]) -> None:
+        """Puts back the values that `unchanged` gave."""
+        for variable, value in zip(self.captured, values, strict=True):
+            variable.assign(value)
+
+
+def load(folder: Path, documentation: str = "") -> Loaded:
+    """Loads the SavedModel in `folder`; raises TypeError if its root is not callable."""
+    obj: Any = tf.saved_model.load(str(folder))
+    if not callable(obj):
+        raise TypeError("the root is not callable")
+    return Loaded(obj, read_graph(folder), folder, documentation=documentation)
+
+
+def flat(outputs: Any) -> dict[str, np.ndarray]:
+    """Outputs (a tensor, a list or a dict of them) as arrays by name or place."""
+    if isinstance(outputs, Mapping):
+        return {str(name): _array(outputs[name]) for name in sorted(outputs)}
+    tensors = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return {f"output_{index}": _array(tensor) for index, tensor in enumerate(tensors)}
+
+
+def _array(tensor: Any) -> np.ndarray:
+    if isinstance(tensor, tf.RaggedTensor):
+        return tensor.to_tensor().numpy()
+    return (tf.sparse.to_dense(tensor) if isinstance(tensor, tf.SparseTensor) else tensor).numpy()
+
+
+def _trace(signature: tuple[tuple[Any, ...], dict[str, Any]], names: list[str]) -> Trace:
+    positional, named = signature
+    arguments = {**dict(zip(names, positional, strict=False)), **named}
+    return Trace(arguments.pop(names[0]) if names else None, arguments)

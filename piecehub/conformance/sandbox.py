@@ -1,0 +1,139 @@
+"""Where a stranger's model runs.
+
+    bubblewrap       namespaces of its own for files, network, processes and users. It sees the system, Python and this
+                     package read-only, the model read-only, an empty home and an empty /tmp in memory, no network but
+                     a loopback of its own, and no variable but those it needs; it can write one file, the result
+    process limits   an ordinary process in an empty folder, without this one's variables: no cage. What a model does
+                     by accident (takes all memory, runs for ever, fills the disk) ends; what it does by intent does not
+    none             it does not run
+
+In both, limits hold: time, time of the processor, the size of a file, and resident memory (limited.py, watch.py).
+"""
+
+import functools
+import os
+import shutil
+import site
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from piecehub.conformance import limited
+from piecehub.conformance.watch import run_watched
+from piecehub.facts.conformance_report import Sandbox
+from piecehub.tensors.fresh import FIXED, HOME, Ended, Job
+
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
+_PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH")
+_PROBE_S = 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model may take.
+
+    Attributes:
+        wall_s: how long all checks may take.
+        cpu_s: the same in time of the processor.
+        file_bytes: the size of one file that it writes, and of its /tmp in bubblewrap.
+        resident_bytes: memory of all processes together.
+    """
+
+    wall_s: int
+    cpu_s: int
+    file_bytes: int
+    resident_bytes: int
+
+
+def limits_for(folder: Path) -> Limits:
+    """Limits for the checks of the SavedModel in `folder`: they save it again and pack it, so its size counts."""
+    size_bytes = sum(path.lstat().st_size for path in folder.rglob("*"))
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Limits(wall_s=900, cpu_s=1800, file_bytes=(1 << 28) + 4 * size_bytes, resident_bytes=memory_bytes // 2)
+
+
+def strongest(trusted: bool) -> Sandbox:
+    """The strongest sandbox that this machine has; without bubblewrap only a trusted model runs."""
+    if not missing():
+        return "bubblewrap"
+    return "process limits" if trusted else "none"
+
+
+@functools.cache
+def missing() -> str:
+    """Why bubblewrap cannot be used here; empty if it can. It is tried once."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return "no 'bwrap' on the PATH"
+    command = [*_bubblewrap(program, [], 1 << 20), sys.executable, "-P", "-c", "import piecehub"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PROBE_S, env=_environment("/tmp"), check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"'{program}' cannot be run ({type(error).__name__})"
+    if done.returncode == 0:
+        return ""
+    return f"'{program}' cannot make its namespaces ({(done.stderr.splitlines() or ['no word'])[-1].strip()})"
+
+
+def runner(sandbox: Sandbox, model: Path, limits: Limits) -> Callable[[Job], Ended]:
+    """What runs a job that reads `model`, for `run_fresh`; with 'none' as with 'process limits'."""
+    return functools.partial(_in_bubblewrap if sandbox == "bubblewrap" else _under_limits, model, limits)
+
+
+def _in_bubblewrap(model: Path, limits: Limits, job: Job) -> Ended:
+    binds = ["--ro-bind", str(model), str(model), "--bind", str(job.result), str(job.result)]
+    program = shutil.which("bwrap") or "bwrap"
+    command = [*_bubblewrap(program, binds, limits.file_bytes), *_limited(limits), *job.command]
+    return run_watched(
+        command,
+        job.text,
+        cwd=Path("/"),
+        environment=_environment("/tmp"),
+        wall_s=limits.wall_s,
+        resident_bytes=limits.resident_bytes,
+    )
+
+
+def _under_limits(model: Path, limits: Limits, job: Job) -> Ended:
+    del model  # It lies open to this process as it does to us.
+    with tempfile.TemporaryDirectory(prefix="piecehub-home-") as home:
+        return run_watched(
+            [*_limited(limits), *job.command],
+            job.text,
+            cwd=job.cwd or Path(home),
+            environment=_environment(home),
+            wall_s=limits.wall_s,
+            resident_bytes=limits.resident_bytes,
+        )
+
+
+def _bubblewrap(program: str, binds: list[str], memory_bytes: int) -> list[str]:
+    """The command up to the program that it runs; later binds lie over earlier ones."""
+    command = [program, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    command += ["--proc", "/proc", "--dev", "/dev", "--size", str(memory_bytes), "--tmpfs", "/tmp"]
+    for path in dict.fromkeys((*_SYSTEM, *_python_folders())):
+        command += ["--ro-bind-try", path, path]
+    return [*command, *binds, "--chdir", "/tmp"]
+
+
+def _python_folders() -> list[str]:
+    """Python, its packages, and this package; not the folder around it, which may hold anything."""
+    packages = [*site.getsitepackages(), site.getusersitepackages()]
+    return [sys.prefix, sys.base_prefix, *packages, str(HOME / "piecehub")]
+
+
+def _limited(limits: Limits) -> list[str]:
+    return [sys.executable, "-I", limited.__file__, str(limits.cpu_s), str(limits.file_bytes)]
+
+
+def _environment(home: str) -> dict[str, str]:
+    """The variables of a process that nobody trusts; ours may hold credentials."""
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    paths = os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
+    own = {"HOME": home, "TMPDIR": home, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": paths}
+    return {**passed_on, **FIXED, **own}

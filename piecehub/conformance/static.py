@@ -1,0 +1,85 @@
+"""S1 to S14: checks that read a SavedModel's files and protos only, so nothing in it is run.
+
+The checks stand in contents.py (files) and operations.py (the graph); here are their numbers, levels and order.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from piecehub.conformance import contents, operations
+from piecehub.conformance.graph import Graph, read_graph
+from piecehub.conformance.model import Model
+from piecehub.conformance.verdict import Verdict, held, short
+from piecehub.facts.conformance_report import Finding, Level
+
+# A fault in these keeps a model from being served as well, or makes that unwise.
+_SERVING = frozenset({"S1", "S4", "S5", "S6", "S10", "S14"})
+_Check = tuple[str, str, Level, Callable[[Model], Verdict]]
+
+
+def static_findings(folder: Path) -> list[Finding]:
+    """The findings of S1 to S14 about the SavedModel in `folder`; nothing of it is loaded or run.
+
+    Raises:
+        NotReusableError: if `folder` holds no SavedModel, or one too large to be read.
+        ArchiveError: if its `saved_model.pb` is damaged.
+    """
+    model = Model(folder, read_graph(folder))
+    return [_finding(model, *check) for check in _CHECKS]
+
+
+def is_for_serving_only(graph: Graph, findings: list[Finding]) -> bool:
+    """Whether a model has signatures, and what it lacks is only what fine-tuning asks for."""
+    faults = {found.check for found in findings if found.level == "fail" and found.passed is False}
+    return bool(graph.signatures) and "S3" in faults and not faults & _SERVING
+
+
+def _finding(model: Model, number: str, title: str, level: Level, check: Callable[[Model], Verdict]) -> Finding:
+    verdict = check(model)
+    return Finding(number, title, level, verdict.passed, verdict.sentence)
+
+
+def _one_meta_graph(model: Model) -> Verdict:
+    """S2: loaders pick a MetaGraph by its tags; hub.KerasLayer asks for 'serve'."""
+    if model.graph.tags != [["serve"]]:
+        return short("one MetaGraph with the tag 'serve'", f"{model.graph.tags}", "save it again")
+    return held("One MetaGraph, tagged 'serve'.")
+
+
+def _callable(model: Model) -> Verdict:
+    """S3: what TensorFlow 1, `keras.Model.export` and signatures alone give can serve, not be fine-tuned."""
+    expected = "a '__call__' that is a tf.function with a trace"
+    if model.graph.call:
+        return held("'__call__' is a function with traces.")
+    if model.is_hub_module or not model.graph.has_objects:
+        kind = "a module in TF1 Hub format" if model.is_hub_module else "a SavedModel of TensorFlow 1"
+        return short(expected, f"{kind}, which cannot be fine-tuned", "use its signatures, or train it anew")
+    if model.graph.signatures:
+        return short(expected, "signatures only, which can serve, not be fine-tuned", "export it with piecehub")
+    return short(expected, "none", "export it with piecehub")
+
+
+def _serves(model: Model) -> Verdict:
+    """S13, as far as it can be seen without loading."""
+    if "serving_default" in model.graph.signatures:
+        return held("'serving_default' is there.")
+    received = ", ".join(model.graph.signatures) or "no signature"
+    return short("the signature 'serving_default'", received, "pass one to tf.saved_model.save")
+
+
+_CHECKS: tuple[_Check, ...] = (
+    ("S1", "only a SavedModel's files", "fail", contents.only_its_files),
+    ("S2", "one MetaGraph, tagged 'serve'", "fail", _one_meta_graph),
+    ("S3", "'__call__' is a traced function", "fail", _callable),
+    ("S4", "operations stand alone", "fail", operations.stand_alone),
+    ("S5", "operations run on any hardware", "fail", operations.run_anywhere),
+    ("S6", "operations are TensorFlow's own", "fail", operations.are_known),
+    ("S7", "no pinned devices", "warn", operations.float_freely),
+    ("S8", "no absolute path or address", "fail", operations.name_no_place),
+    ("S9", "weights are variables", "warn", operations.hold_no_weights),
+    ("S10", "assets are the model's own", "fail", contents.assets_are_its_own),
+    ("S11", "no forced compilation", "fail", operations.force_no_compiler),
+    ("S12", "the checkpoint holds the model only", "fail", contents.checkpoint_holds_the_model),
+    ("S13", "'serving_default' is there", "warn", _serves),
+    ("S14", "the fingerprint is right", "fail", contents.fingerprint_is_right),
+)

@@ -1,0 +1,8 @@
+"""A published piece in a consumer's program. Imports TensorFlow, `store` and `facts`.
+
+    layer              `ReusableLayer`, for Keras 3
+    loading            handles to loaded objects; loaded_function, traces: which of their functions to call, and how
+    shared_weights     Keras variables that share the loaded ones' storage
+
+Read `layer.ReusableLayer` first.
+"""

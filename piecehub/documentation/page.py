@@ -1,0 +1,176 @@
+"""The model page: Markdown with TensorFlow Hub's metadata header.
+
+The form is what TensorFlow Hub's documentation validator demands (tfhub.dev, tools/validator.py): the first line
+`# Module <publisher>/<name>/<version>`, a description, then `<!-- key: value -->` lines up to the first heading. Texts
+come from the recipe, every number from an artifact.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import jinja2
+
+from piecehub.documentation.advice import advice
+from piecehub.documentation.evidence_table import main_gain
+from piecehub.documentation.template import TEMPLATE
+from piecehub.errors import NotReusableError
+from piecehub.facts import piece_manifest
+from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.piece_manifest import PieceManifest
+from piecehub.facts.reference import metric_words, mode_words, reference_words
+
+FILE_NAME = "documentation.md"
+# What stands before the numbers of a task that was not judged.
+_ROLES = {"gate": "", "report": "Reported, not judged. ", "negative_control": "A negative control: nothing can help. "}
+
+
+@dataclass(frozen=True)
+class Person:
+    """What only a person knows; `hub_tasks` is a JSON list of TensorFlow Hub's task ids."""
+
+    description: str
+    intended_use: str
+    limitations: str
+    training_data: str
+    license_id: str
+    hub_tasks: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The artifacts' folders that the numbers come from."""
+
+    full_model: Path
+    piece: Path
+    reusable_model: Path
+    conformance: Path
+    evidence: list[Path]
+    blessing: Path
+    incumbent: Path
+
+
+def write(publisher: str, name: str, person: Person, sources: Sources, folder: Path) -> None:
+    """Writes `documentation.md` into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE_NAME).write_text(page(publisher, name, person, sources), encoding="utf-8")
+
+
+def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
+    """The text of the model page, for the version that a push of this candidate would get."""
+    digest = content_digest(list_files(sources.reusable_model / "saved_model"))
+    incumbent = _json(sources.incumbent / "incumbent.json")
+    verdict = _json(sources.blessing / "verdict.json")
+    shared = _shared(sources.reusable_model / "saved_model")
+    full = _json(sources.full_model / "facts.json")
+    roles = {task: rule.get("role", "gate") for task, rule in verdict["rule"]["tasks"].items()}
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.globals |= _WORDS  # type: ignore[operator]
+    return environment.from_string(TEMPLATE).render(
+        publisher=publisher,
+        name=name,
+        # The same content keeps its version; other content gets the next one.
+        version=incumbent["version"] + (incumbent["digest"] != digest),
+        person=person,
+        hub_tasks=json.loads(person.hub_tasks),
+        blessed=(sources.blessing / "BLESSED").is_file(),
+        reasons=" ".join(verdict["reasons"]),
+        warnings=verdict["warnings"],
+        digest=digest,
+        piece=_json(sources.piece / "facts.json"),
+        shared=shared,
+        parent=_parent(shared.parent),
+        full=full,
+        optimizer_regularization=_optimizer_regularization(full["optimizer"]),
+        evidence=[_summary(path, roles) for path in sources.evidence if (path / "guidance.json").is_file()],
+        conformance=_checks(ConformanceReport.read(sources.conformance)),
+    )
+
+
+def _shared(saved_model: Path) -> PieceManifest:
+    """What the SavedModel says of itself.
+
+    Raises:
+        NotReusableError: if it says nothing.
+    """
+    manifest = piece_manifest.read(saved_model)
+    if manifest is None:
+        raise NotReusableError(f"Expected '{piece_manifest.FILE}' in the SavedModel. Received: none; export it again.")
+    return manifest
+
+
+def _parent(text: str) -> dict[str, str] | None:
+    """The parent, `handle@digest` in the manifest."""
+    handle, _, digest = text.partition("@")
+    return {"handle": handle, "digest": digest} if text else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _summary(folder: Path, roles: dict[str, str]) -> dict[str, Any]:
+    """The evidence of one task as the page's table and list show it."""
+    evidence = _json(folder / "evidence.json")
+    metric = metric_words(evidence["metric"])
+    cells: list[dict[str, Any]] = evidence["cells"]
+    modes = {mode: [c for c in cells if c["mode"] == mode] for mode in dict.fromkeys(c["mode"] for c in cells)}
+    gain = main_gain(evidence)
+    return {
+        "task": evidence["task"],
+        "parent": evidence["parent"],
+        "shots": [cell["shots"] for cell in next(iter(modes.values()))],
+        "modes": modes,
+        "gain": gain,
+        "examples": gain["examples"],
+        "seeds": gain["seeds"],
+        "unit": "examples a class" if evidence["kind"] == "classification" else "examples",
+        "metric": metric[0].upper() + metric[1:],
+        "role": _ROLES[roles.get(evidence["task"], "gate")],
+        "advice": advice(_json(folder / "guidance.json"), evidence),
+    }
+
+
+def _checks(report: ConformanceReport) -> str:
+    held = sum(finding.passed is True for finding in report.findings)
+    return f"{held} of {len(report.findings)} checks of the Reusable SavedModel interface held."
+
+
+def _optimizer_regularization(optimizer: dict[str, Any]) -> str:
+    """Regularization that lives in the optimizer and that no SavedModel carries (TensorFlow Hub, export guide)."""
+    strengths = ("l1_regularization_strength", "l2_regularization_strength", "l2_shrinkage_regularization_strength")
+    keys = ("weight_decay", "use_ema", *strengths)
+    return ", ".join(f"{key} = {optimizer[key]}" for key in keys if optimizer.get(key))
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:z.1f} %"
+
+
+def _interval(cell: dict[str, Any]) -> str:
+    return f"{_percent(cell['mean'])} [{_percent(cell['low'])}, {_percent(cell['high'])}]"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _spec(specs: Any) -> str:
+    """Specs of tensors, one `{"shape", "dtype"}` or a list or dict of them, as a reader writes them."""
+    if isinstance(specs, list):
+        return ", ".join(map(_spec, cast(list[Any], specs)))
+    if "shape" not in specs:
+        return ", ".join(f"{key}: {_spec(spec)}" for key, spec in specs.items())
+    return f"`{specs['dtype']} [{', '.join('batch' if d is None else str(d) for d in specs['shape'])}]`"
+
+
+_WORDS = {
+    "interval": _interval,
+    "mode_words": mode_words,
+    "percent": _percent,
+    "points": _points,
+    "reference_words": reference_words,
+    "spec": _spec,
+}

@@ -1,0 +1,134 @@
+"""Low-level TensorFlow that implements the interface itself (tensorflow/hub, docs/reusable_saved_models.md).
+
+    class MyMulModel(tf.train.Checkpoint):      # or tf.Module, or any trackable object
+        variables, trainable_variables, regularization_losses
+        __call__(inputs, ...)                   # a tf.function, or to be traced as one
+
+Its members are put onto an object of our own: `tf.train.Checkpoint` would add its `save_counter` to what is shared.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import tensorflow as tf
+from tensorflow.python.trackable.base import Trackable
+
+from piecehub.errors import NotReusableError
+from piecehub.exporting.export_options import ExportOptions
+from piecehub.exporting.exportable import Exportable, NamedVariable, WeightLoss
+from piecehub.tensors import specs
+
+_INTERFACE = ("variables", "trainable_variables", "regularization_losses", "signatures", "save_counter")
+_Function = tf.types.experimental.GenericFunction
+
+
+def adapt(obj: Any, inputs: Any, options: ExportOptions) -> Exportable:
+    """What the exporter must know of an object that implements the interface.
+
+    Args:
+        obj: callable, with `variables`, `trainable_variables` and `regularization_losses` where it has any.
+        inputs: specs of its inputs; None if its `__call__` has traces or an input signature.
+        options: of the export.
+
+    Raises:
+        NotReusableError: if it does not keep the interface, or options are asked that only Keras layers can give.
+    """
+    require_plain(options)
+    name = type(obj).__name__
+    variables = _list(obj, "variables")
+    trainable = _list(obj, "trainable_variables")
+    _require_subset(name, variables, trainable)
+    function = obj.__call__ if isinstance(obj.__call__, _Function) else None
+    parameters = _parameters(name, obj.__call__)
+    has_training = "training" in parameters
+    found = specs.named(inputs) if inputs is not None else traced_specs(name, function)
+    return Exportable(
+        name=name,
+        made_with="low-level",
+        specs=found,
+        forward=lambda batch, training, _: (obj(batch, training=training) if has_training else obj(batch), []),
+        original=obj,
+        variables=_named(variables),
+        trainable=_named(trainable),
+        weight_losses=[_weight_loss(name, loss) for loss in _list(obj, "regularization_losses")],
+        resources=[*tf.train.TrackableView(obj).descendants()] if isinstance(obj, Trackable) else [],
+        autograph=True,
+        function=function,
+        has_training=has_training,
+        members=_members(obj),
+    )
+
+
+def require_plain(options: ExportOptions) -> None:
+    """Raises NotReusableError if the options ask for what only the layers of Keras can give."""
+    if options.hyperparameters or options.return_losses or options.sub_pieces or options.frozen != "refuse":
+        raise NotReusableError(
+            "Expected no hyperparameters, return_losses, sub_pieces or policy for frozen layers. Received: some, for a "
+            "low-level object; give its `__call__` such arguments, and the object such attributes."
+        )
+
+
+def _list(obj: Any, name: str) -> list[Any]:
+    return list(getattr(obj, name, None) or [])
+
+
+def _named(variables: Sequence[tf.Variable]) -> list[NamedVariable]:
+    return [NamedVariable(variable.name.removesuffix(":0"), variable) for variable in variables]
+
+
+def _require_subset(name: str, variables: Sequence[Any], trainable: Sequence[Any]) -> None:
+    known = {id(variable) for variable in variables}
+    bad = [v for v in [*variables, *trainable] if not isinstance(v, tf.Variable)]
+    stray = [v.name for v in trainable if not bad and (id(v) not in known or not v.trainable)]
+    if bad or stray:
+        raise NotReusableError(
+            f"Expected the trainable variables of '{name}' to be tf.Variables with trainable=True that also stand in "
+            f"`variables`. Received: {', '.join(stray) or f'a {type(bad[0]).__name__}'}; mend the lists."
+        )
+
+
+def _parameters(name: str, call: Any) -> list[str]:
+    """The names of the forward pass' parameters; exactly one of them must be required."""
+    found = [p for p in inspect.signature(call).parameters.values() if p.name != "self"]
+    required = [
+        p.name for p in found if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(required) != 1:
+        raise NotReusableError(
+            f"Expected `__call__` of '{name}' to require one positional argument. Received: {len(required)}; pass "
+            "several tensors as one list or dict, and give all else a default."
+        )
+    return [p.name for p in found]
+
+
+def traced_specs(name: str, function: Any) -> Any:
+    """The specs of the first argument of a tf.function that has been traced, or has an input signature."""
+    signature = getattr(function, "input_signature", None)
+    if signature:
+        return specs.named(signature[0])
+    traces = function._list_all_concrete_functions() if function else []
+    if not traces:
+        raise NotReusableError(
+            f"Expected the specs of the inputs of '{name}'. Received: none, and its `__call__` was never traced; "
+            "pass `inputs`, such as tf.TensorSpec([None])."
+        )
+    args, _ = traces[0].structured_input_signature
+    return specs.named(args[0])
+
+
+def _weight_loss(name: str, loss: Any) -> WeightLoss:
+    if not callable(loss):
+        raise NotReusableError(
+            f"Expected the regularization losses of '{name}' to be functions without arguments. Received: a "
+            f"{type(loss).__name__}; wrap it in a tf.function."
+        )
+    return WeightLoss("", cast(Any, loss))
+
+
+def _members(obj: Any) -> Mapping[str, Any]:
+    """The other objects and functions that a consumer may use by name; variables stand in `variables`."""
+    names = [name for name in dir(obj) if not name.startswith("_") and name not in _INTERFACE]
+    values = {name: getattr(obj, name, None) for name in names}
+    kinds = (Trackable, _Function)
+    return {n: v for n, v in values.items() if isinstance(v, kinds) and not isinstance(v, tf.Variable) and callable(v)}

@@ -1,0 +1,159 @@
+"""The roads to a piece (TensorFlow Hub, "Exporting a SavedModel").
+
+whole   the full model, without its optimizer
+take    a Keras model that the recipe built first, as a layer of the full one
+cut     from the inputs of the trained model to the output of a named layer, or of several
+core    the model that the recipe's function returned beside the pretrainer that is trained
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from piecehub.errors import PieceError
+from piecehub.tensors import specs
+from piecehub.training.building import Built, Specs, blank, knows_its_input, model_input, spec_facts
+
+Road = Literal["cut", "take", "whole", "core"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A piece where it lies in its full model, whose variables it shares, with specs of what it is called with."""
+
+    model: keras.Model
+    inputs: Specs
+
+
+def find_piece(built: Built, road: Road, layers: Sequence[str]) -> Found:
+    """The piece by the road that the recipe names; `layers` are one for `take`, one or more for `cut`, else none.
+
+    Raises:
+        PieceError: if the road does not lead to a piece in this model.
+    """
+    match road:
+        case "cut":
+            model = cut_piece(built.full, *layers)
+        case "take":
+            model = take_piece(built.full, *layers)
+        case "whole":
+            return Found(built.full, built.inputs)
+        case "core":
+            model = take_core(built)
+    return Found(model, _inputs_of(model, built))
+
+
+def cut_piece(full: keras.Model, *layer_names: str) -> keras.Model:
+    """The model from the inputs of `full` to the output of its layer; it shares the variables.
+
+    Several layers give a dict of outputs by the layers' names. A layer that is used more than once is cut at its first
+    use that follows from the inputs of `full`.
+
+    Raises:
+        PieceError: if there is no such layer, or nothing leads from the inputs to it.
+
+    Example:
+        >>> images = keras.Input((4,))
+        >>> features = keras.layers.Dense(3, name="features")(images)
+        >>> full = keras.Model(images, keras.layers.Dense(2, name="logits")(features))
+        >>> piecehub.cut_piece(full, "features").output_shape
+        (None, 3)
+    """
+    outputs = {name: _output_in(full, name) for name in layer_names}
+    return keras.Model(model_input(full), outputs if len(outputs) > 1 else outputs[layer_names[0]], name="piece")
+
+
+def take_piece(full: keras.Model, layer_name: str) -> keras.Model:
+    """The Keras model that is the layer `layer_name` of `full`; raises PieceError if it is none."""
+    layer = _layer(full, layer_name)
+    if not isinstance(layer, keras.Model):
+        raise PieceError(
+            f"Expected the layer '{layer_name}' to be a keras.Model that the recipe built first. Received: a "
+            f"{type(layer).__name__}; name such a layer, or take the road 'cut'."
+        )
+    return layer
+
+
+def take_core(built: Built) -> keras.Model:
+    """The core that the recipe's function returned beside its pretrainer.
+
+    Raises:
+        PieceError: if it returned none, or one that the pretrainer does not hold, so training would pass it by.
+    """
+    if built.core is None:
+        raise PieceError(
+            f"Expected the recipe's function to return (core, pretrainer). Received: '{built.full.name}' alone; return "
+            "both, or take another road."
+        )
+    trained = {id(variable) for variable in built.full.variables}
+    left_out = [variable.path for variable in built.core.variables if id(variable) not in trained]
+    if left_out:
+        raise PieceError(
+            f"Expected a core whose weights are all the pretrainer's too. Received: '{left_out[0]}', which "
+            f"'{built.full.name}' does not hold; use the core inside it."
+        )
+    return built.core
+
+
+def _output_in(full: keras.Model, layer_name: str) -> Any:
+    """The output of a layer's first use that follows from the inputs of `full`."""
+    layer, fault = _layer(full, layer_name), "it is called on nothing"
+    for node in getattr(layer, "_inbound_nodes", []):
+        output = node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
+        try:
+            keras.Model(model_input(full), output)
+        except (AttributeError, ValueError) as error:
+            fault = " ".join(str(error).split())
+        else:
+            return output
+    raise PieceError(
+        f"Expected a layer whose output follows from the inputs of '{full.name}'. Received: '{layer_name}' "
+        f"({fault}); choose one of its own layers."
+    )
+
+
+def _layer(full: keras.Model, name: str) -> keras.Layer:
+    names = [layer.name for layer in full.layers]
+    if name not in names:
+        raise PieceError(
+            f"Expected a layer of '{full.name}': {', '.join(names)}. Received: '{name}'; name one of them."
+        )
+    return full.get_layer(name)
+
+
+def _inputs_of(piece: keras.Model, built: Built) -> Specs:
+    """What `piece` is called with: by its Input, or as seen while the full model runs on a blank example."""
+    if knows_its_input(piece):
+        return spec_facts(model_input(piece))
+    seen: list[Any] = []
+    with _watched(piece, seen):
+        built.full(blank(built.inputs), training=False)
+    if not seen:
+        raise PieceError(
+            f"Expected the full model to call the piece '{piece.name}'. Received: no call; use the piece inside it."
+        )
+    return specs.facts(tf.nest.map_structure(_of_a_batch, seen[0]))
+
+
+def _of_a_batch(example: tf.Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *example.shape[1:]], example.dtype)
+
+
+@contextmanager
+def _watched(piece: Any, seen: list[Any]) -> Iterator[None]:
+    """While this lasts, what `piece` is called with is put into `seen`."""
+    call = piece.call
+
+    def watching(inputs: Any, *arguments: Any, **keywords: Any) -> Any:
+        seen.append(inputs)
+        return call(inputs, *arguments, **keywords)
+
+    piece.call = watching
+    try:
+        yield
+    finally:
+        del piece.call

@@ -1,0 +1,13 @@
+"""What two rooms hand to each other, as values with a JSON form. Light; imports only `errors`.
+
+    handle              publisher/name/version, which everything is called by
+    content, seal       what a folder holds, and what a document holds, as digests
+    manifest            the facts of a published archive; piece_manifest: those inside a SavedModel
+    conformance_report  what the validator found
+    provenance, steps   what an artifact was made from
+    runs, workdir       a run on disk, and the folder that everything lies in
+    reference           the words for modes and metrics, which tables, pages and plots share
+    text_file           text files that a person names
+
+Read `content.py` first: every other identity is made of its digest.
+"""

@@ -1,0 +1,146 @@
+"""What a run leaves for the pages: its DAG, and one event for each change of a component's state.
+
+    runs/<run>/run.json     {"schema": 1, "run", "pipeline", "recipe", "started_at", "pid",
+                             "nodes": [{"id", "upstream": [id…], "parameters": {key: value}}…]}
+    logs/<run>/events.jsonl one JSON object a line: {"at", "node", "state", "seconds", "message", "outputs"}
+
+`at` and `started_at` are UTC, ISO 8601. A run's own end is an event whose node is "" and whose state is done or failed.
+`outputs` maps an output's key to the artifact's folder. Run ids sort by time. A component that is long at work says by
+further events `running`, with a message, how far it is.
+"""
+
+import json
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from piecehub.facts.workdir import Workdir
+
+State = Literal["waiting", "running", "done", "cached", "failed", "not run"]
+_SECONDS_BETWEEN = 1.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """One component of the DAG."""
+
+    id: str
+    upstream: tuple[str, ...] = ()
+    parameters: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pipeline run, as it was started."""
+
+    run: str
+    pipeline: str
+    recipe: str
+    started_at: str
+    pid: int
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A component changed its state; `seconds` is the time it took, once it ended."""
+
+    at: str
+    node: str
+    state: State
+    seconds: float = 0.0
+    message: str = ""
+    outputs: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def now() -> str:
+    """The present moment, UTC, ISO 8601 to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def write_run(workdir: Workdir, run: Run) -> None:
+    """Writes `runs/<run>/run.json`."""
+    folder = workdir.runs / run.run
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"schema": 1, **asdict(run)}, indent=2, sort_keys=True)
+    (folder / "run.json").write_text(text + "\n", encoding="utf-8")
+
+
+def read_run(workdir: Workdir, run: str) -> Run | None:
+    """The run of that id, or None."""
+    path = workdir.runs / run / "run.json"
+    if Path(run).name != run or not path.is_file():
+        return None
+    value = json.loads(path.read_text(encoding="utf-8"))
+    nodes = tuple(Node(n["id"], tuple(n["upstream"]), n["parameters"]) for n in value["nodes"])
+    return Run(value["run"], value["pipeline"], value["recipe"], value["started_at"], value["pid"], nodes)
+
+
+def run_ids(workdir: Workdir) -> list[str]:
+    """All runs, newest first."""
+    if not workdir.runs.is_dir():
+        return []
+    return sorted((p.parent.name for p in workdir.runs.glob("*/run.json")), reverse=True)
+
+
+def append_event(workdir: Workdir, run: str, event: Event) -> None:
+    """Adds a line to `logs/<run>/events.jsonl`."""
+    folder = workdir.logs / run
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(asdict(event), sort_keys=True) + "\n")
+
+
+def read_events(workdir: Workdir, run: str) -> list[Event]:
+    """The events of a run, oldest first; a line that a killed run left half-written is passed over."""
+    path = workdir.logs / run / "events.jsonl"
+    if Path(run).name != run or not path.is_file():
+        return []
+    events: list[Event] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            events.append(Event(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return events
+
+
+def node_states(run: Run, events: list[Event]) -> dict[str, Event]:
+    """The last event of each component of the run; one that has none is waiting."""
+    states = {node.id: Event(run.started_at, node.id, "waiting") for node in run.nodes}
+    return states | {event.node: event for event in events if event.node in states}
+
+
+@contextmanager
+def progress_to(tell: Callable[[str], None]) -> Generator[None]:
+    """Inside, what `progress` is told goes to `tell`, once a second at most; what comes sooner is left out."""
+    last = -_SECONDS_BETWEEN
+
+    def seldom(message: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN:
+            last = time.monotonic()
+            tell(message)
+
+    token = _told.set(seldom)
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def progress(message: str) -> None:
+    """Says how far the component is that runs here, as `trial 12 of 60`; nothing where nobody listens."""
+    _told.get()(message)
+
+
+def _to_nobody(message: str) -> None:
+    del message
+
+
+_told: ContextVar[Callable[[str], None]] = ContextVar("_told", default=_to_nobody)

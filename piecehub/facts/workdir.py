@@ -1,0 +1,76 @@
+"""The folder in which piecehub keeps everything of one user or project, `.piecehub/` by default.
+
+store/             the published versions (drawn in piecehub/store/catalog.py)
+metadata.sqlite    ML Metadata: every run, execution and artifact
+artifacts/         what components wrote: <pipeline>/<component>/<output>/<execution id>/
+data/              examples that recipes wrote, by content digest
+trials/            finished trials, by content digest
+unpacked/          published versions that a program of this machine loaded by their handle, by content digest
+runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py)
+logs/<run>/        events.jsonl, <component>.log
+"""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from piecehub.errors import EnvironmentProblem
+
+DEFAULT_NAME = ".piecehub"
+
+
+@dataclass(frozen=True)
+class Workdir:
+    """The places below one working folder."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def metadata(self) -> Path:
+        return self.root / "metadata.sqlite"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def trials(self) -> Path:
+        return self.root / "trials"
+
+    @property
+    def unpacked(self) -> Path:
+        return self.root / "unpacked"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+
+def make_writable(folder: Path) -> Path:
+    """Makes `folder`, and proves by a file that it can be written.
+
+    Raises:
+        EnvironmentProblem: if it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"Expected a folder that can be written. Received: '{folder}' ({error.strerror}); "
+            "give another with --workdir, or mend its permissions."
+        ) from error
+    return folder

@@ -1,0 +1,26 @@
+"""Opens the place that a store lies in: a folder, or a bucket."""
+
+from pathlib import Path
+
+from piecehub.errors import RecipeError
+from piecehub.store.backend import Backend
+from piecehub.store.posix import PosixBackend
+
+SCHEMES = ("s3", "gs", "az")
+
+
+def open_backend(place: Path | str) -> Backend:
+    """The backend that a path or a uri names; nothing is read, written or made.
+
+    Raises:
+        RecipeError: if the uri is of a kind that we do not know.
+        EnvironmentProblem: if its configuration is wrong or missing.
+    """
+    scheme, separator, rest = str(place).partition("://")
+    if isinstance(place, Path) or not separator:
+        return PosixBackend(Path(place))
+    if scheme in SCHEMES and rest:
+        from piecehub.store.cloud import open_bucket  # obstore takes its time, which a folder need not wait for
+
+        return open_bucket(f"{scheme}://{rest.strip('/')}")
+    raise RecipeError(f"Expected a folder, or a uri s3://, gs:// or az:// with a bucket. Received: '{place}'.")

@@ -1,0 +1,45 @@
+"""`piecehub.run`: a recipe's pipeline, from a program."""
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piecehub import logs
+from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+from pipelines.recipe.loader import load_recipe
+
+if TYPE_CHECKING:
+    from pipelines.local_runner import Outcome
+
+
+def run(
+    recipe: str | PathLike[str],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    workdir: str | PathLike[str] = DEFAULT_NAME,
+    signing_key: str | PathLike[str] | None = None,
+) -> "Outcome":
+    """Runs a recipe's pipeline on this machine, to its verdict: trains, exports, measures, and publishes what may be.
+
+    Finished components come from the cache. A piece that may not be published is no error: its outcome says why.
+
+    Args:
+        recipe: a folder, or the name of a shipped recipe.
+        settings: values laid over the recipe's own, by their keys.
+        workdir: where store, metadata, runs, logs and data lie.
+        signing_key: the private key that signs what is published; no record holds its path.
+
+    Raises:
+        RecipeError: if the recipe or a setting is wrong.
+        PiecehubError: if a component fails; the sentence says which and why.
+
+    Example:
+        >>> outcome = piecehub.run("my_recipe", settings={"train.epochs": 8}, workdir="work")
+        >>> outcome.pushed, [piece.handle for piece in outcome.pieces]
+        (True, ['piecehub/digits/1'])
+    """
+    loaded = load_recipe(recipe, settings or {})
+    with logs.away():  # what TensorFlow and TFX print while they load
+        from pipelines import local_runner
+    return local_runner.run(loaded, Workdir(Path(workdir)), Path(signing_key) if signing_key else None)

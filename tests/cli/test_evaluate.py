@@ -1,0 +1,78 @@
+"""`piecehub evaluate` as a person types it: a recipe's tasks on a piece that came without its code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+from piecehub.exporting import reusable
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["evaluation.shots=[5]", "evaluation.steps=20", "evaluation.learning_rates=[0.003]"]
+SMALL += ["evaluation.seeds=[0, 1, 2, 3, 4]", "evaluation.sensitivity_batch_sizes=[32]"]
+
+
+def _run(workdir: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    settings = [word for setting in SMALL for word in ("--set", setting)]
+    command = [sys.executable, "-m", "piecehub.cli", "evaluate", *words, *settings, "--workdir", str(workdir)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+
+
+@pytest.fixture(scope="module")
+def piece(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Takes images as the recipe `digits` has them; its weights are random, so it helps nobody."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Dense(16, "relu")(keras.layers.Flatten()(keras.layers.Rescaling(1 / 16)(inputs)))
+    folder = tmp_path_factory.mktemp("piece") / "saved_model"
+    reusable.export(keras.Model(inputs, x), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+def test_a_dry_run_counts_and_an_evaluation_goes_on_from_it_and_says_its_verdict(piece: Path, workdir: Path) -> None:
+    planned = _run(workdir, str(piece), "--recipe", "digits", "--trust", "--dry-run", "--json")
+    assert planned.returncode == 0, planned.stderr
+    (plan,) = json.loads(planned.stdout)
+    # Three modes that train with one learning rate, three probes with three settings; five seeds each.
+    assert sum(plan["trials"].values()) == plan["missing"] == (3 * 1 + 3 * 3) * 5 and plan["seconds"] > 0
+    ended = _run(workdir, str(piece), "--recipe", "digits", "--trust", "--max-trials", "3")
+    assert ended.returncode == 1 and "INCONCLUSIVE" in ended.stdout
+    assert "the budget was spent after 7 of 60 trials" in ended.stdout  # four of the dry run
+    done = _run(workdir, str(piece), "--recipe", "digits", "--trust", "--json", "--out", str(workdir / "out"))
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(
+        "piecehub: The recipe's rule does not bless"
+    )
+    said = json.loads(done.stdout)
+    evidence, verdict = said["evidence"]["digits-5-9"], said["verdict"]
+    assert evidence["controls"] == "approximate" and evidence["leakage"] is None and evidence["trials"] == 60
+    assert verdict["status"] == "NOT_BLESSED" and any("approximate" in warning for warning in verdict["warnings"])
+    assert json.loads((workdir / "out" / "digits-5-9" / "evidence.json").read_text()) == evidence
+    assert said["guidance"]["digits-5-9"]["metric"] == "accuracy"
+    assert done.stderr.splitlines().count("trial 60/60") == 1
+
+
+def test_a_strangers_model_is_not_run_without_trust(piece: Path, workdir: Path) -> None:
+    refused = _run(workdir, str(piece), "--recipe", "digits")
+    assert refused.returncode == 1 and refused.stdout == ""
+    assert refused.stderr.startswith("piecehub: Expected a model of the local store, or --trust. Received: '")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--task", "letters"], "Expected a task of the recipe (digits-5-9). Received: 'letters'."),
+        (["--controls", "tests"], "Expected a control for seed 0"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_sentence(piece: Path, workdir: Path, words: list[str], sentence: str) -> None:
+    refused = _run(workdir, str(piece), "--recipe", "digits", "--trust", *words)
+    assert refused.returncode in (1, 2) and refused.stdout == ""
+    assert sentence in refused.stderr.splitlines()[-1]

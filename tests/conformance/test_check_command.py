@@ -1,0 +1,146 @@
+"""`piecehub check` as a person calls it: on a folder, an archive and an address, with and without a sandbox."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from piecehub.conformance.sandbox import missing
+from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.store.archive import pack
+
+tf = pytest.importorskip("tensorflow")
+
+
+def _check(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "piecehub.cli", "check", *arguments]
+    home = str(Path(__file__).parents[2])
+    variables = {**os.environ, "PYTHONPATH": home, **environment}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=variables)
+
+
+@pytest.fixture(scope="module")
+def reusable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model that conforms, saved with low-level TensorFlow."""
+    folder = tmp_path_factory.mktemp("reusable") / "model"
+
+    class Root(tf.__internal__.tracking.AutoTrackable):
+        @tf.function
+        def __call__(self, inputs: Any, training: bool = False) -> Any:
+            return inputs @ self.w
+
+    root = Root()
+    root.w = tf.Variable([[0.5, -1.0, 2.0]] * 4, name="w")
+    root.variables, root.trainable_variables = [root.w], [root.w]
+    rows = tf.TensorSpec([None, 4], tf.float32, name="inputs")
+    for training in (False, True):
+        root.__call__.get_concrete_function(rows, training=training)
+    serve = tf.function(lambda inputs: root(inputs), autograph=False).get_concrete_function(rows)
+    tf.saved_model.save(root, str(folder), signatures={"serving_default": serve})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def signature_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("signature_only") / "model"
+    module = tf.Module()
+    module.weight = tf.Variable(2.0)
+    signature = tf.function(lambda x: {"y": x * module.weight}, input_signature=[tf.TensorSpec([None], tf.float32)])
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
+    return folder
+
+
+@contextmanager
+def _served(archive: Path) -> Generator[str, None, None]:
+    """The address of a server that speaks the hosting protocol for one model."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/someone/model/1?tf-hub-format=compressed"
+            self.send_response(200 if found else 404)
+            self.end_headers()
+            if found:
+                self.wfile.write(archive.read_bytes())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_model_that_is_not_callable_is_for_serving_only_and_names_s3(signature_only: Path, tmp_path: Path) -> None:
+    before = sorted(signature_only.rglob("*"))
+    done = _check(str(signature_only), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("piecehub: S3 fell short: Expected ")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout.splitlines()[-1].endswith("verdict: serving only")
+    assert not any(line.endswith(" ") for line in done.stdout.splitlines())
+    assert sorted(signature_only.rglob("*")) == before
+    report = ConformanceReport.from_json(_check(str(signature_only), "--json", cwd=tmp_path).stdout)
+    findings = {found.check: found.passed for found in report.findings}
+    assert (findings["S3"], findings["S4"], findings["D1"]) == (False, True, None)
+    assert report.verdict == "serving only"
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_sandbox_a_strangers_model_is_not_run_and_does_not_pass(reusable: Path, tmp_path: Path) -> None:
+    done = _check(str(reusable), cwd=tmp_path, PATH="/nowhere")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "D1 could not be made: Expected bubblewrap" in done.stderr
+    assert "'bubblewrap'" in done.stderr and "--trust" in done.stderr
+    assert done.stdout.splitlines()[-1].endswith("sandbox: none · verdict: undecided")
+    assert "14 held" in done.stdout.splitlines()[-1]
+
+
+def test_without_a_sandbox_a_trusted_model_runs_under_limits(reusable: Path, tmp_path: Path) -> None:
+    done = _check(str(reusable), "--trust", "--json", cwd=tmp_path, PATH="/nowhere")
+    assert (done.returncode, done.stderr) == (0, "")
+    value = json.loads(done.stdout)
+    assert (value["conforms"], value["verdict"], value["sandbox"]) == (True, "reusable", "process limits")
+    assert {found["passed"] for found in value["findings"] if found["level"] == "fail"} == {True}
+
+
+@pytest.mark.skipif(bool(missing()), reason=f"needs the package bubblewrap: {missing()}")
+def test_an_address_is_fetched_and_checked_in_bubblewrap(reusable: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "model.tar.gz"
+    pack(reusable, archive)
+    with _served(archive) as url:
+        done = _check(f"{url}/someone/model/1", cwd=tmp_path)
+        absent = _check(f"{url}/someone/other/1", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].endswith("sandbox: bubblewrap · verdict: reusable")
+    assert absent.returncode == 3
+    assert "Received: status 404" in absent.stderr and len(absent.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model.tar.gz"]
+
+
+def test_a_page_is_checked_with_its_model(reusable: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Not a module\n")
+    done = _check(str(reusable), "--documentation", str(page), "--trust", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("piecehub: X4 fell short: Expected the first line '# Module")
+
+
+def test_a_folder_without_a_saved_model_is_one_sentence(tmp_path: Path) -> None:
+    done = _check(str(tmp_path), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Expected a SavedModel" in done.stderr and len(done.stderr.splitlines()) == 1

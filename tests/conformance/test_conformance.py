@@ -1,0 +1,165 @@
+"""Each dynamic check has models that fall short at it and at nothing else, and good models fall short nowhere."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from piecehub.conformance.dynamic import crashed, dynamic_findings
+from piecehub.conformance.xla import xla_finding
+from piecehub.exporting import reusable
+from piecehub.facts.conformance_report import Finding
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.piece_manifest import GOLDEN_FILE
+from tests.conformance.broken_models import BROKEN, of, plain
+from tests.conformance.good_models import GOOD
+from tests.exporting.model_kinds import KINDS
+
+NUMBERS = [f"D{number}" for number in range(1, 33) if number != 19]
+# What falls short with it, by its nature.
+ALSO = {
+    "native text": {"D21"},  # hub.KerasLayer fails at it, which is why it is a fault
+    "trainable but not listed": {"D11"},  # nothing uses it
+    "trainable but frozen": {"D11"},  # no tape watches it
+    "no training trace": {"D21"},  # hub.KerasLayer finds none either
+    "half of the weights NaN": {"D4"},  # their loss is NaN too
+    "dropout on the output": {"D16"},  # nor is its rate told
+    "a variable that grows": {"D21"},  # nor can Keras 3 have a variable of open shape
+    "float64 inputs": {"D21"},  # hub.KerasLayer casts to float32, which no trace takes
+    "loss of rank 2": {"D21"},  # nor can it be added to another loss
+    "loss with an argument": {"D21"},  # neither layer can call it
+    "random inference": {"D7", "D18", "S13"},  # nothing equals itself
+}
+
+
+def _short(findings: list[Finding]) -> set[str]:
+    return {found.check for found in findings if found.passed is False and found.level != "info"}
+
+
+def _by_check(findings: list[Finding]) -> dict[str, Finding]:
+    return {found.check: found for found in findings}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_model_is_caught_by_its_own_check(name: str, tmp_path: Path) -> None:
+    make, check, words = BROKEN[name]
+    findings = dynamic_findings(make(tmp_path / "model"))
+    assert _short(findings) == {check} | ALSO.get(name, set()), [f for f in findings if f.passed is False]
+    sentence = _by_check(findings)[check].sentence
+    assert re.search(words, sentence), sentence
+    assert sentence.startswith("Expected ") and "Received: " in sentence
+    assert set(NUMBERS) <= set(_by_check(findings))
+
+
+def test_each_check_of_level_fail_has_a_broken_model() -> None:
+    # They need what lies beside a model: their tests stand below, and in tests/transfer/faulty_pieces.py.
+    elsewhere = {"D20", "D22", "D31"}
+    assert set(NUMBERS) - elsewhere <= {check for _, check, _ in BROKEN.values()}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_model_falls_short_nowhere(name: str, tmp_path: Path) -> None:
+    findings = dynamic_findings(GOOD[name](tmp_path / "model"))
+    assert [found for found in findings if found.passed is False] == []
+    assert [found.check for found in findings if found.passed is None and found.level != "info"] == []
+
+
+def test_the_digits_like_piece_of_the_session_passes_every_check(made: Any) -> None:
+    before = content_digest(list_files(made.saved_model))
+    findings = _by_check(dynamic_findings(made.saved_model))
+    assert [found for found in findings.values() if found.passed is False] == []
+    assert findings["D20"].passed is findings["D21"].passed is findings["X3"].passed is True
+    assert "0.9" in findings["D14"].sentence  # the momentum that its recipe sets
+    assert content_digest(list_files(made.saved_model)) == before
+
+
+def test_golden_outputs_that_are_not_recomputed_fall_short(made: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(made.saved_model, folder)
+    with np.load(folder / GOLDEN_FILE) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["output"] = arrays["output"] + 0.01
+    np.savez(folder / GOLDEN_FILE, **arrays)
+    findings = dynamic_findings(folder)
+    assert _short(findings) == {"D20"}
+    assert "a difference of 0.01" in _by_check(findings)["D20"].sentence
+
+
+def test_a_vocabulary_that_was_mixed_up_falls_short_at_the_golden_outputs(tmp_path: Path) -> None:
+    folder, kind = tmp_path / "model", KINDS["text_vectorization"]
+    reusable.export(kind.build(), folder, golden_inputs=kind.inputs())  # synthetic words may be in no vocabulary
+    (asset,) = (path for path in (folder / "assets").iterdir())
+    asset.write_text("".join(reversed(asset.read_text().splitlines(keepends=True))))
+    assert _short(dynamic_findings(folder)) == {"D20"}
+
+
+def test_a_damaged_manifest_is_a_finding(made: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(made.saved_model, folder)
+    (folder / "assets.extra" / "piecehub.json").write_text("{")
+    findings = _by_check(dynamic_findings(folder))
+    assert findings["D20"].passed is False
+    assert "manifest" in findings["D20"].sentence
+
+
+def test_a_constraint_that_is_lost_is_told_or_warned_of(tmp_path: Path) -> None:
+    layer = keras.layers.Dense(3, kernel_constraint="non_neg")
+    piece = keras.Sequential([keras.Input((4,)), layer])
+    reusable.export(piece, tmp_path / "model")
+    warned = _by_check(dynamic_findings(tmp_path / "model"))["X2"]
+    assert (warned.level, warned.passed) == ("warn", False)
+    assert "constraint" in warned.sentence
+    told = "The kernel was constrained to be non-negative."
+    assert _by_check(dynamic_findings(tmp_path / "model", told))["X2"].passed is True
+
+
+def test_dropout_is_told_by_the_page_too(tmp_path: Path) -> None:
+    folder = BROKEN["dropout that nobody tells"][0](tmp_path / "model")
+    found = _by_check(dynamic_findings(folder, "It was trained with a dropout rate of 0.3."))["D16"]
+    assert found.passed is True
+
+
+def test_moving_the_seed_at_inference_is_told_and_passes(tmp_path: Path) -> None:
+    def forward(root: Any, x: Any, training: bool) -> Any:
+        root.seed.assign_add(1)
+        return x @ root.w + 0.0 * root.state
+
+    findings = dynamic_findings(of(forward)(tmp_path / "model"))
+    assert "integer state" in _by_check(findings)["D8"].sentence
+    assert _short(findings) == set()
+
+
+def test_xla_compiles_numbers_and_no_strings(tmp_path: Path) -> None:
+    numbers = xla_finding(of(plain)(tmp_path / "numbers"))
+    assert (numbers.check, numbers.level, numbers.passed) == ("D19", "info", True)
+    strings = xla_finding(GOOD["native words"](tmp_path / "strings"))
+    assert (strings.level, strings.passed) == ("info", False)
+    assert "Table" in strings.sentence or "Lookup" in strings.sentence
+
+
+def test_python_inside_is_gone_in_a_fresh_process(tmp_path: Path) -> None:
+    def forward(root: Any, x: Any, training: bool) -> Any:
+        return tf.ensure_shape(tf.numpy_function(lambda a: a, [x @ root.w], tf.float32), [None, 3])
+
+    of(forward)(tmp_path / "model")
+    code = (
+        "import sys, pathlib; from piecehub.conformance.dynamic import dynamic_findings\n"
+        "print([f.check for f in dynamic_findings(pathlib.Path(sys.argv[1])) if f.passed is False])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "model")], capture_output=True, text=True)
+    assert done.stdout == "['D1']\n", done.stderr[-2000:]
+
+
+def test_a_crash_leaves_every_other_check_unmade() -> None:
+    findings = _by_check(crashed("Expected a process that ends well. Received: signal 11; look at its operations."))
+    assert findings["D1"].passed is False and "signal 11" in findings["D1"].sentence
+    assert {found.passed for check, found in findings.items() if check != "D1"} == {None}
+    assert set(NUMBERS) <= set(findings)

@@ -1,0 +1,603 @@
+"""Each static check has hostile or broken models that fall short at it and at no other; good models pass them all."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from tensorflow.core.framework.function_pb2 import FunctionDef
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
+
+from piecehub.conformance import ops
+from piecehub.conformance.graph import read_graph
+from piecehub.conformance.static import is_for_serving_only, static_findings
+from piecehub.errors import ArchiveError, NotReusableError
+from piecehub.facts.conformance_report import Finding
+from piecehub.facts.content import content_digest, list_files
+
+ALL = [f"S{number}" for number in range(1, 15)]
+ROWS = tf.TensorSpec([None, 4], tf.float32, name="inputs")
+Proto = saved_model_pb2.SavedModel
+Maker = Callable[[Path], Path]
+_variable: Any = tf.Variable
+
+
+def _root(forward: Callable[..., Any], **options: Any) -> Any:
+    class Root(tf.__internal__.tracking.AutoTrackable):
+        @tf.function(**options)
+        def __call__(self, inputs: Any, training: bool = False) -> Any:
+            return forward(inputs @ self.w)
+
+    root: Any = Root()
+    root.w = _variable([[0.5, -1.0, 2.0]] * 4, name="w")
+    root.variables, root.trainable_variables = [root.w], [root.w]
+    for training in (False, True):
+        root.__call__.get_concrete_function(ROWS, training=training)
+    return root
+
+
+def _save(root: Any, folder: Path) -> Path:
+    serve = tf.function(lambda inputs: root(inputs), autograph=False).get_concrete_function(ROWS)
+    tf.saved_model.save(root, str(folder), signatures={"serving_default": serve})
+    return folder
+
+
+def _of(forward: Callable[..., Any]) -> Maker:
+    return lambda folder: _save(_root(forward), folder)
+
+
+def _good(folder: Path) -> Path:
+    return _save(_root(tf.identity), folder)
+
+
+def _after(*operations: Callable[[], Any]) -> Maker:
+    """A model whose forward pass runs the operations as well."""
+
+    def forward(x: Any) -> Any:
+        with tf.control_dependencies([operation() for operation in operations]):
+            return tf.identity(x)
+
+    return _of(forward)
+
+
+# Edits of a good model, with the fingerprint of the edited one.
+
+
+def _edited(*edits: Callable[[Proto], object], make: Maker = _good) -> Maker:
+    def edited(folder: Path) -> Path:
+        path = make(folder) / "saved_model.pb"
+        proto = Proto.FromString(path.read_bytes())
+        for edit in edits:
+            edit(proto)
+        path.write_bytes(proto.SerializeToString())
+        (folder / "fingerprint.pb").write_bytes(fingerprinting.CreateFingerprintDef(str(folder)))
+        return folder
+
+    return edited
+
+
+def _functions(proto: Proto, name: str) -> list[FunctionDef]:
+    library = proto.meta_graphs[0].graph_def.library.function
+    return [function for function in library if name in function.signature.name]
+
+
+def _in_call(op: str, **strings: bytes) -> Callable[[Proto], object]:
+    """Adds an operation to the body of `__call__`."""
+
+    def edit(proto: Proto) -> None:
+        node = _functions(proto, "__call__")[0].node_def.add(name="evil", op=op)
+        for name, text in strings.items():
+            node.attr[name].s = text
+
+    return edit
+
+
+def _in_nobodys_function(op: str) -> Callable[[Proto], object]:
+    """Adds a function that nothing calls: tf.raw_ops or a later edit could."""
+
+    def edit(proto: Proto) -> None:
+        function = proto.meta_graphs[0].graph_def.library.function.add()
+        function.signature.name = "nobody"
+        function.node_def.add(name="evil", op=op)
+
+    return edit
+
+
+def _as_init_op(proto: Proto) -> None:
+    """What loaders run before anything else."""
+    graph = proto.meta_graphs[0]
+    graph.graph_def.node.add(name="evil", op="WriteFile")
+    graph.signature_def["__saved_model_init_op"].outputs["__saved_model_init_op"].name = "evil"
+
+
+def _hidden_behind_saver(proto: Proto) -> None:
+    """Writes a file in `__call__`, and says that the saver calls it."""
+    graph = proto.meta_graphs[0]
+    function = _functions(proto, "__call__")[0]
+    function.node_def.add(name="evil", op="SaveV2")
+    node = graph.graph_def.node.add(name="evil_saver", op="StatefulPartitionedCall")
+    node.attr["f"].func.name = function.signature.name
+    graph.saver_def.save_tensor_name = "evil_saver:0"
+
+
+def _in_saver(proto: Proto) -> None:
+    """The saver may save; it may not run Python."""
+    _functions(proto, "traced_save")[0].node_def.add(name="evil", op="PyFunc")
+
+
+def _saves_when_called(proto: Proto) -> None:
+    """Names the saver's function in an attribute of an attribute of a node of `__call__`."""
+    saver = _functions(proto, "traced_save")[0].signature.name
+    node = _functions(proto, "__call__")[0].node_def.add(name="evil", op="MapDefun")
+    node.attr["f"].func.name = "harmless"
+    node.attr["f"].func.attr["inner"].list.func.add(name=saver)
+
+
+def _as_gradient(proto: Proto) -> None:
+    """A function that only differentiation calls."""
+    library = proto.meta_graphs[0].graph_def.library
+    saver = _functions(proto, "traced_save")[0].signature.name
+    library.gradient.add(function_name=_functions(proto, "__call__")[0].signature.name, gradient_func=saver)
+
+
+def _calls_itself(proto: Proto) -> None:
+    """Functions in a circle, an input that is nowhere: to be read without an end and without a crash."""
+    functions = _functions(proto, "__call__")
+    for function, other in zip(functions, [*functions[1:], functions[0]], strict=True):
+        node = function.node_def.add(name="again", op="StatefulPartitionedCall", input=["nowhere:output:x"])
+        node.attr["f"].func.name = other.signature.name
+
+
+def _shared_name(text: bytes) -> Callable[[Proto], object]:
+    def edit(proto: Proto) -> None:
+        handle = next(node for node in proto.meta_graphs[0].graph_def.node if node.op == "VarHandleOp")
+        handle.attr["shared_name"].s = text
+
+    return edit
+
+
+def _asset_called(name: str) -> Callable[[Proto], object]:
+    return lambda proto: setattr(proto.meta_graphs[0].asset_file_def[0], "filename", name)
+
+
+def _bound_to_variable(proto: Proto) -> None:
+    """The table's file is no longer bound to the asset."""
+    functions = proto.meta_graphs[0].object_graph_def.concrete_functions
+    bound = next(function for name, function in functions.items() if "initializer" in name)
+    bound.bound_inputs[0] = 1
+
+
+def _constant_file(proto: Proto) -> None:
+    """The table's initializer takes a file of its own choice."""
+    function = _functions(proto, "initializer")[0]
+    function.node_def.add(name="own", op="Const").attr["value"].tensor.string_val.append(b"words.txt")
+    initializer = next(node for node in function.node_def if node.op == "InitializeTableFromTextFileV2")
+    initializer.input[1] = "own:output:0"
+
+
+# Files.
+
+
+def _with_file(name: str) -> Maker:
+    def make(folder: Path) -> Path:
+        path = _good(folder) / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+        return folder
+
+    return make
+
+
+def _with_link(name: str, target: str) -> Maker:
+    def make(folder: Path) -> Path:
+        (_good(folder) / name).symlink_to(target)
+        return folder
+
+    return make
+
+
+def _with_pipe(folder: Path) -> Path:
+    os.mkfifo(_good(folder) / "assets" / "pipe")
+    return folder
+
+
+def _linked_asset(folder: Path) -> Path:
+    words = _table(folder) / "assets" / "words.txt"
+    words.unlink()
+    words.symlink_to("/etc/hostname")
+    return folder
+
+
+def _without_asset(folder: Path) -> Path:
+    (_table(folder) / "assets" / "words.txt").unlink()
+    return folder
+
+
+def _other_bytes(folder: Path) -> Path:
+    path = _good(folder) / "saved_model.pb"
+    proto = Proto.FromString(path.read_bytes())
+    proto.meta_graphs[0].meta_info_def.tensorflow_version = "9.9"
+    path.write_bytes(proto.SerializeToString())
+    return folder
+
+
+def _broken_checkpoint(folder: Path) -> Path:
+    path = _good(folder) / "variables" / "variables.index"
+    path.write_bytes(path.read_bytes()[:-20])
+    (folder / "fingerprint.pb").unlink()
+    return folder
+
+
+# Models of other makers.
+
+
+def _table(folder: Path) -> Path:
+    words = folder.parent / "words.txt"
+    words.write_text("a\nb\nc\n")
+
+    class Words(tf.train.Checkpoint):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+        def __call__(self, inputs: Any) -> Any:
+            return tf.gather(self.w, self.table.lookup(inputs))
+
+    root: Any = Words()
+    root.w = _variable(np.eye(5, dtype=np.float32))
+    root.asset = tf.saved_model.Asset(str(words))
+    root.table = tf.lookup.StaticVocabularyTable(
+        tf.lookup.TextFileInitializer(root.asset, tf.string, 0, tf.int64, -1), 2
+    )
+    tf.saved_model.save(root, str(folder), signatures={"serving_default": root.__call__})
+    return folder
+
+
+def _reads_own_file(folder: Path) -> Path:
+    """A table that `__call__` fills from a file wherever the process happens to be."""
+    return _save(_root(_fill), folder)
+
+
+def _restored(prefix: str) -> Any:
+    return tf.raw_ops.RestoreV2(prefix=prefix, tensor_names=["a"], shape_and_slices=[""], dtypes=[tf.float32])[0]
+
+
+def _fill(x: Any) -> Any:
+    table = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, shared_name="words")
+    filled = tf.raw_ops.InitializeTableFromTextFileV2(
+        table_handle=table, filename="words.txt", key_index=-2, value_index=-1
+    )
+    with tf.control_dependencies([filled]):
+        return tf.identity(x)
+
+
+def _signature_only(folder: Path) -> Path:
+    root = tf.__internal__.tracking.AutoTrackable()
+    root.w = _variable([[1.0, 2.0, 3.0]] * 4)
+    serve = tf.function(lambda inputs: {"outputs": inputs @ root.w}).get_concrete_function(ROWS)
+    tf.saved_model.save(root, str(folder), signatures={"serving_default": serve})
+    return folder
+
+
+def _keras_export(folder: Path) -> Path:
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)])
+    model.export(str(folder), verbose=False)
+    return folder
+
+
+def _tensorflow_1(folder: Path) -> Path:
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        inputs = v1.placeholder(tf.float32, [None, 2])
+        outputs = inputs @ v1.get_variable("v", [2, 2], initializer=v1.ones_initializer())
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(session, str(folder), {"inputs": inputs}, {"outputs": outputs})
+    return folder
+
+
+def _hub_module(folder: Path) -> Path:
+    """TF1 Hub format, as tensorflow_hub tells it: a SavedModel of TensorFlow 1 with `tfhub_module.pb`."""
+    (_tensorflow_1(folder) / "tfhub_module.pb").write_bytes(b"\x08\x03")
+    return folder
+
+
+def _tf_keras(*layers: Any, compiled: bool = False) -> Any:
+    model = tf_keras.Sequential([tf_keras.layers.Input((5, 4)), *layers])
+    if compiled:
+        model.compile("adam", "mse", metrics=["mae"])
+        model.fit(np.zeros((8, 5, 4)), np.zeros((8, 5, 2)), verbose=0)
+    return model
+
+
+def _tf_keras_with_optimizer(folder: Path) -> Path:
+    _tf_keras(tf_keras.layers.Dense(2), compiled=True).save(str(folder), include_optimizer=True)
+    return folder
+
+
+def _tf_keras_without_optimizer(folder: Path) -> Path:
+    layers = [tf_keras.layers.BatchNormalization(), tf_keras.layers.Dropout(0.1), tf_keras.layers.Dense(2)]
+    _tf_keras(*layers, compiled=True).save(str(folder), include_optimizer=False)
+    return folder
+
+
+def _tf_keras_recurrent(folder: Path) -> Path:
+    _tf_keras(tf_keras.layers.LSTM(2)).save(str(folder), include_optimizer=False)
+    assert any("Cudnn" in node.op for _, node in read_graph(folder).nodes())  # a body that only a GPU would take
+    return folder
+
+
+def _tf_keras_text(folder: Path) -> Path:
+    """Its vocabulary is an asset, named by a path that tells nothing about who made it."""
+    layers = tf_keras.layers
+    (folder.parent / "words.txt").write_text("a\nb\nc\n")
+    before = Path.cwd()
+    os.chdir(folder.parent)
+    try:
+        lookup = layers.StringLookup(vocabulary="words.txt")
+        model = tf_keras.Sequential([layers.Input((3,), dtype="string"), lookup, layers.Embedding(5, 2)])
+        model.save(str(folder), include_optimizer=False)
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def _tf_keras_standardized_text(folder: Path) -> Path:
+    layers = tf_keras.layers
+    texts = layers.TextVectorization(max_tokens=10, output_sequence_length=4)
+    texts.adapt(["a b c", "see http://example.org/x"])
+    strip = layers.Lambda(lambda text: tf.strings.regex_replace(text, r"http://\S+", ""))
+    model = tf_keras.Sequential([layers.Input((), dtype="string"), strip, texts, layers.Embedding(10, 2)])
+    model.save(str(folder), include_optimizer=False)
+    return folder
+
+
+def _my_mul_model(folder: Path) -> Path:
+    """The guide's own example of the interface on low-level TensorFlow (G10)."""
+
+    class MyMulModel(tf.train.Checkpoint):
+        @tf.function(input_signature=[tf.TensorSpec(shape=[None], dtype=tf.float32)])
+        def __call__(self, inputs: Any) -> Any:
+            return inputs * self.v
+
+    model: Any = MyMulModel()
+    model.v = _variable(2.0)
+    model.variables, model.trainable_variables = [model.v], [model.v]
+    model.regularization_losses = [tf.function(lambda: 0.001 * model.v**2, input_signature=[])]
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.__call__})
+    return folder
+
+
+def _random_and_state(folder: Path) -> Path:
+    def forward(x: Any) -> Any:
+        noise = tf.random.normal(tf.shape(x), seed=1) + tf.random.stateless_uniform(tf.shape(x), [1, 2])
+        rows = tf.map_fn(lambda row: tf.cond(tf.reduce_sum(row) > 0, lambda: row, lambda: -row), x)
+        tf.debugging.assert_all_finite(rows, "finite")
+        return rows + 0.0 * noise
+
+    return _save(_root(forward), folder)
+
+
+BAD: dict[str, tuple[Maker, str, str]] = {
+    "dotfile": (_with_file(".hidden"), "S1", r"'\.hidden'"),
+    "readme": (_with_file("README.md"), "S1", r"'README\.md'"),
+    "strange file among variables": (_with_file("variables/notes.txt"), "S1", "notes"),
+    "graph that another loader reads instead": (_with_file("saved_model.cpb"), "S1", "cpb"),
+    "link out of the folder": (_with_link("assets/words", "/etc/passwd"), "S1", "regular files.*'assets/words'"),
+    "link to nothing": (_with_link("assets.extra", "nowhere"), "S1", r"'assets\.extra'"),
+    "pipe": (_with_pipe, "S1", "'assets/pipe'"),
+    "two MetaGraphs": (_edited(lambda p: p.meta_graphs.add().CopyFrom(p.meta_graphs[0])), "S2", "serve"),
+    "other tags": (_edited(lambda p: p.meta_graphs[0].meta_info_def.tags.append("gpu")), "S2", "gpu"),
+    "signatures only": (_signature_only, "S3", "signatures only"),
+    "keras export": (_keras_export, "S3", "signatures only"),
+    "TensorFlow 1": (_tensorflow_1, "S3", "TensorFlow 1, which cannot be fine-tuned"),
+    "TF1 Hub format": (_hub_module, "S3", "TF1 Hub format, which cannot be fine-tuned"),
+    "Python": (_of(lambda x: tf.ensure_shape(tf.numpy_function(abs, [x], tf.float32), [None, 3])), "S4", "PyFunc"),
+    "stateless Python": (_edited(_in_call("PyFuncStateless")), "S4", "PyFuncStateless"),
+    "reads a file": (_after(lambda: tf.io.read_file("numbers")), "S4", "ReadFile"),
+    "writes a file": (_after(lambda: tf.io.write_file("numbers", "1")), "S4", "WriteFile"),
+    "lists files": (_after(lambda: tf.io.matching_files("*")), "S4", "MatchingFiles"),
+    "maps a file": (_edited(_in_call("ImmutableConst", memory_region_name=b"numbers")), "S4", "ImmutableConst"),
+    "reads a vocabulary": (_edited(_in_call("GenerateVocabRemapping")), "S4", "GenerateVocabRemapping"),
+    "reads a descriptor": (_edited(_in_call("DecodeProtoV2", descriptor_source=b"protos")), "S4", "DecodeProtoV2"),
+    "reads records": (
+        _after(lambda: tf.raw_ops.TFRecordDataset(filenames="a", compression_type="", buffer_size=0)),
+        "S4",
+        "TFRecordDataset",
+    ),
+    "a graph in a string": (_after(lambda: tf.raw_ops.DatasetFromGraph(graph_def="")), "S4", "DatasetFromGraph"),
+    "loads a checkpoint": (
+        _after(lambda: _restored("p")),
+        "S4",
+        "RestoreV2",
+    ),
+    "saves a checkpoint": (
+        _after(lambda: tf.raw_ops.SaveV2(prefix="p", tensor_names=["a"], shape_and_slices=[""], tensors=[1.0])),
+        "S4",
+        "SaveV2",
+    ),
+    "prints": (_after(lambda: tf.print("x")), "S4", "PrintV2"),
+    "sends what it sees": (_edited(_in_call("DebugIdentity")), "S4", "DebugIdentity"),
+    "calls another machine": (_edited(_in_call("RemoteCall")), "S4", "RemoteCall"),
+    "asks a service for data": (_edited(_in_call("DataServiceDatasetV4")), "S4", "DataService"),
+    "ends the process": (_edited(_in_call("Abort")), "S4", "Abort"),
+    "reads the clock": (_after(tf.timestamp), "S4", "Timestamp"),
+    "acts when loaded": (_edited(_as_init_op), "S4", "WriteFile in the main graph"),
+    "in a function that nothing calls": (_edited(_in_nobodys_function("WriteFile")), "S4", "WriteFile in nobody"),
+    "acts when a table is made": (
+        _edited(lambda p: _functions(p, "creator")[0].node_def.add(name="evil", op="WriteFile"), make=_table),
+        "S4",
+        "WriteFile in __inference__creator",
+    ),
+    "Python in the saver": (_edited(_in_saver), "S4", "PyFunc in .*traced_save"),
+    "the saver in a nested attribute": (_edited(_saves_when_called), "S4", "SaveV2"),
+    "the saver as a gradient": (_edited(_as_gradient), "S4", "SaveV2"),
+    "hidden behind the saver": (_edited(_hidden_behind_saver), "S4", "SaveV2 in .*__call__"),
+    "cuDNN": (_edited(_in_call("CudnnRNNV3")), "S5", "CudnnRNNV3"),
+    "a compiled module": (_edited(_in_call("XlaCallModule")), "S5", "XlaCallModule"),
+    "a call of the host": (_edited(_in_call("XlaHostCompute")), "S5", "XlaHostCompute"),
+    "TPU, nobody calls it": (_edited(_in_nobodys_function("TPUReplicateMetadata")), "S5", "TPUReplicateMetadata"),
+    "a library's operation": (_edited(_in_call("SentencepieceTokenizeOp")), "S6", "of tensorflow_text"),
+    "an unheard operation": (_edited(_in_call("EvilOp")), "S6", "'EvilOp' of an unknown library"),
+    "path in a constant": (_after(lambda: tf.constant("/home/me/words.txt")), "S8", "/home/me/words.txt"),
+    "address in a constant": (_after(lambda: tf.constant("10.0.0.7:8470")), "S8", "10.0.0.7:8470"),
+    "path in an attribute": (_edited(_shared_name(b"hash_table_/home/me/words.txt_-2")), "S8", "/home/me/words.txt"),
+    "bucket in an attribute": (_edited(_shared_name(b"gs://bucket/words.txt")), "S8", "gs://bucket"),
+    "absolute asset": (_edited(_asset_called("/etc/passwd"), make=_table), "S10", "'/etc/passwd'"),
+    "asset outside": (_edited(_asset_called("../../secret"), make=_table), "S10", r"'\.\./\.\./secret'"),
+    "asset in a bucket": (_edited(_asset_called("gs://b/words"), make=_table), "S10", "gs://b"),
+    "asset missing": (_without_asset, "S10", "'words.txt' missing"),
+    "table from a constant": (_edited(_constant_file, make=_table), "S10", "InitializeTableFromTextFileV2 in"),
+    "table from a variable": (_edited(_bound_to_variable, make=_table), "S10", "InitializeTableFromTextFileV2 in"),
+    "table of a file around": (_reads_own_file, "S10", "InitializeTableFromTextFileV2 in"),
+    "must be compiled": (lambda f: _save(_root(tf.identity, jit_compile=True), f), "S11", "__call__"),
+    "optimizer inside": (_tf_keras_with_optimizer, "S12", "optimizer/"),
+    "broken checkpoint": (_broken_checkpoint, "S12", "can be read"),
+    "another file than was fingerprinted": (_other_bytes, "S14", "saved_model_checksum"),
+    "no fingerprint at all": (_with_file("fingerprint.pb"), "S14", "computed again"),
+    "debug information": (_with_file("debug/saved_model_debug_info.pb"), "S14", "debug"),
+}  # fmt: skip
+# What falls short with it, by its nature.
+ALSO = {
+    "graph that another loader reads instead": {"S14"},  # the fingerprint is made from that one
+}
+ADVICE: dict[str, tuple[Maker, str, str]] = {
+    "pinned to a GPU": (_edited(lambda p: _pin(p, "/device:GPU:0")), "S7", "/device:GPU:0"),
+    "weights as a constant": (_of(lambda x: x @ tf.constant(np.random.default_rng(0).random((3, 8000), np.float32))),
+                              "S9", "constants of more than 64 KiB"),
+    "no signature": (
+        lambda folder: tf.saved_model.save(_root(tf.identity), str(folder), signatures={}) or folder,
+        "S13",
+        "no signature",
+    ),
+}  # fmt: skip
+GOOD: dict[str, Maker] = {
+    "plain": _good,
+    "MyMulModel": _my_mul_model,
+    "table with an asset": _table,
+    "tf_keras, compiled, without its optimizer": _tf_keras_without_optimizer,
+    "tf_keras, recurrent": _tf_keras_recurrent,
+    "tf_keras, vocabulary as an asset": _tf_keras_text,
+    "tf_keras, texts": _tf_keras_standardized_text,
+    "random numbers, loops and branches": _random_and_state,
+    "functions in a circle": _edited(_calls_itself),
+}
+
+
+def _pin(proto: Proto, device: str) -> None:
+    _functions(proto, "__call__")[0].node_def[0].device = device
+
+
+def _short(findings: list[Finding]) -> set[str]:
+    return {found.check for found in findings if not found.passed}
+
+
+@pytest.mark.parametrize("name", [*BAD, *ADVICE])
+def test_a_bad_model_is_caught_by_its_own_check(name: str, tmp_path: Path) -> None:
+    make, check, words = {**BAD, **ADVICE}[name]
+    findings = static_findings(make(tmp_path / "model"))
+    sentence = next(found.sentence for found in findings if found.check == check)
+    assert _short(findings) == {check} | ALSO.get(name, set()), [f.sentence for f in findings if not f.passed]
+    assert re.search(words, sentence), sentence
+    assert [found.check for found in findings] == ALL
+    assert {f.level for f in findings if f.check == check} == {"warn" if name in ADVICE else "fail"}
+
+
+def test_every_check_of_level_fail_has_a_model_that_it_catches(tmp_path: Path) -> None:
+    levels = {found.check: found.level for found in static_findings(_good(tmp_path / "model"))}
+    assert {check for _, check, _ in BAD.values()} == {check for check, level in levels.items() if level == "fail"}
+    assert {check for _, check, _ in ADVICE.values()} == {check for check, level in levels.items() if level == "warn"}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_model_raises_no_alarm(name: str, tmp_path: Path) -> None:
+    folder = GOOD[name](tmp_path / "model")
+    before = content_digest(list_files(folder))
+    findings = static_findings(folder)
+    assert [found for found in findings if not found.passed] == []
+    assert content_digest(list_files(folder)) == before
+
+
+def test_our_own_export_raises_no_alarm(made: Any) -> None:
+    assert [found for found in static_findings(made.saved_model) if not found.passed] == []
+
+
+def test_a_linked_asset_falls_short_twice(tmp_path: Path) -> None:
+    assert _short(static_findings(_linked_asset(tmp_path / "model"))) == {"S1", "S10"}
+
+
+def test_metrics_and_a_save_counter_are_told(tmp_path: Path) -> None:
+    for name, words in (("tf_keras, compiled, without its optimizer", "4 of a metric"), ("MyMulModel", "save counter")):
+        findings = static_findings(GOOD[name](tmp_path / name))
+        assert words in next(found.sentence for found in findings if found.check == "S12")
+
+
+@pytest.mark.parametrize("name", ["signatures only", "keras export", "TensorFlow 1", "TF1 Hub format"])
+def test_what_only_lacks_a_call_is_for_serving(name: str, tmp_path: Path) -> None:
+    folder = BAD[name][0](tmp_path / "model")
+    assert is_for_serving_only(read_graph(folder), static_findings(folder))
+
+
+def test_what_acts_is_not_even_for_serving(tmp_path: Path) -> None:
+    folder = _edited(_as_init_op, make=_signature_only)(tmp_path / "model")
+    assert not is_for_serving_only(read_graph(folder), static_findings(folder))
+    folder = _good(tmp_path / "callable")
+    assert not is_for_serving_only(read_graph(folder), static_findings(folder))
+
+
+def test_no_operation_that_takes_a_file_or_an_address_is_allowed() -> None:
+    told = re.compile(
+        r"file(name|pattern)?s?|.*(path|address|url|server)|descriptor_source|memory_region_name|.*module"
+    )
+    known = [op_def_registry.get(name) for name in _all_operations()]
+    outward = {
+        op.name for op in known if any(told.fullmatch(part.name) for part in (*op.input_arg, *op.attr))
+    } - ops.TABLE_FILES
+    assert {"ReadFile", "ImmutableConst", "DecodeProtoV2", "TextLineDataset", "MlirPassthroughOp"} <= outward
+    assert [name for name in sorted(outward) if ops.is_allowed(name)] == []
+
+
+def test_state_that_nobody_has_looked_at_is_refused() -> None:
+    names = _all_operations()
+    assert len(names) > 1500
+    stateful = {name for name in names if op_def_registry.get(name).is_stateful}
+    allowed = {name for name in stateful if ops.is_allowed(name)}
+    assert {"VarHandleOp", "HashTableV2", "RandomUniform", "While", "StatefulPartitionedCall"} <= allowed
+    assert not any(re.search("Dataset|Queue|Collective|Rpc|Reader|Summary|Iterator[^G]", name) for name in allowed)
+    assert not ops.is_allowed("NoSuchOperation")
+
+
+def _all_operations() -> list[str]:
+    from tensorflow.core.framework.op_def_pb2 import OpList
+    from tensorflow.python.client import pywrap_tf_session
+
+    listed = OpList.FromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
+    return [op.name for op in listed.op]
+
+
+def test_a_file_that_is_none_or_damaged_or_too_large_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotReusableError, match=r"saved_model\.pb"):
+        static_findings(tmp_path)
+    path = tmp_path / "saved_model.pb"
+    path.write_bytes(b"\xff" * 100)
+    with pytest.raises(ArchiveError, match="damaged"):
+        static_findings(tmp_path)
+    with path.open("r+b") as file:
+        file.truncate(2 << 30)
+    with pytest.raises(NotReusableError, match="smaller than 2 GiB"):
+        static_findings(tmp_path)
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    with pytest.raises(NotReusableError, match=r"saved_model\.pb"):
+        static_findings(tmp_path)
+
+
+def test_a_proto_of_nothing_is_a_report(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    assert {"S2", "S3"} <= _short(static_findings(tmp_path))
+    shutil.rmtree(tmp_path)

@@ -1,0 +1,73 @@
+"""Code digests follow the code that a component runs, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from piecehub.containers import code
+from piecehub.errors import RecipeError
+
+COMPONENTS = [
+    "documentation_writer",
+    "fine_tune_evaluator",
+    "full_model_trainer",
+    "hub_pusher",
+    "incumbent_resolver",
+    "parent_resolver",
+    "piece_extractor",
+    "publish_gate",
+    "reusability_validator",
+    "reusable_exporter",
+]
+PROJECT = Path(code.__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_no_component_runs_the_pages(name: str) -> None:
+    files = code.module_closure(f"components.{name}")
+    assert PROJECT / "components" / f"{name}.py" in files
+    assert PROJECT / "piecehub" / "errors.py" in files
+    assert not [f for f in files if "ui" in f.relative_to(PROJECT).parts or "cli" in f.parts or f.name == "server.py"]
+
+
+def test_the_exporter_runs_the_exporting_room_and_not_the_transfer_room() -> None:
+    files = code.module_closure("components.reusable_exporter")
+    assert PROJECT / "piecehub" / "exporting" / "reusable.py" in files
+    assert not [f for f in files if "transfer" in f.relative_to(PROJECT).parts]
+
+
+def test_what_a_fresh_process_imports_by_name_belongs_to_the_code() -> None:
+    files = code.module_closure("components.reusability_validator")
+    assert PROJECT / "piecehub" / "conformance" / "dynamic.py" in files
+    files = code.module_closure("components.fine_tune_evaluator")
+    assert {PROJECT / "piecehub" / "transfer" / f"{name}.py" for name in ("engine", "workers", "batch_norm")} <= set(
+        files
+    )
+
+
+def test_an_edit_changes_the_digest_and_a_path_does_not(tmp_path: Path) -> None:
+    digests = []
+    for folder, text in [("a", "x = 1\n"), ("b", "x = 1\n"), ("c", "x = 2\n")]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.py").write_text(text)
+        digests.append(code.code_digest("piecehub.containers.code", str(tmp_path / folder), "model.py"))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_relative_imports_of_a_recipe_belong_to_its_code(tmp_path: Path) -> None:
+    (tmp_path / "blocks").mkdir()
+    (tmp_path / "model.py").write_text("from .blocks import dense\nfrom . import sizes\nimport numpy\n")
+    (tmp_path / "blocks" / "__init__.py").write_text("")
+    (tmp_path / "blocks" / "dense.py").write_text("from ..sizes import WIDTH\n")
+    (tmp_path / "sizes.py").write_text("WIDTH = 3\n")
+    (tmp_path / "data.py").write_text("")
+    names = [f.relative_to(tmp_path).as_posix() for f in code.recipe_closure(tmp_path, "model.py")]
+    assert names == ["blocks/__init__.py", "blocks/dense.py", "model.py", "sizes.py"]
+
+
+@pytest.mark.parametrize(("text", "words"), [(None, "no such file"), ("def", "in line 1")])
+def test_a_recipe_module_that_is_no_python_is_one_sentence(tmp_path: Path, text: str | None, words: str) -> None:
+    if text is not None:
+        (tmp_path / "model.py").write_text(text)
+    with pytest.raises(RecipeError, match=words):
+        code.recipe_closure(tmp_path, "model.py")

@@ -1,0 +1,169 @@
+"""The model page says what a consumer must know of the piece, and no more than the artifacts tell."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piecehub.documentation.page import Person, Sources, page
+from piecehub.errors import NotReusableError
+from piecehub.facts import piece_manifest
+from piecehub.facts.conformance_report import ConformanceReport, Finding
+from piecehub.facts.piece_manifest import PieceManifest
+
+PERSON = Person("A piece for tests.", "Testing.", "Nothing else.", "Made up.", "apache-2.0", '["image-feature-vector"]')
+SPEC = {"shape": [None, 8], "dtype": "float32"}
+PLAIN = PieceManifest("keras", SPEC, SPEC, ["a/kernel", "b/kernel"], ["a/kernel", "b/kernel"])
+
+
+def _write(folder: Path, name: str, value: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(value), encoding="utf-8")
+    return folder
+
+
+def _sources(
+    root: Path, manifest: PieceManifest | None, parent: str, optimizer: dict[str, Any], warnings: list[str]
+) -> Sources:
+    model = root / "model" / "saved_model"
+    model.mkdir(parents=True)
+    if manifest:
+        piece_manifest.write(manifest, model)
+    (root / "report").mkdir()
+    ConformanceReport("sha256:0", (Finding("S1", "it is a SavedModel", "fail", True, "It is."),)).write(root / "report")
+    cell = {"mode": "from_scratch", "shots": 5, "mean": 0.5, "low": 0.4, "high": 0.6}
+    gain = {
+        "candidate": "fine_tuning",
+        "reference": "from_scratch",
+        "shots": "curve",
+        "estimate": 0.1,
+        "low": 0.05,
+        "high": 0.2,
+    }
+    evidence = {
+        "task": "late-digits",
+        "parent": parent,
+        "cells": [cell, {**cell, "mode": "fine_tuning"}],
+        "contrasts": [{**gain, "examples": 30, "seeds": 5}],
+        "kind": "classification",
+        "metric": "accuracy",
+        "sensitivity": [{"batch_size": 8, "change": -0.01, "change_low": -0.02, "change_high": 0.001}],
+        "leakage": {"examples": 60, "exact": 0, "near": 1},
+    }
+    guidance = {
+        "task": "late-digits",
+        "recommended": "fine_tuning",
+        "because": "it gains",
+        "settings": [{"learning_rate": 0.001, "shots": 5}],
+        "gain_over_frozen": {**gain, "shots": 5},
+        "wins_over_frozen_from": 5,
+        "savings": [{"shots": 5, "equals": 9.0, "low": 7.0, "high": "more"}],
+    }
+    facts = {"parameters": 12, "input": SPEC, "output": SPEC, "trainable_variables": ["a/kernel", "b/kernel"]}
+    full = {"optimizer": optimizer, "evaluation": {"accuracy": 0.9}, "train_examples": 10, "eval_examples": 5}
+    blessing = _write(
+        root / "blessing", "verdict.json", {"reasons": ["It gains."], "warnings": warnings, "rule": {"tasks": {}}}
+    )
+    (blessing / "BLESSED").touch()
+    _write(root / "evidence", "guidance.json", guidance)
+    return Sources(
+        full_model=_write(root / "full", "facts.json", full),
+        piece=_write(root / "piece", "facts.json", {**facts, "regularizers": []}),
+        reusable_model=root / "model",
+        conformance=root / "report",
+        evidence=[_write(root / "evidence", "evidence.json", evidence)],
+        blessing=blessing,
+        incumbent=_write(root / "incumbent", "incumbent.json", {"version": 0, "digest": ""}),
+    )
+
+
+def _page(
+    root: Path,
+    manifest: PieceManifest | None,
+    parent: str = "",
+    optimizer: dict[str, Any] | None = None,
+    warnings: list[str] | None = None,
+) -> str:
+    return page("piecehub", "digits", PERSON, _sources(root, manifest, parent, optimizer or {}, warnings or []))
+
+
+def test_a_plain_piece_has_a_plain_page(tmp_path: Path) -> None:
+    text = _page(tmp_path, PLAIN)
+    assert text.startswith("# Module piecehub/digits/1\n\nA piece for tests.\n\n<!-- ")
+    assert "Gain of fine-tuning over from scratch: +10.0 points [+5.0, +20.0]" in text
+    assert "Variables that it trains: 2;" in text
+    for word in ("fine-tuned from", "Consumers may set", "return_losses", "Parts of it", "subset", "makes its inputs"):
+        assert word not in text
+
+
+def test_what_a_piece_offers_stands_on_its_page(tmp_path: Path) -> None:
+    manifest = replace(
+        PLAIN,
+        trainable_variables=["b/kernel"],
+        hyperparameters={"dropout_rate": 0.2, "batch_norm_momentum": 0.9},
+        return_losses=True,
+        sub_pieces={"encoder": "block_1"},
+        preprocessor="piecehub/tokens/2",
+        lost=[{"what": "constraint", "of": "a/kernel", "is": "MaxNorm"}],
+    )
+    text = _page(tmp_path, manifest)
+    assert (
+        "`batch_norm_momentum` (a float32 scalar, by default 0.9), `dropout_rate` (a float32 scalar, by default 0.2);"
+        in text
+    )
+    assert "features = piece(inputs, training=True, batch_norm_momentum=0.9, dropout_rate=0.2)" in text
+    assert 'piece(inputs, training=True, return_losses=True)["losses"]' in text
+    assert "`encoder` (its layer `block_1`)." in text
+    assert "The SavedModel `piecehub/tokens/2` makes its inputs." in text
+    assert "Variables that it trains: 1;" in text
+    assert "the subset that is recommended for training, of 2:\n\n- `b/kernel`" in text
+    assert "constraint of `a/kernel` (MaxNorm)." in text
+
+
+def test_a_piece_with_a_parent_names_it_and_what_it_gains_over_it(tmp_path: Path) -> None:
+    manifest = replace(PLAIN, parent="piecehub/digits/1@sha256:abc")
+    text = _page(tmp_path, manifest, parent="piecehub/digits/1")
+    assert "It was fine-tuned from `piecehub/digits/1` (content digest `sha256:abc`)." in text
+    assert "Gain of fine-tuning over its parent piecehub/digits/1: +10.0 points" in text
+    assert "| fine-tuning its parent | 50.0 % [40.0 %, 60.0 %] |" in text
+    assert "from scratch" not in text
+
+
+def test_the_guidance_of_the_evidence_and_the_warnings_of_the_verdict_stand_on_the_page(tmp_path: Path) -> None:
+    text = _page(tmp_path, PLAIN, warnings=["Expected no gain on noise."])
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    assert lines == [
+        "- Recommended: fine-tuning, for it gains.",
+        "- Learning rate of Adam, by number of examples: 0.001 (5).",
+        "- Fine-tuning beats frozen features from 5 examples on: +10.0 [+5.0, +20.0] points there.",
+        "- Labels saved: 5 examples are worth 9 from scratch [7, more than were tried].",
+        "- Batch size: 8 changes it by -1.0 points [-2.0, +0.1].",
+        "- Of 60 examples 0 equal one that the piece was trained on, and 1 nearly equal one.",
+    ]
+    assert "\n\nWarning: Expected no gain on noise.\n\n## Training" in text
+
+
+@pytest.mark.parametrize("key", ["weight_decay", "use_ema", "l1_regularization_strength"])
+def test_regularization_of_the_optimizer_is_told(tmp_path: Path, key: str) -> None:
+    assert f"({key} = 0.5)" in _page(tmp_path / "with", PLAIN, optimizer={key: 0.5})
+    assert key not in _page(tmp_path / "without", PLAIN, optimizer={key: None})
+
+
+def test_no_line_of_a_page_runs_into_the_next(tmp_path: Path) -> None:
+    rich = replace(PLAIN, preprocessor="a/b/1", parent="a/c/1@sha256:0", sub_pieces={"x": "y"}, return_losses=True)
+    text = _page(tmp_path, rich)
+    assert "\n\n\n\n" not in text
+    assert "\\" not in text
+    assert (
+        "| mode | 5 examples a class |\n|---|---|\n| from scratch | 50.0 % [40.0 %, 60.0 %] |\n| fine-tuning |" in text
+    )
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == ["## Overview", "## Usage", "## Fine-tuning", "## Training", "## Limitations"]
+    assert all(f"\n\n{heading}\n\n" in text for heading in headings)
+
+
+def test_a_saved_model_that_says_nothing_of_itself_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(NotReusableError, match="export it again"):
+        _page(tmp_path, None)

@@ -1,0 +1,33 @@
+"""What a component at work says of itself."""
+
+import pytest
+
+from piecehub.facts import runs
+
+
+def test_progress_goes_to_who_listens_and_to_nobody_else() -> None:
+    told: list[str] = []
+    runs.progress("before")
+    with runs.progress_to(told.append):
+        runs.progress("trial 1 of 60")
+    runs.progress("after")
+    assert told == ["trial 1 of 60"]
+
+
+def test_progress_is_told_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    clock = [100.0]
+    monkeypatch.setattr(runs.time, "monotonic", lambda: clock[0])
+    with runs.progress_to(told.append):
+        for step in range(25):
+            clock[0] = 100.0 + 0.1 * step
+            runs.progress(str(step))
+    assert told == ["0", "10", "20"]
+
+
+def test_an_error_inside_ends_the_listening() -> None:
+    told: list[str] = []
+    with pytest.raises(ZeroDivisionError), runs.progress_to(told.append):
+        raise ZeroDivisionError
+    runs.progress("after")
+    assert told == []

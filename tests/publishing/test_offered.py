@@ -1,0 +1,126 @@
+"""`piecehub publish`: a model that no run of ours made is checked first, and not recommended for fine-tuning."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from piecehub.errors import RecipeError, VersionExists
+from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.handle import Handle
+from piecehub.publishing import offered as elsewhere
+from piecehub.publishing.offered import Offered, publish_made_elsewhere
+from piecehub.signing.keys import new_key
+from piecehub.store.catalog import Store
+from tests.conformance.broken_models import of, plain
+
+PAGE = """# Module acme/rows/3
+
+Features of rows.
+<!-- asset-path: acme/rows/3/model.tar.gz -->
+<!-- fine-tunable: false -->
+<!-- format: saved_model_2 -->
+<!-- license: apache-2.0 -->
+
+## Overview
+
+Rows of four numbers.
+"""
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return of(plain)(tmp_path_factory.mktemp("rows") / "model")
+
+
+@pytest.fixture(scope="module")
+def for_serving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("serving") / "model"
+    module = tf.Module()
+    module.weight = tf.Variable(2.0)
+    signature = tf.function(lambda x: {"y": x * module.weight}, input_signature=[tf.TensorSpec([None], tf.float32)])
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
+    return folder
+
+
+def piecehub(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "piecehub.cli", *arguments]
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=variables)
+
+
+def _publish(model: Path, cwd: Path, *options: str, page: str = PAGE) -> subprocess.CompletedProcess[str]:
+    (cwd / "page.md").write_text(page)
+    fixed = ["--name", "acme/rows", "--documentation", "page.md", "--store", "store", "--trust"]
+    return piecehub("publish", str(model), *fixed, *options, cwd=cwd)
+
+
+def test_a_model_that_conforms_is_published_signed_and_verifies(rows: Path, tmp_path: Path) -> None:
+    new_key(tmp_path / "key")
+    done = _publish(rows, tmp_path, "--signing-key", "key")
+    digest = content_digest(list_files(rows))
+    assert (done.returncode, done.stdout) == (0, f"acme/rows/3  {digest}\n"), done.stderr
+    manifest = Store.open(tmp_path / "store").manifest(Handle.parse("acme/rows/3"))
+    assert manifest.facts == {"fine_tunable": False, "made_elsewhere": True}
+    report = ConformanceReport.from_json(
+        Store.open(tmp_path / "store").read_blob(manifest.blob(REPORT_NAME).digest).decode()
+    )
+    assert (report.conforms, report.digest) == (True, digest)
+    verified = piecehub("verify", "acme/rows/3", "--store", "store", "--key", "key.pub", "--json", cwd=tmp_path)
+    assert verified.returncode == 0, verified.stderr
+    assert json.loads(verified.stdout)["signed"]["trusted_as"] == "key.pub"
+    again = _publish(rows, tmp_path)
+    assert again.returncode == 0
+    assert "published before" in again.stderr
+
+
+def test_a_model_that_is_good_for_serving_only_is_refused(for_serving: Path, tmp_path: Path) -> None:
+    done = _publish(for_serving, tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "one that is serving only; S3 fell short" in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("line", ["<!-- fine-tunable: true -->\n", ""])
+def test_a_page_that_recommends_fine_tuning_without_evidence_is_refused(line: str, tmp_path: Path) -> None:
+    page = PAGE.replace("<!-- fine-tunable: false -->\n", line)
+    with pytest.raises(RecipeError, match="Expected '<!-- fine-tunable: false -->'"):
+        publish_made_elsewhere(Store.open(tmp_path / "store"), Offered(tmp_path / "absent", page), "acme/rows")
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "page", "words"),
+    [
+        ("acme/rows", 4, PAGE, "a page about 'acme/rows/4'"),
+        ("acme/columns", None, PAGE, "a page about 'acme/columns/3'"),
+        ("acme", None, PAGE, "Expected 'publisher/name/version'"),
+        ("acme/rows", None, "# Rows\n", "the first line '# Module"),
+        ("acme/rows", None, "", "the first line '# Module"),
+    ],
+)
+def test_a_page_about_another_version_is_refused_before_anything_is_loaded(
+    name: str, version: int | None, page: str, words: str, tmp_path: Path
+) -> None:
+    store = Store.open(tmp_path / "store")
+    with pytest.raises(RecipeError, match=words):
+        publish_made_elsewhere(store, Offered(tmp_path / "absent", page), name, version)
+
+
+def test_what_the_store_holds_already_is_not_checked_again(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(tmp_path / "store")
+    first = publish_made_elsewhere(store, Offered(rows, PAGE, trusted=True), "acme/rows")
+    assert (str(first.handle), first.created) == ("acme/rows/3", True)
+    monkeypatch.setattr(elsewhere, "check_saved_model", lambda *_, **__: pytest.fail("it was checked"))
+    again = publish_made_elsewhere(store, Offered(rows, PAGE), "acme/rows")
+    assert (again.handle, again.created) == (first.handle, False)
+    other = of(lambda root, x, training: plain(root, x, training) * 2.0)(tmp_path / "other")
+    with pytest.raises(VersionExists):
+        publish_made_elsewhere(store, Offered(other, PAGE), "acme/rows")

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from piecehub.errors import PiecehubError, RecipeError
+from piecehub.tensors.fresh import run_fresh
+
+
+def test_the_value_comes_back() -> None:
+    assert run_fresh("piecehub.facts.handle:check_publisher", {"publisher": "someone"}) == "someone"
+
+
+def test_the_process_works_in_the_folder_it_was_given_and_finds_piecehub_there(tmp_path: Path) -> None:
+    (tmp_path / "piecehub").mkdir()
+    (tmp_path / "piecehub" / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
+    assert run_fresh("os:getcwd", {}, cwd=tmp_path) == str(tmp_path)
+
+
+def test_our_errors_keep_class_and_sentence() -> None:
+    with pytest.raises(RecipeError, match=r"^Expected a publisher .* Received: 'A'\.$"):
+        run_fresh("piecehub.facts.handle:check_publisher", {"publisher": "A"})
+
+
+def test_another_error_gives_its_last_line() -> None:
+    with pytest.raises(PiecehubError, match=r"FileNotFoundError.*nowhere.*\(exit code 1\)"):
+        run_fresh("os:listdir", {"path": "/nowhere"})
+
+
+def test_a_process_that_is_killed_is_told() -> None:
+    with pytest.raises(PiecehubError, match="signal 6"):
+        run_fresh("os:abort", {})

@@ -1,0 +1,154 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from piecehub.errors import DataError
+from piecehub.training import examples
+
+SPEC = {"image": tf.io.FixedLenFeature([2], tf.float32), "label": tf.io.FixedLenFeature([], tf.int64)}
+
+
+def _feature(number: int, name: str) -> tf.train.Feature:
+    if name == "label":
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[number]))
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[number, number + 0.5]))
+
+
+def _example(number: int, *, label: bool = True) -> bytes:
+    features = {name: _feature(number, name) for name in (["image", "label"] if label else ["image"])}
+    message = tf.train.Example(features=tf.train.Features(feature=features))
+    return message.SerializeToString(deterministic=True)
+
+
+def _write(path: Path, records: list[bytes], compression: Any = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path), compression) as writer:
+        for record in records:
+            writer.write(record)
+
+
+RECORDS = [_example(number) for number in range(9)]
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> str:
+    """The raw layout: one plain file."""
+    _write(tmp_path / "plain" / "train" / "part.tfrecord", RECORDS)
+    return str(tmp_path / "plain")
+
+
+@pytest.fixture
+def tfx(tmp_path: Path) -> str:
+    """TFX's layout: the same records in another order, two gzipped files."""
+    _write(tmp_path / "tfx" / "Split-train" / "data_tfrecord-00000-of-00002.gz", RECORDS[5:], "GZIP")
+    _write(tmp_path / "tfx" / "Split-train" / "data_tfrecord-00001-of-00002.gz", RECORDS[:5][::-1], "GZIP")
+    return str(tmp_path / "tfx")
+
+
+def test_the_digest_depends_on_the_records_alone(plain: str, tfx: str) -> None:
+    assert examples.split_digests(plain) == examples.split_digests(tfx)
+    assert examples.records_digest(plain, "train").startswith("sha256:")
+
+
+def test_the_order_of_features_inside_a_record_does_not_count(plain: str, tmp_path: Path) -> None:
+    # Protobuf merges what stands one after the other, so this is the same record with its features in both orders.
+    image = tf.train.Example(features=tf.train.Features(feature={"image": _feature(3, "image")}))
+    label = tf.train.Example(features=tf.train.Features(feature={"label": _feature(3, "label")}))
+    parts = image.SerializeToString(), label.SerializeToString()
+    for name, record in [("one", parts[0] + parts[1]), ("other", parts[1] + parts[0])]:
+        _write(tmp_path / name / "train" / "part.tfrecord", [record])
+    assert parts[0] + parts[1] != parts[1] + parts[0]
+    assert examples.split_digests(str(tmp_path / "one")) == examples.split_digests(str(tmp_path / "other"))
+    assert examples.read_records(str(tmp_path / "one"), "train") == examples.read_records(
+        str(tmp_path / "other"), "train"
+    )
+
+
+def test_records_that_are_no_examples_are_refused(tmp_path: Path) -> None:
+    _write(tmp_path / "train" / "part.tfrecord", [b"\xff\xff no example"])
+    with pytest.raises(DataError, match=r"Expected tf\.Examples"):
+        examples.read_records(str(tmp_path), "train")
+
+
+def test_the_digest_changes_with_a_record_and_with_a_repeated_one(plain: str, tmp_path: Path) -> None:
+    _write(tmp_path / "other" / "train" / "part.tfrecord", [*RECORDS[:-1], _example(99)])
+    _write(tmp_path / "twice" / "train" / "part.tfrecord", [*RECORDS, RECORDS[0]])
+    digests = {examples.records_digest(str(uri), "train") for uri in (plain, tmp_path / "other", tmp_path / "twice")}
+    assert len(digests) == 3
+
+
+def test_both_layouts_give_equal_arrays_in_the_same_order(plain: str, tfx: str) -> None:
+    one, other = examples.read_split(plain, "train", SPEC), examples.read_split(tfx, "train", SPEC)
+    assert {name: array.tolist() for name, array in one.items()} == {n: a.tolist() for n, a in other.items()}
+    assert one["image"].dtype == np.float32
+    assert one["image"].shape == (9, 2)
+    assert one["label"].shape == (9,)
+    assert (one["image"][:, 0] == one["label"]).all()
+    assert sorted(one["label"]) == list(range(9))
+    assert list(one["label"]) != list(range(9))
+
+
+def test_a_missing_label_is_named(tmp_path: Path) -> None:
+    _write(tmp_path / "train" / "part.tfrecord", [*RECORDS, _example(3, label=False)])
+    with pytest.raises(DataError, match="Expected feature 'label' in every record"):
+        examples.read_split(str(tmp_path), "train", SPEC)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (tf.io.FixedLenFeature([2], tf.int64), "2 values of int64. Received: 2 values of float"),
+        (tf.io.FixedLenFeature([3], tf.float32), "3 values of float. Received: 2 values of float"),
+    ],
+)
+def test_a_feature_of_another_form_is_named(plain: str, spec: tf.io.FixedLenFeature, words: str) -> None:
+    with pytest.raises(DataError, match=f"Expected feature 'image' to be {words}"):
+        examples.read_split(plain, "train", {"image": spec})
+
+
+def test_an_empty_split_is_refused(tmp_path: Path) -> None:
+    _write(tmp_path / "train" / "part.tfrecord", [])
+    for split in ("train", "eval"):
+        with pytest.raises(DataError, match=f"Expected examples in split '{split}'"):
+            examples.read_split(str(tmp_path), split, SPEC)
+
+
+def test_a_folder_without_splits_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DataError, match="Expected splits"):
+            examples.split_digests(str(folder))
+
+
+def test_a_damaged_file_is_named(plain: str) -> None:
+    path = Path(plain, "train", "part.tfrecord")
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DataError, match=r"part\.tfrecord, which is damaged"):
+        examples.records_digest(plain, "train")
+
+
+def test_a_curated_schema_tells_how_to_parse(tmp_path: Path) -> None:
+    path = tmp_path / "schema.pbtxt"
+    path.write_text(
+        'feature { name: "image" type: FLOAT shape { dim { size: 8 } dim { size: 8 } dim { size: 1 } } }\n'
+        'feature { name: "label" type: INT shape {} }\n'
+        'feature { name: "text" type: BYTES shape { dim { size: 1 } } }\n'
+    )
+    assert examples.feature_spec_of(str(path)) == {
+        "image": tf.io.FixedLenFeature([8, 8, 1], tf.float32),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+        "text": tf.io.FixedLenFeature([1], tf.string),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [('feature { name: "image" type: FLOAT }', "shape for feature 'image'"), ("features!", "Expected a Schema")],
+)
+def test_a_schema_that_cannot_be_used_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "schema.pbtxt"
+    path.write_text(text)
+    with pytest.raises(DataError, match=words):
+        examples.feature_spec_of(str(path))

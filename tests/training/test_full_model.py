@@ -1,0 +1,185 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from piecehub.errors import PieceError, TrainingError
+from piecehub.facts.content import list_files
+from piecehub.training import full_model
+
+KWARGS = {"width": 8, "l2": 1e-3}
+
+
+def _train(made: Any, folder: Path, **changes: Any) -> full_model.TrainFacts:
+    settings = {"epochs": 2, "batch_size": 32, "learning_rate": 1e-2, "seed": 1, **changes}
+    arrays = {"image": made.images, "label": made.labels}
+    held_out = {name: array[:50] for name, array in arrays.items()}
+    return full_model.train(
+        made.module.build, KWARGS, arrays, held_out, "label", full_model.TrainSettings(**settings),
+        folder / "logs", folder / "full",
+    )  # fmt: skip
+
+
+def test_training_lowers_the_loss_and_says_so(made: Any) -> None:
+    facts = full_model.read_facts(made.full)
+    assert facts["history"]["loss"][1] < facts["history"]["loss"][0]
+    assert facts["evaluation"] == made.train_facts.evaluation
+    assert (facts["train_examples"], facts["eval_examples"]) == (200, 50)
+    assert facts["optimizer"]["class_name"] == "Adam"
+    assert facts["optimizer"]["config"]["learning_rate"] == pytest.approx(1e-2)
+
+
+def test_equal_arguments_give_equal_bytes_and_another_seed_others(made: Any, tmp_path: Path) -> None:
+    _train(made, tmp_path / "again")
+    _train(made, tmp_path / "other", seed=2)
+    assert list_files(tmp_path / "again" / "full") == list_files(made.full)
+    assert list_files(tmp_path / "other" / "full") != list_files(made.full)
+
+
+def test_the_restored_model_scores_as_the_trained_one(made: Any) -> None:
+    model: Any = full_model.restore(made.module.build, KWARGS, 1, made.full)
+    logits = model.predict(made.images[:50], verbose=0)
+    assert np.mean(logits.argmax(1) == made.labels[:50]) == pytest.approx(made.train_facts.evaluation["accuracy"])
+
+
+def test_no_epochs_keep_the_random_weights(made: Any, tmp_path: Path) -> None:
+    facts = _train(made, tmp_path, epochs=0)
+    assert facts.history == {}
+    assert set(facts.evaluation) == {"loss", "accuracy"}
+    fresh = full_model.build_full_model(made.module.build, KWARGS, 1)
+    kept = full_model.restore(made.module.build, KWARGS, 1, tmp_path / "full")
+    for one, other in zip(fresh.variables, kept.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert (tmp_path / "full" / "learning_curves.svg").is_file()
+
+
+def test_curves_are_written_for_people_and_for_the_pages(made: Any) -> None:
+    preview = json.loads((made.full / "preview.json").read_text())
+    assert preview["schema"] == 1
+    assert preview["kind"] == "curves"
+    assert preview["data"]["series"] == made.train_facts.history
+    svg = (made.full / "learning_curves.svg").read_text()
+    assert "<svg" in svg
+    assert "<dc:date>" not in svg
+
+
+def test_tensorboard_finds_every_epoch(made: Any) -> None:
+    [path] = (made.logs / "validation").glob("events.out.tfevents.*")
+    records = [tf.compat.v1.Event.FromString(r) for r in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()]
+    values = [value for event in records for value in event.summary.value]
+    losses = [float(tf.make_ndarray(value.tensor)) for value in values if value.tag == "epoch_loss"]
+    assert losses == pytest.approx(made.train_facts.history["val_loss"])
+    assert {value.metadata.plugin_data.plugin_name for value in values if value.HasField("metadata")} == {"scalars"}
+
+
+def _raises(seed: int) -> keras.Model:
+    raise ValueError("no such width")
+
+
+def _returns_text(seed: int) -> Any:
+    return "model"
+
+
+def _unbuilt(seed: int) -> keras.Model:
+    return keras.Sequential([keras.layers.Dense(2)])
+
+
+@pytest.mark.parametrize(
+    ("build", "kwargs", "words"),
+    [
+        (_raises, {}, r"ValueError: no such width \(.*test_full_model\.py:\d+\)"),
+        (_raises, {"width": 3}, "TypeError: .*unexpected keyword argument 'width'"),
+        (_returns_text, {}, "to return a keras.Model, .* Received: str"),
+        (_unbuilt, {}, "add an Input"),
+    ],
+)
+def test_a_build_function_that_fails_gives_one_sentence(build: Any, kwargs: dict[str, Any], words: str) -> None:
+    with pytest.raises(TrainingError, match=words):
+        full_model.build_full_model(build, kwargs, seed=0)
+
+
+def test_a_training_that_fails_leaves_no_folder(made: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="Expected the full model to train"):
+        _train(made, tmp_path, batch_size=-1)
+    assert not (tmp_path / "full").exists()
+
+
+def test_a_training_that_diverges_is_refused(made: Any, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="lower the learning rate"):
+        _train(made, tmp_path, optimizer="sgd", learning_rate=1e30)
+    assert not (tmp_path / "full").exists()
+
+
+def test_weights_of_another_model_are_refused(made: Any) -> None:
+    with pytest.raises(PieceError, match="or those of another model"):
+        full_model.restore(made.module.build, {**KWARGS, "width": 4}, 1, made.full)
+
+
+def test_layers_without_a_name_get_the_same_one_in_every_build(made: Any) -> None:
+    builds = [full_model.build_full_model(made.module.build, KWARGS, seed=1) for _ in range(2)]
+    assert [layer.name for layer in builds[0].layers] == [layer.name for layer in builds[1].layers]
+
+
+def test_features_are_found_by_the_names_of_the_inputs(made: Any, tmp_path: Path) -> None:
+    arrays = {"id": np.arange(200), "image": made.images, "label": made.labels[:, None]}
+    settings = full_model.TrainSettings(epochs=0, batch_size=32, learning_rate=1e-2, seed=1)
+    places = (tmp_path / "logs", tmp_path / "full")
+    facts = full_model.train(made.module.build, KWARGS, arrays, arrays, "label", settings, *places)
+    assert facts.train_examples == 200
+    with pytest.raises(TrainingError, match="no 'image' among id, label, picture"):
+        renamed = {"picture" if name == "image" else name: array for name, array in arrays.items()}
+        full_model.train(made.module.build, KWARGS, renamed, renamed, "label", settings, *places)
+    with pytest.raises(TrainingError, match="no 'class'"):
+        full_model.train(made.module.build, KWARGS, arrays, arrays, "class", settings, *places)
+
+
+class _Length(keras.layers.Layer):
+    """The number of bytes of each text, `[batch] string` -> `[batch, 1] float32`."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.cast(tf.strings.length(inputs), tf.float32)[:, None]
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((inputs.shape[0], 1), "float32")
+
+
+def _text_pairs(seed: int) -> keras.Model:
+    first, second = (keras.Input((), dtype="string", name=name) for name in ("first", "second"))
+    dense = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(seed=seed))
+    return keras.Model([first, second], dense(_Length()(first)) - _Length()(second))
+
+
+def _off_by(y_true: Any, y_pred: Any) -> Any:
+    return keras.ops.square(y_pred[:, 0]) + y_true
+
+
+def _is_close(y_true: Any, y_pred: Any) -> Any:
+    return tf.cast(tf.abs(y_pred[:, 0]) < 0.5, tf.float32)
+
+
+def test_texts_without_a_label_are_learned_by_a_loss_of_the_recipe(tmp_path: Path) -> None:
+    texts = np.array([b"x" * n for n in range(1, 41)], object)
+    arrays = {"second": np.array([text * 2 for text in texts], object), "first": texts}
+    objective = full_model.Objective(_off_by, _is_close)
+    settings = full_model.TrainSettings(epochs=30, batch_size=8, learning_rate=0.05, seed=1)
+    facts = [
+        full_model.train(
+            _text_pairs, {}, arrays, arrays, "", settings, tmp_path / name / "logs", tmp_path / name / "full", objective
+        )
+        for name in ("one", "other")
+    ]
+    model: Any = full_model.restore(_text_pairs, {}, 1, tmp_path / "one" / "full")
+    left = model.predict([tf.constant(arrays[name]) for name in ("first", "second")], verbose=0)[:, 0]
+    assert facts[0].evaluation["loss"] == pytest.approx(np.mean(left**2), rel=1e-4, abs=1e-6)
+    assert facts[0].evaluation["accuracy"] == pytest.approx(np.mean(np.abs(left) < 0.5)) == 1.0
+    assert facts[0].history["accuracy"][0] < 1.0
+    assert list_files(tmp_path / "one" / "full") == list_files(tmp_path / "other" / "full")
+    with pytest.raises(TrainingError, match="no 'first' among"):
+        renamed = {"start": texts, "second": texts}
+        full_model.train(
+            _text_pairs, {}, renamed, renamed, "", settings, tmp_path / "logs", tmp_path / "full", objective
+        )
