@@ -59,7 +59,7 @@ CHILD = '''
 """A published piece, fine-tuned with a layer on top."""
 import keras
 from keras import layers
-from piecehub.consume.layer import ReusableLayer
+from piecehub import ReusableLayer
 
 def build_child(*, seed, classes, parent, **others):
     images = keras.Input((8, 8, 1), name="image")

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
-from piecehub.training.records import write_records
+from piecehub import write_records
 
 UPSTREAM_DIGITS = 5
 VIEWS = 8

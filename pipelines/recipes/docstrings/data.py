@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from piecehub import write_records
 from piecehub.errors import DataError
-from piecehub.training.records import Example, write_records
 
 from . import corpus
 from .corpus import Document
@@ -83,7 +84,7 @@ def topic_documents(modules: str, known: set[corpus.Run], seed: int) -> list[Doc
     return list(corpus.unlike_each_other(drawn, known))
 
 
-def labelled(topics: Mapping[str, Sequence[Document]], start: int, stop: int) -> Iterator[Example]:
+def labelled(topics: Mapping[str, Sequence[Document]], start: int, stop: int) -> Iterator[dict[str, Any]]:
     """The documents from `start` to `stop` of each topic, with the topic's number.
 
     Raises:
@@ -103,7 +104,7 @@ def upstream_documents(packages: Iterable[str], per_package: int, known: Set[cor
     return corpus.without_copies(corpus.without_duplicates(found), known)
 
 
-def pairs_of(texts: Iterable[Document], seed: int) -> Iterator[tuple[str, Example]]:
+def pairs_of(texts: Iterable[Document], seed: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Texts that belong together, with the file that they are from."""
     files: dict[str, list[str]] = {}
     for document in texts:
@@ -128,7 +129,7 @@ def is_held_out(file: str, percent: int) -> bool:
     return int.from_bytes(sha256(file.encode()).digest()[:4], "big") % 100 < percent
 
 
-def _pair(first: str, second: str) -> Example:
+def _pair(first: str, second: str) -> dict[str, Any]:
     return {name: np.asarray(_shortened(text)) for name, text in (("first", first), ("second", second))}
 
 

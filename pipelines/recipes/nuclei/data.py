@@ -19,7 +19,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
-from piecehub.training.records import write_records
+from piecehub import write_records
 
 PROPERTIES = 10
 
