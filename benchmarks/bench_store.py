@@ -198,7 +198,7 @@ def _download(url: str) -> None:
 
 @contextmanager
 def _our_server(root: Path) -> Iterator[str]:
-    program = "import sys; from pathlib import Path; from piecehub.workdir import Workdir; "
+    program = "import sys; from pathlib import Path; from piecehub.facts.workdir import Workdir; "
     program += "from piecehub.ui.serve import serve; serve(Workdir(Path('.')), '127.0.0.1', 0, hub_only=True, "
     program += "store=sys.argv[1])"
     with subprocess.Popen([sys.executable, "-c", program, root], stderr=subprocess.PIPE, text=True) as process:

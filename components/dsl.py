@@ -25,6 +25,7 @@ from piecehub.containers import code
 from piecehub.errors import EnvironmentProblem
 from piecehub.facts import provenance
 from piecehub.facts.content import canonical_json, sha256_bytes
+from piecehub.facts.tables import ModelTable
 from piecehub.training.examples import split_digests
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def _door(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _refuse_other_code(function: Callable[..., None], parameters: dict[str, Any]) -> None:
-    recipe = parameters.get("recipe_folder", ""), parameters.get("model_file", "")
-    found = code.code_digest(function.__module__, *recipe)
+    file = ModelTable.from_json(parameters["model"]).module if "model" in parameters else ""
+    found = code.code_digest(function.__module__, parameters.get("recipe_folder", ""), file)
     if found != parameters["code_digest"]:
         raise EnvironmentProblem(
             f"Expected the code of {function.__name__} that the pipeline was compiled with. Received: other code; "

@@ -9,6 +9,7 @@ from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, c
 from piecehub.extraction.piece import input_names
 from piecehub.facts import runs
 from piecehub.facts.reference import mode_words
+from piecehub.facts.tables import LimitsTable, TaskTable
 from piecehub.training.anomalies import refuse_anomalies
 from piecehub.training.examples import feature_spec_of, read_split
 from piecehub.transfer import evaluation as evaluations
@@ -34,34 +35,34 @@ def FineTuneEvaluator(
     evidence: OutputArtifact[Evidence],
     evaluation: OutputArtifact[ModelEvaluation],
     task: Parameter[str],
-    kind: Parameter[str],
-    label: Parameter[str],
+    protocol: Parameter[str],
+    limits: Parameter[str],
     upstream_label: Parameter[str],
     features: Parameter[str],
     parent: Parameter[str],
-    protocol: Parameter[str],
-    max_leakage: Parameter[float],
-    max_seconds: Parameter[float],
-    max_trials: Parameter[int],
     trials_folder: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
 ) -> None:
-    """Measures how well the piece fine-tunes on one downstream task: evidence, no verdict."""
+    """Measures how well the piece fine-tunes on one downstream task: evidence, no verdict.
+
+    `task`, `protocol` and `limits` are JSON (piecehub/facts/tables.py, piecehub/transfer/protocol.py).
+    """
+    asked, most = TaskTable.from_json(task), LimitsTable.from_json(limits)
     refuse_anomalies(Path(anomalies.uri))
     spec = feature_spec_of(f"{schema.uri}/schema.pbtxt")
     pool, test = (read_split(examples.uri, split, spec) for split in ("pool", "test"))
     upstream = read_split(upstream_examples.uri, "train", feature_spec_of(f"{upstream_schema.uri}/schema.pbtxt"))
-    leakage = find_leakage(upstream, pool, test, {label, upstream_label})
-    refuse_leakage(leakage, task, max_leakage)
+    leakage = find_leakage(upstream, pool, test, {asked.label, upstream_label})
+    refuse_leakage(leakage, asked.name, most.max_leakage)
     found = evaluations.evaluate(
         evaluations.Subject(
             Path(reusable_model.uri) / "saved_model", Path(piece.uri) / "controls", output=features, parent=parent
         ),
-        task_from_features(task, label, pool, test, input_names(Path(piece.uri)), check_kind(kind)),
+        task_from_features(asked.name, asked.label, pool, test, input_names(Path(piece.uri)), check_kind(asked.kind)),
         Protocol.from_json(protocol),
         evaluations.Means(
-            Path(trials_folder), budget=Budget(max_seconds or None, max_trials or None), on_progress=_tell
+            Path(trials_folder), budget=Budget(most.max_seconds or None, most.max_trials or None), on_progress=_tell
         ),
         Path(evidence.uri),
         leakage,

@@ -1,7 +1,7 @@
 """Examples -> FullModel."""
 
-import json
 from pathlib import Path
+from types import ModuleType
 
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelRun, Schema
 
@@ -9,6 +9,7 @@ from components.artifacts import FullModel, ParentPiece
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Train, component
 from components.parent_resolver import parent_folder
 from piecehub.extraction.piece import parent_keyword
+from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
 from piecehub.training.anomalies import refuse_anomalies
 from piecehub.training.building import feature_specs, ready_to_train
@@ -24,39 +25,42 @@ def FullModelTrainer(
     full_model: OutputArtifact[FullModel],
     training_logs: OutputArtifact[ModelRun],
     recipe_folder: Parameter[str],
-    model_file: Parameter[str],
-    model_function: Parameter[str],
-    model_arguments: Parameter[str],
+    model: Parameter[str],
+    train: Parameter[str],
     label: Parameter[str],
-    loss: Parameter[str],
-    accuracy: Parameter[str],
-    epochs: Parameter[int],
-    batch_size: Parameter[int],
-    learning_rate: Parameter[float],
-    optimizer: Parameter[str],
     checkpoint: Parameter[str],
     checkpoint_digest: Parameter[str],
-    seed: Parameter[int],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
     parent: OptionalInput[ParentPiece] = None,
 ) -> None:
-    """Trains the full model that the recipe builds; refuses examples with anomalies."""
+    """Trains the full model that the recipe builds; refuses examples with anomalies.
+
+    `model` and `train` are tables of the recipe as JSON (piecehub/facts/tables.py).
+    """
+    built, told = ModelTable.from_json(model), TrainTable.from_json(train)
     refuse_anomalies(Path(anomalies.uri))
     spec = feature_spec_of(f"{schema.uri}/schema.pbtxt")
-    module = load_module(Path(recipe_folder), model_file)
-    build = get_function(module, model_function)
+    module = load_module(Path(recipe_folder), built.module)
+    build = get_function(module, built.function)
     start = Path(recipe_folder) / checkpoint if checkpoint else None
     facts = training.train(
         ready_to_train(build, feature_specs(spec, label), start),
-        {**json.loads(model_arguments), **parent_keyword(parent_folder(parent))},
+        {**built.arguments, **parent_keyword(parent_folder(parent))},
         read_split(examples.uri, "train", spec),
         read_split(examples.uri, "eval", spec),
         label,
-        training.TrainSettings(epochs, batch_size, learning_rate, seed, optimizer),
+        training.TrainSettings(told.epochs, told.batch_size, told.learning_rate, told.seed, told.optimizer),
         Path(training_logs.uri),
         Path(full_model.uri),
-        training.Objective(get_function(module, loss), get_function(module, accuracy)) if loss else None,
+        _objective(module, told),
     )
     full_model.set_float_custom_property("eval_accuracy", facts.evaluation["accuracy"])
     full_model.set_int_custom_property("parameters", facts.parameters)
+
+
+def _objective(module: ModuleType, told: TrainTable) -> training.Objective | None:
+    """What the recipe trains for, if the model is no classifier."""
+    if not told.loss:
+        return None
+    return training.Objective(get_function(module, told.loss), get_function(module, told.accuracy))

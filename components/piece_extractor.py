@@ -11,6 +11,7 @@ from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Paramet
 from components.parent_resolver import parent_folder
 from piecehub.extraction import piece as pieces
 from piecehub.extraction.roads import Road
+from piecehub.facts.tables import ModelTable
 from piecehub.training import full_model as full_models
 from piecehub.training.building import feature_specs
 from piecehub.training.examples import feature_spec_of
@@ -22,9 +23,7 @@ def PieceExtractor(
     schema: InputArtifact[Schema],
     piece: OutputArtifact[Piece],
     recipe_folder: Parameter[str],
-    model_file: Parameter[str],
-    model_function: Parameter[str],
-    model_arguments: Parameter[str],
+    model: Parameter[str],
     label: Parameter[str],
     seed: Parameter[int],
     road: Parameter[str],
@@ -35,11 +34,11 @@ def PieceExtractor(
     parent: OptionalInput[ParentPiece] = None,
 ) -> None:
     """Finds the piece in the full model by the recipe's road, and writes it with its controls."""
-    source = Path(full_model.uri)
+    source, built = Path(full_model.uri), ModelTable.from_json(model)
     builder = pieces.Builder(
-        file=model_file,
-        function=model_function,
-        kwargs=json.loads(model_arguments),
+        file=built.module,
+        function=built.function,
+        kwargs=built.arguments,
         seed=seed,
         road=cast(Road, road),
         layers=json.loads(layers),

@@ -14,13 +14,17 @@ def ReusableExporter(
     piece: InputArtifact[Piece],
     reusable_model: OutputArtifact[ReusableSavedModel],
     recipe_folder: Parameter[str],
-    model_file: Parameter[str],
+    model: Parameter[str],
     options: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
     parent: OptionalInput[ParentPiece] = None,
 ) -> None:
-    """Exports the piece through the Reusable SavedModel interface, in a fresh process."""
+    """Exports the piece through the Reusable SavedModel interface, in a fresh process.
+
+    `model` says which of the recipe's code builds it: the door compares that code's digest.
+    """
+    del model
     facts = reusable.export_in_fresh_process(
         Path(piece.uri),
         Path(recipe_folder),

@@ -17,6 +17,7 @@ from components.publish_gate import PublishGate
 from components.reusability_validator import ReusabilityValidator
 from components.reusable_exporter import ReusableExporter
 from piecehub.containers.code import code_digest, lock_digest
+from piecehub.facts.tables import LimitsTable, TaskTable
 from pipelines.protocols import protocol_of, task_rules
 from pipelines.recipe.tables import DownstreamTask, Piece, Recipe
 from pipelines.recipe.words import camel_case
@@ -132,13 +133,14 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
         road=piece.road,
         layers=json.dumps(piece.layers),
         control_seeds=json.dumps(config.seeds()),
+        seed=config.train.seed,
         **shared.builder,
         **code.with_recipe("piece_extractor"),
     ).with_id(f"PieceExtractor{suffix}")
     exporter = ReusableExporter(
         piece=extractor.outputs["piece"],
         options=json.dumps(export_options(piece, parent), sort_keys=True),
-        **{key: shared.builder[key] for key in ("recipe_folder", "model_file", "parent") if key in shared.builder},
+        **shared.builder,
         **code.with_recipe("reusable_exporter"),
     ).with_id(f"ReusableExporter{suffix}")
     reusable_model = exporter.outputs["reusable_model"]
@@ -157,15 +159,11 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
             upstream_examples=shared.upstream.outputs["examples"],
             upstream_schema=shared.schema.outputs["schema"],
             upstream_label=config.data.label,
-            task=downstream.task.name,
-            kind=downstream.task.kind,
-            label=downstream.task.label,
+            task=TaskTable.of(downstream.task).to_json(),
+            limits=LimitsTable.of(config.evaluation).to_json(),
             features=piece.features,
             parent=config.model.parent,
             protocol=json.dumps(asdict(protocol_of(config, downstream.task)), sort_keys=True),
-            max_leakage=config.evaluation.max_leakage,
-            max_seconds=config.evaluation.max_seconds,
-            max_trials=config.evaluation.max_trials,
             trials_folder=places.trials,
             **code.of("fine_tune_evaluator"),
         ).with_id(f"FineTuneEvaluator{suffix}{downstream.suffix}")

@@ -4,7 +4,6 @@ One training may have several pieces (`[[piece]]`): each takes the second half o
 (`pipelines/piece_journey.py`), and the examples of a downstream task are read once for all of them.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from tfx.dsl.components.base.base_node import BaseNode
 from components.full_model_trainer import FullModelTrainer
 from components.parent_resolver import ParentResolver
 from piecehub.facts.handle import Handle
+from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.store.catalog import Store
 from piecehub.training.checkpoint import checkpoint_digest
 from pipelines.piece_journey import Code, Downstream, Places, Shared, journey, piece_suffixes, task_suffixes
@@ -41,10 +41,7 @@ def create_pipeline(
     parent = _parent(config, places, digest, code)
     builder = {
         "recipe_folder": folder,
-        "model_file": config.model.module,
-        "model_function": config.model.function,
-        "model_arguments": json.dumps(config.model.arguments, sort_keys=True),
-        "seed": config.train.seed,
+        "model": ModelTable.of(config.model).to_json(),
         **{key: node.outputs["parent"] for key, node in parent.items()},
     }
     trainer = FullModelTrainer(
@@ -52,12 +49,7 @@ def create_pipeline(
         schema=schema.outputs["schema"],
         anomalies=upstream_anomalies.outputs["anomalies"],
         label=config.data.label,
-        loss=config.train.loss,
-        accuracy=config.train.accuracy,
-        epochs=config.train.epochs,
-        batch_size=config.train.batch_size,
-        learning_rate=config.train.learning_rate,
-        optimizer=config.train.optimizer,
+        train=TrainTable.of(config.train).to_json(),
         checkpoint=config.model.checkpoint,
         checkpoint_digest=checkpoint_digest(loaded.folder, config.model.checkpoint),
         **builder,

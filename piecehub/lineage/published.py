@@ -25,6 +25,7 @@ from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import Manifest
 from piecehub.facts.provenance import Provenance, Statement
 from piecehub.facts.steps import Read, Step, sorted_reads
+from piecehub.facts.tables import unfolded
 from piecehub.store.catalog import Store
 
 # Artifact types by which the chain tells what it is about (components/artifacts.py; TFX's standard artifacts).
@@ -245,7 +246,9 @@ def text(lineage: Lineage) -> str:
     lines += ["", "code and parameters"]
     for step in lineage.steps:
         lines += [f"  {step.component}  {step.code_digest}"]
-        lines += [f"    {k} = {json.dumps(v, ensure_ascii=False)}" for k, v in sorted(step.parameters.items())]
+        lines += [
+            f"    {k} = {json.dumps(v, ensure_ascii=False)}" for k, v in sorted(unfolded(step.parameters).items())
+        ]
     lines += ["", "evaluation"]
     for title, digests in (
         ("evidence", lineage.evidence),

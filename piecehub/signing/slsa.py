@@ -18,6 +18,7 @@ from typing import Any
 from piecehub.errors import NotVerified
 from piecehub.facts.content import canonical_json
 from piecehub.facts.manifest import Blob, Manifest
+from piecehub.facts.tables import value_of
 from piecehub.lineage.published import Lineage
 
 TITLE = "provenance.dsse.json"
@@ -31,35 +32,25 @@ CONTENT_DIGEST = "piecehubContent"
 # Likewise that of a split's records, whatever files they lie in (piecehub/training/examples.py).
 _RECORDS_DIGEST = "piecehubRecords"
 # What may be published of a component's parameters: what is computed. Not where (`…_folder`, `checkpoint`), not what
-# stands in the statement otherwise (digests), and not the texts of the model page, which is a by-product.
+# stands in the statement otherwise (digests), and not the texts of the model page, which is a by-product. Of those that
+# are tables (piecehub/facts/tables.py), whatever the table holds.
 PARAMETERS = frozenset(
     {
-        "accuracy",
-        "batch_size",
         "confidence",
         "control_seeds",
-        "epochs",
         "features",
         "handle",
         "incomparable_incumbent",
-        "kind",
         "label",
         "layers",
-        "learning_rate",
         "license_id",
-        "loss",
-        "max_leakage",
-        "max_seconds",
-        "max_trials",
+        "limits",
         "min_gain",
         "min_seeds",
         "min_tasks",
-        "model_arguments",
-        "model_file",
-        "model_function",
+        "model",
         "name",
         "non_inferiority_margin",
-        "optimizer",
         "options",
         "parent",
         "protocol",
@@ -68,6 +59,7 @@ PARAMETERS = frozenset(
         "seed",
         "task",
         "tasks",
+        "train",
         "upstream_label",
     }
 )
@@ -141,7 +133,7 @@ def _subjects(manifest: Manifest) -> list[Json]:
 
 def _parameters(lineage: Lineage) -> list[Json]:
     steps = lineage.steps
-    kept = [{k: v for k, v in sorted(step.parameters.items()) if k in PARAMETERS} for step in steps]
+    kept = [{k: value_of(v) for k, v in sorted(step.parameters.items()) if k in PARAMETERS} for step in steps]
     return [{"component": s.component, "parameters": p} for s, p in zip(steps, kept, strict=True)]
 
 

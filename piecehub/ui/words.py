@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from piecehub.facts.tables import unfolded
+
 # Each state is an icon, a word and (in style.css) a colour, so that none of the three is needed alone.
 STATES = {
     "waiting": ("·", "waiting"),
@@ -103,6 +105,6 @@ def parameter(key: str, value: Any) -> str:
 
 
 def parameters(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """All parameters of a component for the page; what a person set comes before the digests."""
-    ordered = sorted(values.items(), key=lambda item: (item[0] in _DIGESTS, item[0]))
+    """All parameters of a component for the page, tables by their keys; what a person set comes before the digests."""
+    ordered = sorted(unfolded(values).items(), key=lambda item: (item[0] in _DIGESTS, item[0]))
     return [(key, parameter(key, value)) for key, value in ordered]

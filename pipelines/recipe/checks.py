@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from piecehub.errors import RecipeError
 from piecehub.facts.handle import Handle, check_name, check_publisher
-from pipelines.recipe.tables import TEXT_BYTES, Piece, Recipe
+from piecehub.facts.tables import MOST_BYTES, ModelTable
+from pipelines.recipe.tables import Piece, Recipe
 from pipelines.recipe.words import camel_case
 
 
@@ -28,9 +29,10 @@ def checked(recipe: Recipe) -> Recipe:
     _check_labels(recipe)
     _check_pieces(recipe)
     _check_tasks_of_pieces(recipe)
-    for table in (recipe.model.arguments, recipe.data.arguments, *(piece.sub_pieces for piece in recipe.piece)):
-        if len(json.dumps(table)) > TEXT_BYTES:
-            raise RecipeError(f"Expected arguments under {TEXT_BYTES} bytes. Received: more; read them from a file.")
+    for table in (recipe.data.arguments, *(piece.sub_pieces for piece in recipe.piece)):
+        if len(json.dumps(table)) > MOST_BYTES:
+            raise RecipeError(f"Expected arguments under {MOST_BYTES} bytes. Received: more; read them from a file.")
+    ModelTable.of(recipe.model).to_json()
     if recipe.model.parent:
         Handle.parse(recipe.model.parent)
     return recipe

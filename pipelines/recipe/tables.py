@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-# PostgreSQL's index on string properties ends at 2.7 kB, so ML Metadata on it refuses longer parameters.
-TEXT_BYTES = 2000
+from piecehub.facts.tables import MOST_BYTES, ModelTable, TaskTable, TrainTable
+
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
-Text = Annotated[str, Field(min_length=1, max_length=TEXT_BYTES)]
+Text = Annotated[str, Field(min_length=1, max_length=MOST_BYTES)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
@@ -48,7 +48,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(ModelTable):
     """`[model]`: the function that builds the full model, as `function(seed=…, **arguments) -> keras.Model`.
 
     Attributes:
@@ -61,15 +61,12 @@ class Model:
     """
 
     __pydantic_config__ = _STRICT
-    module: str = "model.py"
-    function: str = "build_model"
-    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     checkpoint: str = ""
     parent: str = ""
 
 
 @dataclass(frozen=True)
-class Train:
+class Train(TrainTable):
     """`[train]`: 0 epochs publish nothing, but show what random weights are worth.
 
     Attributes:
@@ -81,10 +78,6 @@ class Train:
     epochs: Annotated[int, Field(ge=0)]
     batch_size: Positive
     learning_rate: Rate
-    optimizer: str = "adam"
-    seed: int = 0
-    loss: str = ""
-    accuracy: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +101,7 @@ class Piece:
     road: Literal["cut", "take", "whole", "core"] = "cut"
     layer: str | tuple[Text, ...] = ""
     features: str = ""
-    description: Annotated[str, Field(max_length=TEXT_BYTES)] = ""
+    description: Annotated[str, Field(max_length=MOST_BYTES)] = ""
     hub_tasks: tuple[str, ...] = ()
     trainable: tuple[Text, ...] = ()
     frozen: Literal["refuse", "unfreeze", "keep"] = "refuse"
@@ -125,7 +118,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class DownstreamTask:
+class DownstreamTask(TaskTable):
     """`[[task]]`: examples in the folder `name`, splits `pool` and `test`; it judges all pieces, or those it names.
 
     Attributes:
@@ -138,10 +131,9 @@ class DownstreamTask:
 
     __pydantic_config__ = _STRICT
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    kind: Literal["classification", "multi_label", "regression"] = "classification"
     pieces: tuple[Text, ...] = ()
     schema: str = ""
-    label: str = ""
-    kind: Literal["classification", "multi_label", "regression"] = "classification"
     role: Literal["gate", "report", "negative_control"] = "gate"
     shots: tuple[Positive, ...] = ()
     seeds: tuple[int, ...] = ()

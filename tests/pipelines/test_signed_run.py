@@ -66,7 +66,8 @@ def test_its_provenance_says_what_the_lineage_says(world: World, signed: Finishe
     assert {part for step in told.steps for part in step.code_digest.split("+")} <= needed
     trainer = next(c for c in definition["externalParameters"]["components"] if c["component"] == "FullModelTrainer")
     recorded = next(step for step in told.steps if step.component == "FullModelTrainer")
-    assert trainer["parameters"]["epochs"] == recorded.parameters["epochs"] == 8
+    assert trainer["parameters"]["train"] == json.loads(recorded.parameters["train"])
+    assert trainer["parameters"]["train"]["epochs"] == 8
     assert not any(key.endswith("_folder") for c in definition["externalParameters"]["components"] for key in c)
     assert CONTENT_DIGEST in json.dumps(definition)
 

@@ -72,7 +72,7 @@ def chain_of(model: Path, **parameters: object) -> provenance.Provenance:
     code, lock = f"sha256:{'1' * 64}+sha256:{'2' * 64}", f"sha256:{'3' * 64}"
     trained = provenance.make(
         "FullModelTrainer", "full_model", f"sha256:{'d' * 64}", {"examples": [examples]},
-        {"epochs": 8, "seed": 7, "name": "digits"} | parameters, code, lock,
+        {"train": '{"epochs":8}', "seed": 7, "name": "digits"} | parameters, code, lock,
     )  # fmt: skip
     full = Input("components.FullModel", f"sha256:{'d' * 64}", None, trained)
     exported = provenance.make(

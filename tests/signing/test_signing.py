@@ -133,7 +133,10 @@ def test_the_provenance_names_the_version_its_data_code_parameters_and_judgement
     definition, details = (value["predicate"][key] for key in ("buildDefinition", "runDetails"))
     assert definition["buildType"] == slsa.FROM_PIPELINE
     trainer = definition["externalParameters"]["components"][0]
-    assert trainer == {"component": "FullModelTrainer", "parameters": {"epochs": 8, "name": "digits", "seed": 7}}
+    assert trainer == {
+        "component": "FullModelTrainer",
+        "parameters": {"name": "digits", "seed": 7, "train": {"epochs": 8}},
+    }
     needed = {item["name"]: set(item["digest"].values()) for item in definition["resolvedDependencies"]}
     assert needed["data/upstream/FullModelTrainer.examples/train"] == {"a" * 64}
     assert needed["requirements.lock"] == {"3" * 64}

@@ -14,8 +14,8 @@ from piecehub.ui.app import create_app, is_loopback
 from piecehub.ui.serve import listen
 
 SERVE = (
-    "import sys; from pathlib import Path; from piecehub.workdir import Workdir; from piecehub.ui.serve import serve; \
-serve(Workdir(Path(sys.argv[1])), '127.0.0.1', 0)"
+    "import sys; from pathlib import Path; from piecehub.facts.workdir import Workdir; "
+    "from piecehub.ui.serve import serve; serve(Workdir(Path(sys.argv[1])), '127.0.0.1', 0)"
 )
 HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "pandas", "ml_metadata")
 
@@ -52,7 +52,7 @@ import sys
 from pathlib import Path
 import piecehub.ui.serve
 from piecehub.ui.app import create_app
-from piecehub.workdir import Workdir
+from piecehub.facts.workdir import Workdir
 from starlette.testclient import TestClient
 client = TestClient(create_app(Workdir(Path(sys.argv[1]))), base_url="http://127.0.0.1")
 for path in ("/", "/runs/20261124-014400-001", "/models/piecehub/digits/1", "/piecehub/digits/1"):

@@ -1,0 +1,104 @@
+"""What a component is told of a table of the recipe: one parameter, the canonical JSON of a frozen dataclass.
+
+TFX records scalars only, and a parameter for each entry made doors of 22 arguments. A table holds what is computed,
+never where: its JSON is part of the cache key, stands in ML Metadata for ever, and is published with the provenance.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self, cast
+
+from piecehub.errors import RecipeError
+from piecehub.facts.content import canonical_json
+
+# PostgreSQL's index on string properties ends at 2.7 kB, so ML Metadata on it refuses longer parameters.
+MOST_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class Table:
+    """A value that travels as JSON."""
+
+    @classmethod
+    def of(cls, wider: object) -> Self:
+        """The table with the entries of another value that has them, and more, as attributes."""
+        return cls(**{entry.name: getattr(wider, entry.name) for entry in fields(cls)})
+
+    def to_json(self) -> str:
+        """Canonical JSON: equal tables give equal texts, so equal cache keys.
+
+        Raises:
+            RecipeError: if it is longer than a database takes.
+        """
+        text = canonical_json(asdict(self)).decode()
+        if len(text.encode()) > MOST_BYTES:
+            raise RecipeError(
+                f"Expected arguments under {MOST_BYTES} bytes. Received: {len(text.encode())}; read them from a file."
+            )
+        return text
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True)
+class ModelTable(Table):
+    """How the full model is built: `function(seed=…, **arguments)` of the recipe's file `module`."""
+
+    module: str = "model.py"
+    function: str = "build_model"
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class TrainTable(Table):
+    """How it is trained; `loss` and `accuracy` are functions of the model's module, or empty."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: str = "adam"
+    seed: int = 0
+    loss: str = ""
+    accuracy: str = ""
+
+
+@dataclass(frozen=True)
+class TaskTable(Table):
+    """What is asked of a downstream task's examples. What its verdict needs is no part: evidence outlives a margin."""
+
+    name: str
+    kind: str = "classification"
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class LimitsTable(Table):
+    """What an evaluation may find or cost; 0 seconds or trials is no limit."""
+
+    max_leakage: float = 0.01
+    max_seconds: float = 0.0
+    max_trials: int = 0
+
+
+def value_of(parameter: Any) -> Any:
+    """The object that a parameter's text is the JSON of; any other parameter as it is."""
+    if not isinstance(parameter, str) or not parameter.startswith("{"):
+        return parameter
+    try:
+        return json.loads(parameter)
+    except json.JSONDecodeError:
+        return parameter
+
+
+def unfolded(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A component's parameters for a person: of a table each entry by itself, as `train.epochs`."""
+    found: dict[str, Any] = {}
+    for key, parameter in parameters.items():
+        value = value_of(parameter)
+        table = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+        found |= {f"{key}.{entry}": item for entry, item in table.items()} or {key: value}
+    return found
