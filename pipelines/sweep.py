@@ -1,7 +1,7 @@
-"""A working folder belongs to one run at a time, and what a killed run left in it is closed and removed.
+"""A working folder belongs to one run at a time, what a killed run left in it is closed and removed, and it may move.
 
 After SIGKILL an execution stays RUNNING in ML Metadata for ever, and its partial outputs and `.system` folders stay
-(TFX 1.21).
+(TFX 1.21). ML Metadata holds absolute paths, so in a folder that was moved the cache would name what is gone.
 """
 
 # The generated protos have no types.
@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import shutil
 from collections.abc import Generator
+from typing import Any
 
 from ml_metadata import errors as mlmd_errors
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -19,7 +20,7 @@ from tfx.orchestration import metadata as tfx_metadata
 
 from piecehub.errors import EnvironmentProblem
 from piecehub.facts import runs
-from piecehub.facts.workdir import Workdir
+from piecehub.facts.workdir import Workdir, outside
 
 _ACTIVE = (mlmd.Execution.NEW, mlmd.Execution.RUNNING)
 
@@ -39,7 +40,10 @@ def alone(workdir: Workdir) -> Generator[None]:
 
 
 def sweep(workdir: Workdir) -> None:
-    """Closes what killed runs left: executions that would stay RUNNING for ever, and their partial folders."""
+    """Closes what killed runs left: executions that would stay RUNNING for ever, and their partial folders.
+
+    Artifacts of a working folder that was moved are told where they lie now.
+    """
     for partial in [*workdir.data.glob("tmp-*"), *workdir.artifacts.glob("*/*/.system/stateful_working_dir/*")]:
         shutil.rmtree(partial, ignore_errors=True)
     for run_id in runs.run_ids(workdir):
@@ -53,8 +57,11 @@ def sweep(workdir: Workdir) -> None:
         store = connection.store
         try:
             dead = [e for e in store.get_executions() if e.last_known_state in _ACTIVE]
+            moved = [artifact for artifact in store.get_artifacts() if _bring_home(workdir, artifact)]
         except mlmd_errors.NotFoundError:
-            dead = []
+            dead, moved = [], []
+        if moved:
+            store.put_artifacts(moved)
         for execution in dead:
             execution.last_known_state = mlmd.Execution.FAILED
             execution.custom_properties["__execution_result__"].string_value = "The run was killed."
@@ -62,3 +69,10 @@ def sweep(workdir: Workdir) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         if dead:
             store.put_executions(dead)
+
+
+def _bring_home(workdir: Workdir, artifact: Any) -> bool:
+    """Tells an artifact where it lies now; False if it knew."""
+    before = artifact.uri
+    artifact.uri = outside(workdir, before)
+    return artifact.uri != before

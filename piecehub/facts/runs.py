@@ -5,8 +5,8 @@
     logs/<run>/events.jsonl one JSON object a line: {"at", "node", "state", "seconds", "message", "outputs"}
 
 `at` and `started_at` are UTC, ISO 8601. A run's own end is an event whose node is "" and whose state is done or failed.
-`outputs` maps an output's key to the artifact's folder. Run ids sort by time. A component that is long at work says by
-further events `running`, with a message, how far it is.
+`outputs` maps an output's key to the artifact's folder, as a path below the working folder, which may be moved. Run ids
+sort by time. A component that is long at work says by further events `running`, with a message, how far it is.
 """
 
 import json
@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from piecehub.facts.workdir import Workdir
+from piecehub.facts.workdir import Workdir, inside, outside
 
 State = Literal["waiting", "running", "done", "cached", "failed", "not run"]
 _SECONDS_BETWEEN = 1.0
@@ -92,8 +92,9 @@ def append_event(workdir: Workdir, run: str, event: Event) -> None:
     """Adds a line to `logs/<run>/events.jsonl`."""
     folder = workdir.logs / run
     folder.mkdir(parents=True, exist_ok=True)
+    value = asdict(event) | {"outputs": {key: inside(workdir, place) for key, place in event.outputs.items()}}
     with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(event), sort_keys=True) + "\n")
+        file.write(json.dumps(value, sort_keys=True) + "\n")
 
 
 def read_events(workdir: Workdir, run: str) -> list[Event]:
@@ -104,9 +105,11 @@ def read_events(workdir: Workdir, run: str) -> list[Event]:
     events: list[Event] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            events.append(Event(**json.loads(line)))
-        except (ValueError, TypeError):
+            event = Event(**json.loads(line))
+            places = {key: outside(workdir, place) for key, place in event.outputs.items()}
+        except (ValueError, TypeError, AttributeError):
             continue
+        events.append(replace(event, outputs=places))
     return events
 
 

@@ -58,6 +58,25 @@ class Workdir:
         return self.root / "logs"
 
 
+def inside(workdir: Workdir, place: str) -> str:
+    """A path below the working folder as it is written down: relative to that, so that the folder may be moved."""
+    path, root = Path(place).resolve(), workdir.root.resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else place
+
+
+def outside(workdir: Workdir, place: str) -> str:
+    """Where what was written down lies now.
+
+    Older records hold absolute paths. One that is gone, of an artifact that is there, tells that the folder was moved.
+    """
+    root = workdir.root.resolve()
+    if not Path(place).is_absolute():
+        return str(root / place)
+    _, found, rest = place.rpartition(f"/{workdir.artifacts.name}/")
+    moved = workdir.artifacts.resolve() / rest
+    return str(moved) if found and not Path(place).exists() and moved.exists() else place
+
+
 def make_writable(folder: Path) -> Path:
     """Makes `folder`, and proves by a file that it can be written.
 
