@@ -6,6 +6,8 @@ type is also a name of the package `components`. No type has PROPERTIES, which d
 custom properties.
 """
 
+from pathlib import Path
+
 from tfx.types import artifact
 
 
@@ -91,3 +93,8 @@ class Documentation(artifact.Artifact):
     """
 
     TYPE_NAME = "components.Documentation"
+
+
+def parent_folder(parent: ParentPiece | None) -> Path | None:
+    """The SavedModel of the piece that a recipe starts from; None if it starts from none."""
+    return Path(parent.uri) / "saved_model" if parent else None

@@ -5,9 +5,8 @@ from types import ModuleType
 
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelRun, Schema
 
-from components.artifacts import FullModel, ParentPiece
+from components.artifacts import FullModel, ParentPiece, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Train, component
-from components.parent_resolver import parent_folder
 from piecehub.extraction.piece import parent_keyword
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training

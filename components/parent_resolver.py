@@ -4,7 +4,7 @@ from pathlib import Path
 
 from components.artifacts import ParentPiece
 from components.dsl import OutputArtifact, Parameter, Process, component
-from piecehub.store.parent import SAVED_MODEL, write_parent
+from piecehub.store.parent import write_parent
 
 
 @component(Process)
@@ -20,8 +20,3 @@ def ParentResolver(
     write_parent(Path(store_folder), handle, digest, Path(parent.uri))
     parent.set_string_custom_property("handle", handle)
     parent.set_string_custom_property("saved_model_digest", digest)
-
-
-def parent_folder(parent: ParentPiece | None) -> Path | None:
-    """The SavedModel of the piece that a recipe starts from; None if it starts from none."""
-    return Path(parent.uri) / SAVED_MODEL if parent else None

@@ -6,9 +6,8 @@ from typing import cast
 
 from tfx.types.standard_artifacts import Schema
 
-from components.artifacts import FullModel, ParentPiece, Piece
+from components.artifacts import FullModel, ParentPiece, Piece, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
-from components.parent_resolver import parent_folder
 from piecehub.extraction import piece as pieces
 from piecehub.extraction.roads import Road
 from piecehub.facts.tables import ModelTable

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from components.artifacts import ParentPiece, Piece, ReusableSavedModel
+from components.artifacts import ParentPiece, Piece, ReusableSavedModel, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
-from components.parent_resolver import parent_folder
 from piecehub.exporting import reusable
 
 

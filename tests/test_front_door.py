@@ -1,18 +1,17 @@
 """The front door: every name is light to import, is the same callable always, and does what its example says."""
 
 import ast
-import doctest
 import inspect
 import os
 import pkgutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import piecehub
+from tests.examples import run_example
 
 ROOT = Path(piecehub.__file__).resolve().parents[1]
 NAMES = (
@@ -192,24 +191,13 @@ feature { name: "label" type: INT presence { min_fraction: 1.0 } shape { dim { s
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("run", "open_store")])
 def test_the_example_in_the_docstring_runs(name: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That of `open_store` needs what `publish` has done; that of `run` has its test beside the tiny run."""
-    run_example(name, desk, monkeypatch)
-    if name == "publish":
-        run_example("open_store", desk, monkeypatch)
-
-
-def run_example(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs the `>>>` lines of a public docstring as a user would who stands in `folder`."""
     import keras
     import numpy as np
     import tensorflow as tf
 
-    monkeypatch.chdir(folder)
-    names: dict[str, Any] = {"piecehub": piecehub, "keras": keras, "np": np, "tf": tf}
-    example = doctest.DocTestParser().get_doctest(getattr(piecehub, name).__doc__, names, name, None, None)
-    assert example.examples, f"Expected an example in the docstring of {name}."
-    said: list[str] = []
-    failed = doctest.DocTestRunner(verbose=False).run(example, out=said.append).failed
-    assert not failed, "".join(said)
+    run_example(name, desk, monkeypatch, keras=keras, np=np, tf=tf)
+    if name == "publish":
+        run_example("open_store", desk, monkeypatch)
 
 
 def test_handles_of_the_local_store_are_taken(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,10 @@
 """Code digests follow the code that a component runs, and nothing else."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +38,7 @@ def test_no_component_runs_the_pages(name: str) -> None:
 def test_the_exporter_runs_the_exporting_room_and_not_the_transfer_room() -> None:
     files = code.module_closure("components.reusable_exporter")
     assert PROJECT / "piecehub" / "exporting" / "reusable.py" in files
-    assert not [f for f in files if "transfer" in f.relative_to(PROJECT).parts]
+    assert not [f for f in files if {"transfer", "store"} & set(f.relative_to(PROJECT).parts)]
 
 
 def test_what_a_fresh_process_imports_by_name_belongs_to_the_code() -> None:
@@ -71,3 +76,44 @@ def test_a_recipe_module_that_is_no_python_is_one_sentence(tmp_path: Path, text:
         (tmp_path / "model.py").write_text(text)
     with pytest.raises(RecipeError, match=words):
         code.recipe_closure(tmp_path, "model.py")
+
+
+DIGESTS = """
+import json, sys
+from piecehub.containers import code
+print(json.dumps({name: code.code_digest(f"components.{name}") for name in sys.argv[1:]}))
+"""
+
+
+def _digests(project: Path) -> dict[str, str]:
+    """The code digest of each component, as a fresh process tells it of the project in that folder."""
+    command = [sys.executable, "-P", "-c", DIGESTS, *COMPONENTS]
+    environment = {**os.environ, "PYTHONPATH": str(project)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def _edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_what_is_said_of_a_room_runs_nothing_and_what_a_room_runs_does(tmp_path: Path) -> None:
+    for package in ("components", "piecehub"):
+        shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = _digests(tmp_path)
+    for file in tmp_path.rglob("__init__.py"):
+        _edit(file, '"""', '"""Said otherwise, \n\non more lines. ')
+    _edit(tmp_path / "piecehub" / "__init__.py", "__all__ = [", 'NEW_NAME = "a public name"\n__all__ = [')
+    _edit(tmp_path / "piecehub" / "ui" / "app.py", "import ", "import string\nimport ")
+    assert _digests(tmp_path) == before
+    _edit(tmp_path / "components" / "__init__.py", "__all__ = [", "OTHER = 1\n__all__ = [")
+    assert not set(_digests(tmp_path).values()) & set(before.values())
+    for package in ("components", "piecehub"):
+        shutil.rmtree(tmp_path / package)
+        shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    _edit(tmp_path / "piecehub" / "store" / "__init__.py", '"""\n', '"""\nRUNS = True\n')
+    after = _digests(tmp_path)
+    assert {name for name in COMPONENTS if after[name] != before[name]} >= {"hub_pusher", "incumbent_resolver"}
+    assert after["full_model_trainer"] == before["full_model_trainer"]

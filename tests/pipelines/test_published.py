@@ -12,6 +12,7 @@ import pytest
 from piecehub.facts.handle import Handle
 from piecehub.lineage import published as lineages
 from piecehub.store.catalog import Store
+from tests.examples import run_example
 from tests.pipelines.world import Finished, World
 
 _FINE_TUNE = """
@@ -155,3 +156,11 @@ def test_it_is_compared_with_its_evidence_and_the_data_that_it_was_made_from(wor
     assert any(line.startswith("  fine-tuning, B minus A: +0.0 points [+0.0, +0.0]; at least +0.0") for line in lines)
     said = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
     assert said["a"]["data"] == said["b"]["data"] and all(said["a"]["data"].values())
+
+
+def test_the_example_of_run_comes_from_the_cache(
+    world: World, first: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_recipe").symlink_to(world.recipe)
+    (tmp_path / "work").symlink_to(world.workdir.root)
+    run_example("run", tmp_path, monkeypatch)

@@ -1,7 +1,7 @@
 """What end-to-end tests share: a tiny recipe in a repository of its own, and how a run of it ended."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,4 +116,18 @@ def write_foreign_repository(root: Path) -> Path:
         (root / package).mkdir(parents=True)
         (root / package / "__init__.py").write_text("raise ImportError('the wrong package')\n")
     shutil.copytree(RECIPES / "digits", root / "recipe", ignore=shutil.ignore_patterns("__pycache__"))
+    _lay_into(root / "recipe" / "recipe.toml", TINY)
     return root / "recipe"
+
+
+def _lay_into(file: Path, settings: Iterable[str]) -> None:
+    """Writes settings into a recipe, so that it is tiny by itself."""
+    text = file.read_text(encoding="utf-8")
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        table, _, entry = key.partition(".")
+        before, header, after = text.partition(f"[{table}]\n")
+        assert header, setting
+        lines = [line for line in after.split("\n") if not line.startswith(f"{entry} = ")]
+        text = f"{before}{header}{entry} = {value}\n" + "\n".join(lines)
+    file.write_text(text, encoding="utf-8")
