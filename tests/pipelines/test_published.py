@@ -94,9 +94,9 @@ def test_ml_metadata_and_the_published_chain_tell_the_same_lineage(world: World,
 
 def test_lineage_tells_it_without_tensorflow(world: World, first: Finished) -> None:
     code = (
-        "import sys; from piecehub import cli\n"
+        "import sys; from piecehub.cli.main import main\n"
         f"sys.argv[1:] = ['lineage', '{first.handle}', '--json', '--workdir', '{world.workdir.root}']\n"
-        "try: cli.main()\nexcept SystemExit as end: assert not end.code, end\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code, end\n"
         "assert not {'tensorflow', 'tfx', 'keras'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
