@@ -23,9 +23,9 @@ def sections() -> dict[int, str]:
     return {int(number): text for number, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def blocks(number: int) -> list[str]:
-    """The Python blocks of a number's section, in their order."""
-    return re.findall(r"^```python\n(.*?)^```", sections()[number], flags=re.MULTILINE | re.DOTALL)
+def blocks(number: int, language: str = "python") -> list[str]:
+    """The blocks in that language of a number's section, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", sections()[number], flags=re.MULTILINE | re.DOTALL)
 
 
 def run(number: int, names: dict[str, Any], *, block: int = 0, replace: dict[str, str] | None = None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from sklearn.datasets import load_digits
 
 import piecehub
 from piecehub.consume.layer import ReusableLayer
-from piecehub.exporting.reusable import export, reexport
+from piecehub.exporting.reexport import reexport
+from piecehub.exporting.reusable import export
 from piecehub.extraction.roads import cut_piece
 from piecehub.facts import piece_manifest
 from piecehub.facts.content import list_files
@@ -107,7 +108,7 @@ _FRAMEWORKS = {
     "keras": {},
     "tf_keras": {
         "import keras\n": "import tf_keras as keras\n",
-        "from piecehub.consume.layer import ReusableLayer": "from tensorflow_hub import KerasLayer as ReusableLayer",
+        "from piecehub import ReusableLayer": "from tensorflow_hub import KerasLayer as ReusableLayer",
     },
 }
 

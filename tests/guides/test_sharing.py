@@ -16,6 +16,7 @@ from piecehub.errors import ConsumerError
 from piecehub.exporting.reusable import export
 from piecehub.extraction.roads import cut_piece
 from piecehub.facts.content import list_files
+from piecehub.publishing.offered import publish
 from piecehub.store.catalog import Store
 from tests.guides import book, models
 from tests.guides.sharing import Exported, Shared
@@ -83,9 +84,16 @@ def test_g02_tf1_modules_still_load_for_inference_and_are_not_fine_tuned(tf1_mod
 
 
 def test_g03_what_is_published_is_a_tar_gz_whose_root_is_the_model(features: Exported, tmp_path: Path) -> None:
-    replace = {'"my_store"': repr(str(tmp_path / "store")), '"my_piece"': repr(str(features.folder))}
+    (page,) = book.blocks(3, "markdown")
+    (tmp_path / "page.md").write_text(page)
+    replace = {
+        '"my_piece"': repr(str(features.folder)),
+        '"page.md"': repr(str(tmp_path / "page.md")),
+        'store="my_store"': f"store={str(tmp_path / 'store')!r}, trust=True",
+    }
     published = book.run(3, {}, replace=replace)["published"]
     store = Store.open(tmp_path / "store")
+    assert store.manifest(published.handle).facts["fine_tunable"] is False
     with tarfile.open(store.blob_path(store.manifest(published.handle).archive.digest), "r:gz") as archive:
         members = archive.getmembers()
         archive.extractall(tmp_path / "unpacked", filter="data")
@@ -161,10 +169,27 @@ def test_g09_one_training_gives_a_feature_vector_and_a_classification(tmp_path: 
     np.testing.assert_allclose(full_model.get_layer("logits")(vectors.numpy()), logits, atol=1e-5)
 
 
+_PAGE_OF_SOMEBODY = """# Module somebody/else/1
+
+Two numbers of rows.
+<!-- asset-path: somebody/else/1/model.tar.gz -->
+<!-- fine-tunable: false -->
+<!-- format: saved_model_2 -->
+
+## Overview
+
+Rows of four numbers in, two numbers out.
+"""
+
+
 def test_g32_anybody_publishes_under_a_name_of_their_own(store: Shared, tmp_path: Path) -> None:
     native: Any = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(2)])
     native.save(str(tmp_path / "native"), save_format="tf", include_optimizer=False)
-    url = store.publish(tmp_path / "native", "somebody", "else")
+    (tmp_path / "page.md").write_text(_PAGE_OF_SOMEBODY)
+    published = publish(
+        tmp_path / "native", "somebody/else", documentation=tmp_path / "page.md", store=store.root, trust=True
+    )
+    url = published.handle.url(store.url)
     assert url == f"{store.url}/somebody/else/1"
     x = models.vectors()
     for layer in (hub.KerasLayer(url), ReusableLayer(url)):
