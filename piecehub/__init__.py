@@ -16,7 +16,7 @@ Every name is found on first use: `import piecehub` itself loads neither TensorF
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from piecehub.errors import missing_extra
+from piecehub.errors import missing_extra as _missing_extra
 
 if TYPE_CHECKING:
     from piecehub.conformance.check import check as check
@@ -75,7 +75,7 @@ def __getattr__(name: str) -> Any:
     try:
         found = getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        lacking = missing_extra(error, f"piecehub.{name}")
+        lacking = _missing_extra(error, f"piecehub.{name}")
         if lacking is None:
             raise
         raise ModuleNotFoundError(lacking.sentence, name=error.name) from error
