@@ -1,5 +1,6 @@
 """Each dynamic check has models that fall short at it and at nothing else, and good models fall short nowhere."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from piecehub.conformance import golden_outputs
 from piecehub.conformance.dynamic import crashed, dynamic_findings
+from piecehub.conformance.loaded import load
 from piecehub.conformance.xla import xla_finding
 from piecehub.exporting import reusable
 from piecehub.facts.conformance_report import Finding
@@ -91,6 +94,20 @@ def test_golden_outputs_that_are_not_recomputed_fall_short(made: Any, tmp_path: 
     findings = dynamic_findings(folder)
     assert _short(findings) == {"D20"}
     assert "a difference of 0.01" in _by_check(findings)["D20"].sentence
+
+
+def test_a_strangers_manifest_may_not_choose_any_tolerance(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    reusable.export(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]), folder)
+    manifest = folder / "assets.extra" / "piecehub.json"
+    values = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**values, "golden": {**values["golden"], "tolerance": 1e9}}))
+    with np.load(folder / GOLDEN_FILE) as file:
+        arrays = {name: file[name] for name in file.files}
+    # Half precision may need 0.01, and nothing needs more.
+    for shift, passed in ((0.005, True), (0.05, False)):
+        np.savez(folder / GOLDEN_FILE, **{**arrays, "output": arrays["output"] + shift})
+        assert golden_outputs.outputs_agree(load(folder)).passed is passed
 
 
 def test_a_vocabulary_that_was_mixed_up_falls_short_at_the_golden_outputs(tmp_path: Path) -> None:
