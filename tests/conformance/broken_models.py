@@ -241,6 +241,18 @@ def _of_32(root: Any, x: Any, training: bool) -> Any:
     return tf.reshape(x, [32, 4]) @ root.w
 
 
+def _of_at_most_32(root: Any, x: Any, training: bool) -> Any:
+    rows = tf.gather(tf.zeros([32, 1]), tf.range(tf.shape(x)[0]))
+    return x @ root.w + rows
+
+
+def _largest_so_far(root: Any, x: Any, training: bool) -> Any:
+    if training:
+        return x @ root.w
+    seen = tf.cast(1000.0 * tf.reduce_max(1.0 - x[:, 0]), tf.int32)
+    return x @ root.w + 0.001 * tf.cast(root.seed.assign(tf.maximum(root.seed, seen)), tf.float32)
+
+
 def _of_length_1(root: Any, x: Any, training: bool) -> Any:
     return x / tf.norm(x, axis=1, keepdims=True) @ root.w
 
@@ -405,10 +417,12 @@ BROKEN: dict[str, tuple[Make, str, str]] = {
     "training by default": (_true_by_default, "D6", "Received: True"),
     "fixed batch": (_fixed_batch, "D7", r"\(8, 4\)"),
     "a batch of 32": (of(_of_32), "D7", "takes 32 examples"),
+    "at most 32 examples": (of(_of_at_most_32), "D7", "for 33 in inference"),
     "depends on other rows": (of(_among_others), "D7", "whatever else is in the batch"),
     "no row for each example": (of(_one_row), "D7", "5 rows"),
     "impure inference": (of(_impure), "D8", "changes of 'state'"),
     "random inference": (of(_random), "D8", "call 2"),
+    "inference that other inputs change": (of(_largest_so_far), "D8", "others at call 2"),
     "float64 outputs": (of(_float64), "D9", "float64"),
     "a float16 output": (of(_float16), "D9", "half of float16"),
     "infinite in training": (of(_infinite_in_training), "D9", "in training"),

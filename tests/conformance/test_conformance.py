@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from piecehub.conformance import golden_outputs
+from piecehub.conformance import behaviour, golden_outputs, training
 from piecehub.conformance.dynamic import crashed, dynamic_findings
-from piecehub.conformance.loaded import load
+from piecehub.conformance.loaded import Loaded, load
 from piecehub.conformance.xla import xla_finding
 from piecehub.exporting import reusable
 from piecehub.facts.conformance_report import Finding
@@ -60,6 +60,45 @@ def test_a_broken_model_is_caught_by_its_own_check(name: str, tmp_path: Path) ->
     assert re.search(words, sentence), sentence
     assert sentence.startswith("Expected ") and "Received: " in sentence
     assert set(NUMBERS) <= set(_by_check(findings))
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("at most 32 examples", behaviour.examples_independent),
+        ("inference that other inputs change", behaviour.inference_pure),
+        ("variables inside a loop", training.differentiates_again),
+    ],
+)
+def test_what_only_one_step_of_a_check_sees_is_caught_by_it(name: str, check: Any, tmp_path: Path) -> None:
+    make, number, words = BROKEN[name]
+    verdict = check(load(make(tmp_path / "model")))
+    assert verdict.passed is False and re.search(words, verdict.sentence), (number, verdict.sentence)
+    assert check(load(of(plain)(tmp_path / "good"))).passed is True
+
+
+class _InFunctionsWithoutGradient(Loaded):
+    """A piece whose outputs have gradients, but not inside of a tf.function."""
+
+    def train(self, inputs: Any) -> Any:
+        @tf.custom_gradient
+        def passed_on(outputs: Any) -> Any:
+            def backward(upstream: Any) -> Any:
+                if not tf.executing_eagerly():
+                    raise ValueError("no gradient in a graph")
+                return upstream
+
+            return outputs, backward
+
+        return passed_on(super().train(inputs))
+
+
+def test_a_gradient_that_a_function_cannot_take_again_falls_short(tmp_path: Path) -> None:
+    """No SavedModel is known that a persistent tape takes and a function does not, so this one is made of two parts."""
+    loaded = load(of(plain)(tmp_path / "model"))
+    verdict = training.differentiates_again(_InFunctionsWithoutGradient(loaded.obj, loaded.graph, loaded.folder))
+    assert verdict.passed is False
+    assert "no gradient in a graph" in verdict.sentence and "a tf.function, after a gradient" in verdict.sentence
 
 
 def test_each_check_of_level_fail_has_a_broken_model() -> None:
