@@ -293,11 +293,12 @@ def test_archives_are_mended_from_files_of_any_name(filled, tmp_path):
 def test_a_damaged_copy_mends_nothing(store, make_model, tmp_path):
     _fill(store, make_model)
     shutil.copytree(store.root, tmp_path / "copy")
-    for path in [store.root, tmp_path / "copy"]:
-        blob = path / layout.blob_key(store.newest("acme", "tiny").archive.digest)
-        blob.write_bytes(b"damaged")
+    key = layout.blob_key(store.newest("acme", "tiny").archive.digest)
+    (store.root / key).write_bytes(b"damaged")
+    (tmp_path / "copy" / key).write_bytes(b"damaged in another way")
     repaired = repair(store, [tmp_path / "copy"])
-    assert repaired.mended == () and len(repaired.lost) == 1
+    assert repaired.mended == () and [f.key for f in repaired.lost] == [key]
+    assert (store.root / key).read_bytes() == b"damaged"  # what nobody can mend stays as it is
     with pytest.raises(RecipeError, match="'nowhere', which is none"):
         repair(store, ["nowhere"])
 
@@ -333,6 +334,7 @@ def test_an_event_of_another_number_mends_none(store, make_model, tmp_path):
     _put(store, keys[0], b"{")
     repaired = repair(store, [tmp_path / "copy"])
     assert repaired.mended == () and [f.key for f in repaired.lost] == [keys[0]]
+    assert store.backend.read(keys[0]) == b"{"
 
 
 def test_a_blob_of_another_size_than_its_manifest_says_is_named(store, make_model):
@@ -363,6 +365,28 @@ def test_a_check_at_any_moment_of_gc_or_of_a_publishing_finds_no_damage(fresh, m
             assert check_store(Store(hooked)).damage == []
             reached.append(hooked.was_reached)
         assert len(reached) > 5
+
+
+class _ListedBefore:
+    """A backend whose listing went past one object's folder before that object came."""
+
+    def __init__(self, inner: Any, key: str) -> None:
+        self._inner, self._key = inner, key
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def list(self, prefix: str = "") -> Any:
+        return (entry for entry in self._inner.list(prefix) if entry.key != self._key)
+
+
+def test_a_blob_that_came_while_the_store_was_listed_is_not_missing(fresh, make_model):
+    store = fresh()
+    handle = publish(store, make_model(), "acme", "tiny", blobs={"a.json": b"[1]"}, facts={}).handle
+    key = layout.blob_key(store.manifest(handle).archive.digest)
+    assert check_store(Store(_ListedBefore(store.backend, key)), grace=NOW).findings == ()
+    store.backend.delete(key)
+    assert [f.key for f in check_store(Store(_ListedBefore(store.backend, key))).damage] == [key]
 
 
 def test_a_repair_ends_where_nothing_gets_better(store, make_model, tmp_path):
