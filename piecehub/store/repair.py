@@ -41,11 +41,15 @@ def repair(store: Store, sources: Iterable[Path | str]) -> Repaired:
     copies = [_Trash(store.backend), *(_open_source(source) for source in sources)]
     mended: list[Finding] = []
     damage = check_store(store).damage
-    # Again, because a manifest that is whole again names blobs that nobody missed before.
-    while now := [finding for finding in damage if _mend(store.backend, finding, copies)]:
+    tried: set[str] = set()
+    # Again, because a manifest that is whole again names blobs that nobody missed before; but each object once, for a
+    # manifest that lies about a size makes a blob damaged whatever stands there.
+    while now := [f for f in damage if f.key not in tried and _mend(store.backend, f, copies)]:
+        tried |= {finding.key for finding in now}
         mended += now
         damage = check_store(store).damage
-    return Repaired(tuple(mended), tuple(damage))
+    lost = {finding.key for finding in damage}
+    return Repaired(tuple(f for f in mended if f.key not in lost), tuple(damage))
 
 
 def _mend(backend: Backend, finding: Finding, copies: Iterable["_Copy"]) -> bool:

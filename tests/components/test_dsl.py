@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from piecehub.containers import code
+from piecehub.errors import EnvironmentProblem
+from piecehub.facts import provenance
+
 tfx = pytest.importorskip("tfx")
 
 _HEAD = """
@@ -61,3 +65,24 @@ def test_only_an_input_may_be_left_out(tmp_path: Path) -> None:
 def test_each_trap_is_loud(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         _load(tmp_path, text)
+
+
+def test_a_door_does_not_run_with_other_code_than_the_pipeline_was_compiled_with(tmp_path: Path) -> None:
+    """An image that holds other code would write a provenance that lies."""
+    from components.artifacts import Incumbent
+    from components.incumbent_resolver import IncumbentResolver
+
+    # What TFX and Kubeflow call: the function behind the component's executor.
+    door = IncumbentResolver.EXECUTOR_SPEC.executor_class._FUNCTION
+    incumbent = Incumbent()
+    incumbent.uri = str(tmp_path / "incumbent")
+    store = tmp_path / "store"
+    store.mkdir()
+    arguments = {"incumbent": incumbent, "publisher": "acme", "name": "tiny", "store_folder": str(store)}
+    with pytest.raises(EnvironmentProblem, match="code of IncumbentResolver that the pipeline was compiled with"):
+        door(**arguments, code_digest="sha256:of-other-code", lock_digest="sha256:0")
+    assert not Path(incumbent.uri).exists()
+    digest = code.code_digest("components.incumbent_resolver")
+    door(**arguments, code_digest=digest, lock_digest="sha256:0")
+    written = provenance.read(Path(incumbent.uri))
+    assert written is not None and written.statement["code_digest"] == digest

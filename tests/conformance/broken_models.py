@@ -241,6 +241,21 @@ def _of_32(root: Any, x: Any, training: bool) -> Any:
     return tf.reshape(x, [32, 4]) @ root.w
 
 
+def _of_at_most_32(root: Any, x: Any, training: bool) -> Any:
+    rows = tf.gather(tf.zeros([32, 1]), tf.range(tf.shape(x)[0]))
+    return x @ root.w + rows
+
+
+def _counts_changes(root: Any, x: Any, training: bool) -> Any:
+    """Its integer state holds what it saw last, and how often that was something else than before."""
+    if training:
+        return x @ root.w
+    seen, last = 1 + tf.cast(1000.0 * x[0, 0], tf.int32), root.seed // 8
+    count = (root.seed % 8 + tf.cast(seen != last, tf.int32)) % 8
+    root.seed.assign(8 * seen + count)
+    return x @ root.w + 0.1 * tf.cast(count, tf.float32)
+
+
 def _of_length_1(root: Any, x: Any, training: bool) -> Any:
     return x / tf.norm(x, axis=1, keepdims=True) @ root.w
 
@@ -405,10 +420,12 @@ BROKEN: dict[str, tuple[Make, str, str]] = {
     "training by default": (_true_by_default, "D6", "Received: True"),
     "fixed batch": (_fixed_batch, "D7", r"\(8, 4\)"),
     "a batch of 32": (of(_of_32), "D7", "takes 32 examples"),
+    "at most 32 examples": (of(_of_at_most_32), "D7", "for 33 in inference"),
     "depends on other rows": (of(_among_others), "D7", "whatever else is in the batch"),
     "no row for each example": (of(_one_row), "D7", "5 rows"),
     "impure inference": (of(_impure), "D8", "changes of 'state'"),
     "random inference": (of(_random), "D8", "call 2"),
+    "inference that other inputs change": (of(_counts_changes), "D8", "others at call 2"),
     "float64 outputs": (of(_float64), "D9", "float64"),
     "a float16 output": (of(_float16), "D9", "half of float16"),
     "infinite in training": (of(_infinite_in_training), "D9", "in training"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from piecehub.conformance.check import check_saved_model
 from piecehub.conformance.sandbox import missing
 from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.store.archive import pack
@@ -130,6 +132,24 @@ def test_an_address_is_fetched_and_checked_in_bubblewrap(reusable: Path, tmp_pat
     assert absent.returncode == 3
     assert "Received: status 404" in absent.stderr and len(absent.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model.tar.gz"]
+
+
+@pytest.mark.parametrize("kind", ["link", "link to a folder", "pipe"])
+def test_nothing_of_the_host_comes_into_the_sandboxes_copy(kind: str, reusable: Path, tmp_path: Path) -> None:
+    """A link is not followed, and a pipe, which would block whoever opens it, is not opened."""
+    folder, host = tmp_path / "model", tmp_path / "host"
+    shutil.copytree(reusable, folder)
+    (folder / "assets.extra").mkdir()
+    host.mkdir()
+    (host / "secret").write_text("of the host")
+    strange = folder / "assets.extra" / "strange"
+    if kind == "pipe":
+        os.mkfifo(strange)
+    else:
+        strange.symlink_to(host if "folder" in kind else host / "secret")
+    found = check_saved_model(folder, "none")
+    short = {finding.check: finding.sentence for finding in found.findings if finding.passed is False}
+    assert "assets.extra/strange" in short["S1"] and found.digest == ""
 
 
 def test_a_page_is_checked_with_its_model(reusable: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Each dynamic check has models that fall short at it and at nothing else, and good models fall short nowhere."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from piecehub.conformance import behaviour, golden_outputs, training
 from piecehub.conformance.dynamic import crashed, dynamic_findings
+from piecehub.conformance.loaded import Loaded, load
 from piecehub.conformance.xla import xla_finding
 from piecehub.exporting import reusable
 from piecehub.facts.conformance_report import Finding
@@ -36,6 +39,7 @@ ALSO = {
     "loss of rank 2": {"D21"},  # nor can it be added to another loss
     "loss with an argument": {"D21"},  # neither layer can call it
     "random inference": {"D7", "D18", "S13"},  # nothing equals itself
+    "at most 32 examples": {"D26"},  # larger batches are refused there too
 }
 
 
@@ -57,6 +61,45 @@ def test_a_broken_model_is_caught_by_its_own_check(name: str, tmp_path: Path) ->
     assert re.search(words, sentence), sentence
     assert sentence.startswith("Expected ") and "Received: " in sentence
     assert set(NUMBERS) <= set(_by_check(findings))
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("at most 32 examples", behaviour.examples_independent),
+        ("inference that other inputs change", behaviour.inference_pure),
+        ("variables inside a loop", training.differentiates_again),
+    ],
+)
+def test_what_only_one_step_of_a_check_sees_is_caught_by_it(name: str, check: Any, tmp_path: Path) -> None:
+    make, number, words = BROKEN[name]
+    verdict = check(load(make(tmp_path / "model")))
+    assert verdict.passed is False and re.search(words, verdict.sentence), (number, verdict.sentence)
+    assert check(load(of(plain)(tmp_path / "good"))).passed is True
+
+
+class _InFunctionsWithoutGradient(Loaded):
+    """A piece whose outputs have gradients, but not inside of a tf.function."""
+
+    def train(self, inputs: Any) -> Any:
+        @tf.custom_gradient
+        def passed_on(outputs: Any) -> Any:
+            def backward(upstream: Any) -> Any:
+                if not tf.executing_eagerly():
+                    raise ValueError("no gradient in a graph")
+                return upstream
+
+            return outputs, backward
+
+        return passed_on(super().train(inputs))
+
+
+def test_a_gradient_that_a_function_cannot_take_again_falls_short(tmp_path: Path) -> None:
+    """No SavedModel is known that a persistent tape takes and a function does not, so this one is made of two parts."""
+    loaded = load(of(plain)(tmp_path / "model"))
+    verdict = training.differentiates_again(_InFunctionsWithoutGradient(loaded.obj, loaded.graph, loaded.folder))
+    assert verdict.passed is False
+    assert "Received: ValueError in a tf.function, after a gradient outside of it" in verdict.sentence
 
 
 def test_each_check_of_level_fail_has_a_broken_model() -> None:
@@ -91,6 +134,20 @@ def test_golden_outputs_that_are_not_recomputed_fall_short(made: Any, tmp_path: 
     findings = dynamic_findings(folder)
     assert _short(findings) == {"D20"}
     assert "a difference of 0.01" in _by_check(findings)["D20"].sentence
+
+
+def test_a_strangers_manifest_may_not_choose_any_tolerance(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    reusable.export(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]), folder)
+    manifest = folder / "assets.extra" / "piecehub.json"
+    values = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**values, "golden": {**values["golden"], "tolerance": 1e9}}))
+    with np.load(folder / GOLDEN_FILE) as file:
+        arrays = {name: file[name] for name in file.files}
+    # Half precision may need 0.01, and nothing needs more.
+    for shift, passed in ((0.005, True), (0.05, False)):
+        np.savez(folder / GOLDEN_FILE, **{**arrays, "output": arrays["output"] + shift})
+        assert golden_outputs.outputs_agree(load(folder)).passed is passed
 
 
 def test_a_vocabulary_that_was_mixed_up_falls_short_at_the_golden_outputs(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import piecehub
 from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError, NotReusableError, StoreError
 from piecehub.exporting import reusable
+from piecehub.exporting.reusable import ExportOptions
 
 KERNEL = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
 BIAS = np.array([0.5, -0.5], np.float32)
@@ -233,6 +234,32 @@ def test_python_lists_and_numpy_doubles_are_inputs_too(affine: str) -> None:
     np.testing.assert_allclose(layer(X.astype(np.float64)), Y, rtol=1e-6)
 
 
+def test_a_trace_of_the_inputs_own_dtype_is_preferred_to_a_cast(tmp_path: Path) -> None:
+    """A cast from float32 to float64 would lose nothing, and still be another function."""
+    root: Any = tf.__internal__.tracking.AutoTrackable()
+    root.factor = tf.Variable(2.0)
+
+    @tf.function
+    def call(inputs: Any) -> Any:
+        return (
+            tf.cast(inputs, tf.float32)
+            * root.factor
+            * {"float64": 1.0, "float32": 10.0, "int32": 100.0}[inputs.dtype.name]
+        )
+
+    for dtype in (tf.float64, tf.float32, tf.int32):
+        call.get_concrete_function(tf.TensorSpec([None, 3], dtype))
+    root.__call__ = call
+    root.variables = root.trainable_variables = [root.factor]
+    tf.saved_model.save(root, str(tmp_path / "model"))
+    layer = ReusableLayer(str(tmp_path / "model"))
+    for dtype, factor in (("float64", 2.0), ("float32", 20.0), ("int32", 200.0)):
+        inputs = tf.cast([[1, 2, 3]], dtype)
+        np.testing.assert_allclose(layer(inputs), [[factor, 2 * factor, 3 * factor]])
+        symbolic = keras.Input((3,), dtype=dtype)
+        np.testing.assert_allclose(keras.Model(symbolic, layer(symbolic))(inputs), layer(inputs))
+
+
 def test_a_cast_that_would_change_the_meaning_is_refused(affine: str, ragged: str, text: str) -> None:
     with pytest.raises(ConsumerError, match=r"Expected float32 inputs.* Received: string; convert them first"):
         ReusableLayer(affine)(tf.constant([["a", "b", "c"]]))
@@ -337,6 +364,24 @@ def test_one_output_is_chosen_by_name(affine: str, text: str) -> None:
         ReusableLayer(affine, output_key="other")(X)
     with pytest.raises(ConsumerError, match="Received: outputs without names"):
         ReusableLayer(text, output_key="default")(["the"])
+
+
+def test_a_list_of_outputs_keeps_its_order_beside_losses_of_activations(tmp_path: Path) -> None:
+    inputs = keras.Input((3,))
+    first = keras.layers.Dense(2, activity_regularizer=keras.regularizers.L2(0.1))(inputs)
+    outputs = [first, keras.layers.Dense(2)(inputs), keras.layers.Dense(2)(first)]
+    model: Any = keras.Model(inputs, outputs)
+    reusable.export(model, tmp_path / "model", ExportOptions(return_losses=True))
+    layer = ReusableLayer(str(tmp_path / "model"), trainable=True)
+    for training in (True, False):
+        expected = model(X, training=training)
+        found = layer(X, training=training)
+        assert len(found) == 3
+        for output, original in zip(found, expected, strict=True):
+            np.testing.assert_allclose(output, original, rtol=1e-5)
+    layer(X, training=True)
+    model(X, training=True)
+    assert float(sum(layer.losses)) == pytest.approx(float(sum(model.losses)), rel=1e-5)
 
 
 def test_a_sub_piece_has_weights_of_its_own(affine: str) -> None:

@@ -95,12 +95,17 @@ def test_safe_mode_refuses_the_handle_in_one_sentence(affine: str, tmp_path: Pat
 def test_unsafe_deserialization_may_be_enabled_for_good(affine: str, tmp_path: Path) -> None:
     from keras.src.backend.common import global_state
 
-    _model(affine).save(tmp_path / "model.keras")
+    model = _tuned(affine)
+    model.save(tmp_path / "model.keras")
     try:
         keras.config.enable_unsafe_deserialization()
-        assert keras.models.load_model(tmp_path / "model.keras") is not None
+        loaded: Any = keras.models.load_model(tmp_path / "model.keras")
     finally:
         global_state.set_global_attribute("safe_mode_saving", None)
+    np.testing.assert_allclose(loaded.predict(X, verbose=0), model.predict(X, verbose=0), atol=1e-6)
+    assert len(loaded.trainable_weights) == len(model.trainable_weights) == 4
+    with pytest.raises(ValueError, match="safe_mode=False"):  # it is enabled no more
+        keras.models.load_model(tmp_path / "model.keras")
 
 
 def test_another_process_loads_the_file_once_the_layer_is_imported(affine: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Code digests follow the code that a component runs, and nothing else."""
 
+import ast
 import json
 import os
 import shutil
@@ -48,6 +49,17 @@ def test_what_a_fresh_process_imports_by_name_belongs_to_the_code() -> None:
     assert {PROJECT / "piecehub" / "transfer" / f"{name}.py" for name in ("engine", "workers", "batch_norm")} <= set(
         files
     )
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_the_code_of_every_package_above_belongs_to_the_code_and_the_front_door_never(name: str) -> None:
+    """Importing a module runs the `__init__.py` of each package that it lies in."""
+    files = code.module_closure(f"components.{name}")
+    above = {folder / "__init__.py" for file in files for folder in file.parents if folder.is_relative_to(PROJECT)}
+    inits = {init for init in above - {PROJECT / "__init__.py"} if len(ast.parse(init.read_text()).body) > 1}
+    front_door = PROJECT / "piecehub" / "__init__.py"
+    assert front_door in inits and front_door not in files
+    assert PROJECT / "components" / "__init__.py" in inits and inits - {front_door} <= set(files)
 
 
 def test_an_edit_changes_the_digest_and_a_path_does_not(tmp_path: Path) -> None:

@@ -85,19 +85,27 @@ def test_a_step_of_the_loaded_piece_equals_one_of_the_original(made: Any) -> Non
 
 
 def test_lists_and_dicts_of_inputs_and_outputs_keep_their_structure(tmp_path: Path) -> None:
-    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
-    total = keras.layers.Dense(2)(keras.layers.Add()([a, b]))
-    x = np.ones((4, 3), np.float32)
-    reusable.export(keras.Model({"a": a, "b": b}, {"sum": total, "twice": 2 * total}), tmp_path / "dict")
+    """Neither in alphabetical order nor alike: inputs or outputs that are swapped give other numbers."""
+    right, left = keras.Input((3,), name="right"), keras.Input((3,), name="left")
+    first, second = keras.layers.Dense(2)(right), keras.layers.Dense(2)(left)
+    x, y = np.random.default_rng(0).random((2, 4, 3), np.float32)
+    model: Any = keras.Model({"right": right, "left": left}, {"sum": first + second, "gap": first - 2 * second})
+    expected = {name: output.numpy() for name, output in model({"right": x, "left": y}).items()}
+    reusable.export(model, tmp_path / "dict")
     by_name = tf.saved_model.load(str(tmp_path / "dict"))
-    outputs = by_name({"a": x, "b": x})
-    served = by_name.signatures["serving_default"](a=tf.constant(x), b=tf.constant(x))
+    outputs = by_name({"left": y, "right": x})
+    served = by_name.signatures["serving_default"](left=tf.constant(y), right=tf.constant(x))
     for found in (outputs, served):
-        assert set(found) == {"sum", "twice"}
-        np.testing.assert_allclose(found["twice"], 2 * found["sum"])
-    reusable.export(keras.Model([a, b], [total, 2 * total]), tmp_path / "list")
-    one, two = tf.saved_model.load(str(tmp_path / "list"))([x, x])
-    np.testing.assert_allclose(two, 2 * one)
+        assert set(found) == {"sum", "gap"}
+        for name, output in found.items():
+            np.testing.assert_allclose(output, expected[name], atol=1e-6)
+    reusable.export(keras.Model([right, left], [first, first - 2 * second]), tmp_path / "list")
+    by_place = tf.saved_model.load(str(tmp_path / "list"))
+    one, two = by_place([x, y])
+    np.testing.assert_allclose(two, expected["gap"], atol=1e-6)
+    np.testing.assert_allclose(3 * one, 2 * expected["sum"] + expected["gap"], atol=1e-5)
+    named = by_place.signatures["serving_default"](input_0=tf.constant(x), input_1=tf.constant(y))
+    np.testing.assert_allclose(named["output_1"], expected["gap"], atol=1e-6)
 
 
 def test_half_precision_outputs_become_float32(tmp_path: Path) -> None:

@@ -171,6 +171,34 @@ def test_sub_pieces_are_pieces_of_their_own_and_share_the_weights(tmp_path: Path
     assert len(hub.KerasLayer(loaded.first, trainable=True).trainable_weights) == 2
 
 
+def test_a_sub_piece_advises_to_train_no_weight_that_the_whole_leaves_out(tmp_path: Path) -> None:
+    model = _model()
+    options = ExportOptions(sub_pieces={"core": "inner", "first": "bottom"}, trainable=("*deep/kernel", "top/*"))
+    loaded = _exported(model, tmp_path / "model", options)
+    assert [tuple(v.shape) for v in loaded.core.trainable_variables] == [(8, 4)]
+    assert len(loaded.core.variables) == len(model.get_layer("inner").variables)
+    assert list(loaded.first.trainable_variables) == [] and len(loaded.first.variables) == 2
+    # Of a weight that is left as it is, a regularizer is a constant.
+    assert list(loaded.first.regularization_losses) == []
+
+
+@pytest.mark.parametrize("name", ["SpatialDropout1D", "SpatialDropout2D"])
+def test_spatial_dropout_drops_whole_maps_at_a_consumers_rate_too(name: str, tmp_path: Path) -> None:
+    axes = tuple(range(1, int(name[-2]) + 1))
+    inputs = keras.Input((*(6 for _ in axes), 5))
+    dropped = getattr(layers, name)(0.25, seed=1)(inputs)
+    identity = keras.initializers.Identity()
+    outputs = layers.Dense(5, kernel_initializer=identity, use_bias=False)(dropped)
+    options = ExportOptions(hyperparameters=("dropout_rate",))
+    loaded = _exported(keras.Model(inputs, outputs), tmp_path / "model", options)
+    x = np.ones((16, *inputs.shape[1:]), np.float32)
+    for rate, given in ((0.25, {}), (0.5, {"dropout_rate": 0.5})):
+        found = loaded(x, training=True, **given).numpy()
+        maps = found.max(axis=axes)
+        np.testing.assert_allclose(found.min(axis=axes), maps)  # a map is dropped as a whole, or kept
+        assert set(np.unique(maps.round(4))) == {0.0, np.float32(round(1 / (1 - rate), 4))}
+
+
 def test_losses_of_activities_are_returned_where_asked(tmp_path: Path) -> None:
     inputs = keras.Input((6,))
     x = layers.Dense(4, activity_regularizer=keras.regularizers.L2(0.1))(inputs)

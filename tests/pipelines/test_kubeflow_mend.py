@@ -211,6 +211,16 @@ def test_parameters_that_are_too_long_together_are_refused(spec):
         kubeflow_mend.refuse(spec)
 
 
+def test_many_artifacts_are_counted_as_what_they_will_take_in_an_argument(spec):
+    artifacts = _task(spec, "Trainer")["inputs"]["artifacts"]
+    examples = artifacts["examples"]
+    artifacts |= {f"examples_{number}": examples for number in range(94)}
+    kubeflow_mend.refuse(spec)
+    artifacts |= {f"more_{number}": examples for number in range(2)}
+    with pytest.raises(RecipeError, match="in one argument of Trainer"):
+        kubeflow_mend.refuse(spec)
+
+
 def test_the_yaml_reads_back_as_the_spec(spec):
     assert yaml.safe_load(write_yaml(spec)) == spec
 

@@ -59,14 +59,33 @@ def test_a_new_margin_runs_only_the_gate_the_documentation_and_the_pusher(world:
     assert world.run("gate.non_inferiority_margin=0.05").ran() == FROM_THE_STORE | JUDGED
 
 
-def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished) -> None:
-    page = Path(runs.__file__).parents[1] / "ui" / "app.py"
-    before = page.read_bytes()
-    try:
-        page.write_bytes(before + b"\n# an edit\n")
-        assert world.run().ran() == FROM_THE_STORE
-    finally:
-        page.write_bytes(before)
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the project's code, whose files are the ones that code digests are made of."""
+    from piecehub.containers import code
+
+    project = Path(runs.__file__).parents[2]
+    for name in ("components", "piecehub"):
+        shutil.copytree(project / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(project / "requirements.lock", tmp_path)
+    monkeypatch.setattr(code, "_PROJECT", tmp_path)
+    monkeypatch.setattr(code, "_FRONT_DOOR", tmp_path / "piecehub" / "__init__.py")
+    code.module_closure.cache_clear()
+    yield tmp_path
+    code.module_closure.cache_clear()
+
+
+def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished, checkout: Path) -> None:
+    from piecehub.containers import code
+
+    trainer = code.code_digest("components.full_model_trainer")
+    with (checkout / "piecehub" / "ui" / "app.py").open("a") as page:
+        page.write("\n# an edit\n")
+    assert world.run().ran() == FROM_THE_STORE
+    # The copy is what counts: an edit of the trainer there would run it again.
+    with (checkout / "piecehub" / "training" / "full_model.py").open("a") as module:
+        module.write("\n# an edit\n")
+    assert code.code_digest("components.full_model_trainer") != trainer
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -53,6 +54,15 @@ def test_a_new_key_is_its_owners_alone_and_openssl_reads_both_halves(tmp_path: P
     derive = ["openssl", "pkey", "-in", str(tmp_path / "key.pem"), "-pubout"]
     assert subprocess.run(derive, capture_output=True, check=True).stdout == made.pem
     assert public_key_of(tmp_path / "key.pem") == read_public_key(tmp_path / "key.pem.pub") == made
+
+
+def test_a_new_key_is_its_owners_alone_under_any_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        new_key(tmp_path / "key.pem")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
 
 
 def test_a_key_is_never_written_over(tmp_path: Path) -> None:

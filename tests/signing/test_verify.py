@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,19 @@ def test_rotation_old_and_new_key_hold_each_in_its_time(world: World, pairs: lis
         _verify(world, Trust((replace(new, key=old.key),)))
 
 
+def test_a_period_begins_at_its_first_moment_and_ends_before_its_last(world: World, tmp_path: Path) -> None:
+    entry = _trust(tmp_path, world.key, valid_from="2026-01-01", valid_until="2027-01-01").known[0]
+    moments = {
+        "2025-12-31T23:59:59.999999": False,
+        "2026-01-01": True,
+        "2026-12-31T23:59:59.999999": True,
+        "2027-01-01": False,
+    }
+    for text, may in moments.items():
+        signed_at = datetime.fromisoformat(text).replace(tzinfo=UTC)
+        assert (entry.refusal("acme", signed_at) == "") is may, text
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -158,6 +172,16 @@ def test_every_blob_is_read_and_the_damaged_one_is_named(world: World) -> None:
                 _verify(world)
         path.write_bytes(whole)
     _verify(world)
+
+
+def test_a_blob_of_another_size_than_the_manifest_says_is_refused(world: World) -> None:
+    """Its digest is right: whoever wrote that manifest lies about how much there is to fetch."""
+    blob = replace(world.manifest.archive, size_bytes=world.manifest.archive.size_bytes + 1)
+    changed = _replaced(world, replace(world.manifest, archive=blob))
+    with pytest.raises(
+        NotVerified, match=f"and {blob.size_bytes} bytes. Received: {blob.digest} and {blob.size_bytes - 1}"
+    ):
+        _verify(changed)
 
 
 def test_a_manifest_with_a_flipped_bit_is_refused(world: World) -> None:

@@ -98,6 +98,23 @@ def test_packing_needs_a_model_without_links(make_model, tmp_path):
         archive.pack(model, tmp_path / "a.gz")
 
 
+def test_verify_asks_for_the_model_as_the_last_member(make_model, tmp_path):
+    """Clients take a folder with saved_model.pb for whole, so a download that was cut must not have it yet."""
+    model = make_model()
+    for name, names in {
+        "right": ["variables", "assets", "fingerprint.pb", "saved_model.pb"],
+        "wrong": ["saved_model.pb", "variables", "assets", "fingerprint.pb"],
+    }.items():
+        with tarfile.open(tmp_path / name, "w:gz") as tar:
+            for entry in names:
+                tar.add(model / entry, entry)
+    archive.verify(tmp_path / "right", list_files(model))
+    with pytest.raises(
+        ArchiveError, match=r"and 'saved_model\.pb' last\. Received: \['fingerprint\.pb'\], without \[\]"
+    ):
+        archive.verify(tmp_path / "wrong", list_files(model))
+
+
 def test_verify_names_the_file_that_differs(make_model, tmp_path):
     model = make_model()
     archive.pack(model, tmp_path / "a.gz")

@@ -136,3 +136,12 @@ def test_pages_are_for_loopback_unless_somebody_says_otherwise(host, hub_only, s
     for path in ("/", "/api/v1/runs"):
         assert client.get(path).status_code == (200 if shows else 404)
     assert client.get("/healthz").status_code == 200 and client.get("/api/v1/models").status_code == 200
+
+
+def test_the_digest_of_an_empty_token_opens_nothing(tmp_path):
+    """Who shows no token shows ''; a digest of that is what a script writes whose variable was not set."""
+    path = tmp_path / "tokens.toml"
+    path.write_text(f'closed = ["{_sha256("")}", "{_sha256(FIRST)}"]\n')
+    tokens = Tokens.read(path)
+    assert tokens.is_private("closed") and not tokens.opens("closed", "")
+    assert tokens.opens("closed", FIRST) and tokens.opens("open", "")

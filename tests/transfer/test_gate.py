@@ -67,6 +67,15 @@ def test_a_piece_worse_than_the_incumbent_is_refused(make_evidence):
     assert judge([evidence], GOOD, incumbent, Rule(non_inferiority_margin=0.2)).blessed
 
 
+def test_a_piece_that_is_not_shown_to_be_as_good_as_the_incumbent_is_refused(make_evidence):
+    """The estimate alone lies within the margin; its lower bound does not."""
+    incumbent = published(make_evidence(folder="old", piece="sha256:published", fine_tuning=0.92))
+    verdict = judge([make_evidence()], GOOD, incumbent, Rule(non_inferiority_margin=0.02))
+    contrast = next(c for c in verdict.contrasts if c.rule == "non_inferiority")
+    assert contrast.low < contrast.bound < contrast.estimate
+    assert not contrast.held and verdict.status == "NOT_BLESSED"
+
+
 def test_the_published_piece_itself_is_not_inferior_without_any_evidence(make_evidence):
     incumbent = IncumbentEvidence("piecehub/trees/1", "sha256:candidate", ())
     assert judge([make_evidence()], GOOD, incumbent, Rule()).blessed

@@ -97,8 +97,9 @@ def test_frozen_features_are_recommended_where_fine_tuning_loses_to_them(told: T
 
 
 def test_frozen_features_are_recommended_where_fine_tuning_is_no_better(told: Told) -> None:
-    found = _guided(told(feature_extraction=(0.87, 0.87, 0.87, 0.87)))
-    assert found.recommended == "feature_extraction"  # better at few examples, worse at many
+    found = _guided(told(feature_extraction=(0.76, 0.98, 0.87, 0.87)))
+    assert found.recommended == "feature_extraction"  # better on the whole, worse at many examples
+    # Fine-tuning beats them at 5 too, and loses at 10: "from 20 on" is what holds from there on.
     assert found.wins_over_frozen_from == 20 and found.gain_over_scratch.low > 0
 
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from piecehub.transfer.statistics import curve_average, curve_shots, holm, p_value, two_way_bootstrap
+from piecehub.transfer import statistics
+from piecehub.transfer.statistics import curve_average, curve_shots, holm, one_sided, p_value, two_way_bootstrap
 
 
 def test_the_interval_equals_that_of_resampled_rows_and_columns():
@@ -14,6 +15,13 @@ def test_the_interval_equals_that_of_resampled_rows_and_columns():
     assert interval.p_superior == pytest.approx(np.mean(np.array(draws) > 0), abs=0.02)
     narrow = two_way_bootstrap(table, confidence=0.9)
     assert narrow.low == pytest.approx(np.quantile(draws, 0.05), abs=0.01)
+
+
+def test_a_one_sided_bound_of_95_percent_has_5_percent_of_the_means_below_it():
+    table = np.random.default_rng(5).normal(0.1, 0.3, (6, 80))
+    bound = one_sided(table).low
+    assert bound == pytest.approx(two_way_bootstrap(table, confidence=0.9).low, rel=1e-9)
+    assert np.mean(statistics.two_way_means(table) < bound) == pytest.approx(0.05, abs=0.001)
 
 
 def test_it_covers_the_truth_where_an_interval_over_examples_does_not():

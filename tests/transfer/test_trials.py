@@ -1,4 +1,5 @@
 import dataclasses
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -55,6 +56,26 @@ def test_the_plan_is_the_whole_grid_and_every_trial_has_an_id_of_its_own(trials,
     assert len(trials) == len({t.id for t in trials}) == len(MODES) * 2 * 2 * 3
     assert {t.control for t in trials if t.mode in ("fine_tuning", "feature_extraction")} == {""}
     assert {t.control for t in trials if t.mode == "from_scratch"} == set(controls.values())
+
+
+def test_validation_is_the_pool_without_the_most_shots_whatever_a_trial_takes(protocol):
+    planned = plan("t", "p", dict.fromkeys(protocol.seeds, "c"), protocol)
+    assert {t.shots for t in planned} == {2, 5} and {t.largest_shots for t in planned} == {5}
+
+
+def test_trials_of_another_tensorflow_are_other_trials(protocol, tmp_path, monkeypatch):
+    def planned() -> list[Trial]:
+        return plan("t", "p", dict.fromkeys(protocol.seeds, "c"), protocol)
+
+    before = planned()
+    assert {dict(t.packages)["tensorflow"] for t in before} == {importlib.metadata.version("tensorflow")}
+    older = tmp_path / "tensorflow-2.0.0.dist-info"
+    older.mkdir()
+    (older / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorflow\nVersion: 2.0.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    after = planned()
+    assert {dict(t.packages)["tensorflow"] for t in after} == {"2.0.0"}
+    assert not {t.id for t in before} & {t.id for t in after}
 
 
 def test_an_id_changes_with_every_field(trials):

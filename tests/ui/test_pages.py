@@ -5,6 +5,7 @@ import pytest
 
 from piecehub.facts import runs
 from piecehub.facts.runs import Event, Node, Run
+from piecehub.ui import run_pages
 
 RUN = "20261124-014400-001"
 XSS = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
@@ -111,6 +112,30 @@ def test_the_plots_of_a_run_are_shown_and_nothing_else(browser, site):
     assert answer.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'; sandbox"
     for other in ("evidence.json", "..%2f..%2fmetadata.sqlite", "learning_curves.svg"):
         assert browser.get(plot.replace("accuracy.svg", other)).status_code == 404
+
+
+def test_a_plot_that_is_a_link_is_not_shown(browser, site):
+    folder = site.workdir.artifacts / "digits" / "FineTuneEvaluator"
+    folder.mkdir(parents=True)
+    (site.workdir.root.parent / "secret").write_text("of the host")
+    (folder / "accuracy.svg").symlink_to(site.workdir.root.parent / "secret")
+    (folder / "saving.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    site.write_run(RUN, states=site.done, end="done")
+    [plot] = re.findall(r'<img class="plot"[^>]* src="([^"]+)"', page(browser, f"/runs/{RUN}"))
+    assert plot.endswith("saving.svg")
+    assert browser.get(plot.replace("saving.svg", "accuracy.svg")).status_code == 404
+
+
+def test_a_component_whose_name_is_a_path_has_no_log(site):
+    """What a run.json says of itself leads to no file outside of the run's own logs."""
+    site.workdir.logs.mkdir(parents=True)
+    (site.workdir.logs / "other.log").write_text("of another run")
+    site.write_run(RUN, upstream={"../other": [], "A": []}, states={"../other": ("failed", 1.0, "")}, end="failed")
+    site.write_log(RUN, "A", "its own")
+    assert run_pages.log_text(site.workdir, RUN, "../other") is None
+    assert run_pages.log_text(site.workdir, RUN, "A") == "its own"
+    shown = run_pages.run_page(site.workdir, RUN)
+    assert shown is not None and not shown.by_id["../other"].has_log and shown.by_id["../other"].log_tail == ""
 
 
 def test_an_output_outside_of_the_working_folder_is_never_read(browser, site, tmp_path):
