@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from piecehub.cli.main import cli
+from piecehub.containers import code
 from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
 from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir
@@ -59,14 +60,29 @@ def test_a_new_margin_runs_only_the_gate_the_documentation_and_the_pusher(world:
     assert world.run("gate.non_inferiority_margin=0.05").ran() == FROM_THE_STORE | JUDGED
 
 
-def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished) -> None:
-    page = Path(runs.__file__).parents[1] / "ui" / "app.py"
-    before = page.read_bytes()
-    try:
-        page.write_bytes(before + b"\n# an edit\n")
-        assert world.run().ran() == FROM_THE_STORE
-    finally:
-        page.write_bytes(before)
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of this checkout, whose code the digests are taken of."""
+    copy = tmp_path / "checkout"
+    for package in ("components", "piecehub"):
+        shutil.copytree(code._PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(code._PROJECT / code._LOCK, copy)
+    with monkeypatch.context() as patched:
+        patched.setattr(code, "_PROJECT", copy)
+        patched.setattr(code, "_FRONT_DOOR", copy / "piecehub" / "__init__.py")
+        code.module_closure.cache_clear()
+        yield copy
+    code.module_closure.cache_clear()
+
+
+def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished, checkout: Path) -> None:
+    before = code.code_digest("components.publish_gate")
+    with (checkout / "piecehub" / "ui" / "app.py").open("ab") as page:
+        page.write(b"\n# an edit\n")
+    assert world.run().ran() == FROM_THE_STORE
+    with (checkout / "piecehub" / "transfer" / "gate.py").open("ab") as gate:
+        gate.write(b"\n# an edit\n")
+    assert code.code_digest("components.publish_gate") != before
 
 
 @pytest.mark.long
