@@ -135,7 +135,7 @@ def test_an_address_is_fetched_and_checked_in_bubblewrap(reusable: Path, tmp_pat
 def test_a_page_is_checked_with_its_model(reusable: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Not a module\n")
-    done = _check(str(reusable), "--documentation", str(page), "--trust", cwd=tmp_path)
+    done = _check(str(reusable), "--documentation", str(page), cwd=tmp_path, PATH="/nowhere")
     assert done.returncode == 1
     assert done.stderr.startswith("piecehub: X4 fell short: Expected the first line '# Module")
 
