@@ -47,7 +47,7 @@ test: $(STAMP)
 	$(PYTEST) -m 'not long' $(PYTEST_FLAGS)
 
 test-fast: $(STAMP)
-	$(PYTEST) --light -m 'not long' $(PYTEST_FLAGS)
+	$(PYTEST) --light -m 'not long and not heavy' $(PYTEST_FLAGS)
 
 test-long: $(STAMP)
 	$(PYTEST) -m long $(PYTEST_FLAGS)
