@@ -1,7 +1,9 @@
 # Everything runs in .venv; each target makes it first if it is missing or if the lock or pyproject.toml changed.
 #
+#   make .venv                                          install, and no more
 #   make run [RECIPE=digits] [SET="train.epochs=3 …"]   train, cut, export, prove, publish
-#   make test | test-long | check | bench               `.ci/run` is `make check test`
+#   make test-fast                                      at every save: what needs no TensorFlow, in under two minutes
+#   make test | test-long | check | bench               `.ci/run` is `make check test`, and a part of `test-long`
 #   make engines                                        build other people's stores and cosign for `make test-long`
 #   make lock [LOCK_FLAGS=--upgrade]                    resolve pyproject.toml into requirements.lock
 #   make clean                                          remove what the build made; .piecehub/ stays
@@ -11,7 +13,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: run test test-long check bench engines lock clean
+.PHONY: .venv run test test-fast test-long check bench engines lock clean
 
 RECIPE ?= digits
 SET ?=
@@ -36,11 +38,16 @@ UV := .venv/uv/bin/uv
 # Named by content, not by time: a fresh checkout or a touched file installs nothing again.
 STAMP := .venv/.installed-$(shell cat Makefile pyproject.toml requirements.lock | cksum | cut -d' ' -f1)
 
+.venv: $(STAMP)
+
 run: $(STAMP)
 	.venv/bin/piecehub run $(RECIPE) $(foreach setting,$(SET),--set '$(setting)')
 
 test: $(STAMP)
 	$(PYTEST) -m 'not long' $(PYTEST_FLAGS)
+
+test-fast: $(STAMP)
+	$(PYTEST) --light -m 'not long and not heavy' $(PYTEST_FLAGS)
 
 test-long: $(STAMP)
 	$(PYTEST) -m long $(PYTEST_FLAGS)

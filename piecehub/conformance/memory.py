@@ -1,6 +1,8 @@
 """D26: steps of training, and calls at inference, leave no more in memory than they found."""
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -66,14 +68,29 @@ def _windows(loaded: Loaded) -> list[int]:
     """
     if not hasattr(psutil, "heap_info"):
         return []
-    inputs, grown, allocated = loaded.draw(_examples(loaded)), list[int](), _allocated_bytes()
-    for step in paced(_WINDOWS * _WINDOW_STEPS, _LONGEST_S):
-        _repeat(loaded, inputs, 1)
-        if step % _WINDOW_STEPS == _WINDOW_STEPS - 1:
-            now = _allocated_bytes()
-            grown.append(now - allocated)
-            allocated = now
+    inputs, grown = loaded.draw(_examples(loaded)), list[int]()
+    with _collecting_only_what_comes():
+        allocated = _allocated_bytes()
+        for step in paced(_WINDOWS * _WINDOW_STEPS, _LONGEST_S):
+            _repeat(loaded, inputs, 1)
+            if step % _WINDOW_STEPS == _WINDOW_STEPS - 1:
+                now = _allocated_bytes()
+                grown.append(now - allocated)
+                allocated = now
     return grown
+
+
+@contextmanager
+def _collecting_only_what_comes() -> Iterator[None]:
+    """Garbage is looked for in what is made from here on: through all of TensorFlow each search takes long."""
+    frozen_by_others = gc.get_freeze_count()
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not frozen_by_others:
+            gc.unfreeze()
 
 
 def _examples(loaded: Loaded) -> int:

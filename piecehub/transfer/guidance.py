@@ -155,23 +155,31 @@ def _savings(evidence: Evidence) -> list[Saving]:
     scratch, tuned = (np.stack([two_way_means(table) for table in mode]) for mode in tables)
     found: list[Saving] = []
     for i, count in enumerate(evidence.protocol.shots):
-        mean = _equivalent(shots, tables[0].mean(axis=(1, 2)), float(tables[1][i].mean()))
-        draws = np.array([_equivalent(shots, scratch[:, b], tuned[i, b]) for b in range(scratch.shape[1])])
+        [mean] = _equivalents(shots, tables[0].mean(axis=(1, 2))[:, None], np.array([tables[1][i].mean()]))
+        draws = _equivalents(shots, scratch, tuned[i])
         # Beyond what was tried a draw is infinite, so a quantile of enough of them is, too.
         tail = (1 - CONFIDENCE) / 2
         low, high = np.quantile(draws, [tail, 1 - tail], method="nearest")
-        found.append(Saving(count, *map(_count, (mean, float(low), float(high)))))
+        found.append(Saving(count, *map(_count, (float(mean), float(low), float(high)))))
     return found
 
 
-def _equivalent(log_shots: NDArray[np.float64], curve: NDArray[np.float64], value: float) -> float:
-    """How many examples the curve needs for `value`; 0 or infinite beyond its ends. The curve is made to rise."""
-    rising = np.maximum.accumulate(curve)
-    if value < rising[0]:
-        return 0.0
-    if value > rising[-1]:
-        return np.inf
-    return float(np.exp(np.interp(value, rising, log_shots)))
+def _equivalents(
+    log_shots: NDArray[np.float64], curves: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How many examples each of `curves` `[shots, draws]` needs for its one of `values` `[draws]`.
+
+    0 or infinite beyond their ends. The curves are made to rise; between two points it is what `np.interp` gives.
+    """
+    rising = np.maximum.accumulate(curves, axis=0)
+    below = np.clip(np.sum(rising <= values, axis=0) - 1, 0, None)
+    above = np.minimum(below + 1, len(log_shots) - 1)
+    y0, y1 = (np.take_along_axis(rising, i[None], axis=0)[0] for i in (below, above))
+    x0, x1 = log_shots[below], log_shots[above]
+    # Where the value is the point's own, or lies beyond, there may be no slope.
+    slope = (x1 - x0) / np.where(y1 > y0, y1 - y0, 1.0)
+    count = np.exp(np.where(values == y0, x0, slope * (values - y0) + x0))
+    return np.where(values < rising[0], 0.0, np.where(values > rising[-1], np.inf, count))
 
 
 def _count(value: float) -> Count:

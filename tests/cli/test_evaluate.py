@@ -1,5 +1,10 @@
-"""`piecehub evaluate` as a person types it: a recipe's tasks on a piece that came without its code."""
+"""`piecehub evaluate` as a person types it: a recipe's tasks on a piece that came without its code.
 
+Each start of TensorFlow takes seconds: the whole evaluation is a process, the other calls share this one.
+"""
+
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -8,6 +13,7 @@ from pathlib import Path
 import keras
 import pytest
 
+from piecehub.cli.main import main
 from piecehub.exporting import reusable
 
 ROOT = Path(__file__).parents[2]
@@ -15,10 +21,25 @@ SMALL = ["evaluation.shots=[5]", "evaluation.steps=20", "evaluation.learning_rat
 SMALL += ["evaluation.seeds=[0, 1, 2, 3, 4]", "evaluation.sensitivity_batch_sizes=[32]"]
 
 
-def _run(workdir: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def _words(workdir: Path, *words: str) -> list[str]:
     settings = [word for setting in SMALL for word in ("--set", setting)]
-    command = [sys.executable, "-m", "piecehub.cli", "evaluate", *words, *settings, "--workdir", str(workdir)]
+    return ["evaluate", *words, *settings, "--workdir", str(workdir)]
+
+
+def _run(workdir: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "piecehub.cli", *_words(workdir, *words)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+
+
+def _run_here(workdir: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The same command in this process."""
+    with pytest.MonkeyPatch.context() as patched, io.StringIO() as output, io.StringIO() as errors:
+        patched.setattr(sys, "argv", ["piecehub", *_words(workdir, *words)])
+        patched.chdir(ROOT)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors), pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code or 0
+        return subprocess.CompletedProcess(sys.argv, int(code), output.getvalue(), errors.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +59,12 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_dry_run_counts_and_an_evaluation_goes_on_from_it_and_says_its_verdict(piece: Path, workdir: Path) -> None:
-    planned = _run(workdir, str(piece), "--recipe", "digits", "--trust", "--dry-run", "--json")
+    planned = _run_here(workdir, str(piece), "--recipe", "digits", "--trust", "--dry-run", "--json")
     assert planned.returncode == 0, planned.stderr
     (plan,) = json.loads(planned.stdout)
     # Three modes that train with one learning rate, three probes with three settings; five seeds each.
     assert sum(plan["trials"].values()) == plan["missing"] == (3 * 1 + 3 * 3) * 5 and plan["seconds"] > 0
-    ended = _run(workdir, str(piece), "--recipe", "digits", "--trust", "--max-trials", "3")
+    ended = _run_here(workdir, str(piece), "--recipe", "digits", "--trust", "--max-trials", "3")
     assert ended.returncode == 1 and "INCONCLUSIVE" in ended.stdout
     assert "the budget was spent after 7 of 60 trials" in ended.stdout  # four of the dry run
     done = _run(workdir, str(piece), "--recipe", "digits", "--trust", "--json", "--out", str(workdir / "out"))
@@ -73,6 +94,6 @@ def test_a_strangers_model_is_not_run_without_trust(piece: Path, workdir: Path) 
     ],
 )
 def test_what_cannot_be_evaluated_is_one_sentence(piece: Path, workdir: Path, words: list[str], sentence: str) -> None:
-    refused = _run(workdir, str(piece), "--recipe", "digits", "--trust", *words)
+    refused = _run_here(workdir, str(piece), "--recipe", "digits", "--trust", *words)
     assert refused.returncode in (1, 2) and refused.stdout == ""
     assert sentence in refused.stderr.splitlines()[-1]

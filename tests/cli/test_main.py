@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.command_line import piecehub
+
 HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "matplotlib", "sklearn", "pandas")
-
-
-def piecehub(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "piecehub.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["kubeflow", "compile", "--help"]])

@@ -4,12 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,15 +13,14 @@ from piecehub.conformance.check import check_saved_model
 from piecehub.conformance.sandbox import missing
 from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.store.archive import pack
+from tests.command_line import piecehub
+from tests.loopback import answering
 
 tf = pytest.importorskip("tensorflow")
 
 
 def _check(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "piecehub.cli", "check", *arguments]
-    home = str(Path(__file__).parents[2])
-    variables = {**os.environ, "PYTHONPATH": home, **environment}
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=variables)
+    return piecehub("check", *arguments, cwd=cwd, **environment)
 
 
 @pytest.fixture(scope="module")
@@ -58,32 +52,6 @@ def signature_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     signature = tf.function(lambda x: {"y": x * module.weight}, input_signature=[tf.TensorSpec([None], tf.float32)])
     tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
     return folder
-
-
-@contextmanager
-def _served(archive: Path) -> Generator[str, None, None]:
-    """The address of a server that speaks the hosting protocol for one model."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = self.path == "/someone/model/1?tf-hub-format=compressed"
-            self.send_response(200 if found else 404)
-            self.end_headers()
-            if found:
-                self.wfile.write(archive.read_bytes())
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_a_model_that_is_not_callable_is_for_serving_only_and_names_s3(signature_only: Path, tmp_path: Path) -> None:
@@ -124,7 +92,8 @@ def test_without_a_sandbox_a_trusted_model_runs_under_limits(reusable: Path, tmp
 def test_an_address_is_fetched_and_checked_in_bubblewrap(reusable: Path, tmp_path: Path) -> None:
     archive = tmp_path / "model.tar.gz"
     pack(reusable, archive)
-    with _served(archive) as url:
+    answers = {"/someone/model/1?tf-hub-format=compressed": (200, {}, archive.read_bytes())}
+    with answering(answers) as url:
         done = _check(f"{url}/someone/model/1", cwd=tmp_path)
         absent = _check(f"{url}/someone/other/1", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -155,7 +124,7 @@ def test_nothing_of_the_host_comes_into_the_sandboxes_copy(kind: str, reusable: 
 def test_a_page_is_checked_with_its_model(reusable: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# Not a module\n")
-    done = _check(str(reusable), "--documentation", str(page), "--trust", cwd=tmp_path)
+    done = _check(str(reusable), "--documentation", str(page), cwd=tmp_path, PATH="/nowhere")
     assert done.returncode == 1
     assert done.stderr.startswith("piecehub: X4 fell short: Expected the first line '# Module")
 

@@ -1,5 +1,4 @@
 import gc
-import importlib.util
 import shutil
 from hashlib import sha1
 from pathlib import Path
@@ -16,6 +15,7 @@ from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError, NotReusableError, StoreError
 from piecehub.exporting import reusable
 from piecehub.exporting.reusable import ExportOptions
+from tests.exporting import low_level_pieces
 
 KERNEL = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
 BIAS = np.array([0.5, -0.5], np.float32)
@@ -23,28 +23,19 @@ X = np.array([[1.0, 0.0, -1.0], [0.5, 2.0, 1.0]], np.float32)
 Y = X @ KERNEL + BIAS
 
 
-def _pieces() -> Any:
-    spec: Any = importlib.util.spec_from_file_location(
-        "low_level_pieces", Path(__file__).parents[1] / "exporting" / "low_level_pieces.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def affine(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return _pieces().save_affine(tmp_path_factory.mktemp("affine") / "model")
+    return low_level_pieces.save_affine(tmp_path_factory.mktemp("affine") / "model")
 
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return _pieces().save_text(tmp_path_factory.mktemp("text") / "model")
+    return low_level_pieces.save_text(tmp_path_factory.mktemp("text") / "model")
 
 
 @pytest.fixture(scope="module")
 def ragged(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return _pieces().save_ragged(tmp_path_factory.mktemp("ragged") / "model")
+    return low_level_pieces.save_ragged(tmp_path_factory.mktemp("ragged") / "model")
 
 
 def _calls(layer: ReusableLayer) -> float:
@@ -165,7 +156,7 @@ def test_a_piece_without_trainable_weights_cannot_be_fine_tuned(tmp_path: Path) 
 
 
 def test_each_regularization_loss_counts_once_however_often_the_layer_is_applied(affine: str) -> None:
-    p = _pieces()
+    p = low_level_pieces
     expected = p.L2 * (np.sum(KERNEL**2) + np.sum(np.abs(KERNEL)) + np.sum(KERNEL) * np.sum(BIAS)) + p.CONSTANT
     layer = ReusableLayer(affine, trainable=True, output_key="default")
     inputs = keras.Input((3,))
@@ -179,7 +170,7 @@ def test_each_regularization_loss_counts_once_however_often_the_layer_is_applied
 
 
 def test_regularization_reaches_the_gradients(affine: str) -> None:
-    p = _pieces()
+    p = low_level_pieces
     layer = ReusableLayer(affine, trainable=True)
     with tf.GradientTape() as tape:
         loss = tf.add_n(layer.losses)

@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ import piecehub
 from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError
 from piecehub.exporting import reusable
+from tests.exporting import low_level_pieces
 
 X = np.array([[1.0, 0.0, -1.0], [0.5, 2.0, 1.0]], np.float32)
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,7 @@ try:
 except TypeError as error:
     print("Could not locate class 'ReusableLayer'" in str(error))
 import piecehub.consume.layer
+from tests.exporting import low_level_pieces
 model = keras.models.load_model(sys.argv[1], safe_mode=False)
 print(model.predict(np.array([[1.0, 0.0, -1.0], [0.5, 2.0, 1.0]], np.float32), verbose=0).tolist())
 """
@@ -37,12 +38,7 @@ print(model.predict(np.array([[1.0, 0.0, -1.0], [0.5, 2.0, 1.0]], np.float32), v
 
 @pytest.fixture(scope="module")
 def affine(tmp_path_factory: pytest.TempPathFactory) -> str:
-    spec: Any = importlib.util.spec_from_file_location(
-        "low_level_pieces", Path(__file__).parents[1] / "exporting" / "low_level_pieces.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.save_affine(tmp_path_factory.mktemp("affine") / "model")
+    return low_level_pieces.save_affine(tmp_path_factory.mktemp("affine") / "model")
 
 
 def _model(handle: Any, **options: Any) -> Any:

@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import tensorflow_hub as hub
 from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError, NotReusableError
 from piecehub.exporting import reusable
+from tests.exporting import low_level_pieces
 
 KERNEL = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
 X = np.array([[1.0, 0.0, -1.0], [0.5, 2.0, 1.0]], np.float32)
@@ -28,12 +28,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def tf1_module(tmp_path_factory: pytest.TempPathFactory) -> str:
-    spec: Any = importlib.util.spec_from_file_location(
-        "low_level_pieces", Path(__file__).parents[1] / "exporting" / "low_level_pieces.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.save_tf1_hub_module(tmp_path_factory.mktemp("tf1") / "module")
+    return low_level_pieces.save_tf1_hub_module(tmp_path_factory.mktemp("tf1") / "module")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from piecehub.facts.workdir import Workdir
 from piecehub.lineage import published as lineages
 from piecehub.store.catalog import Store
 from piecehub.ui.app import create_app
+from tests.command_line import piecehub
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -32,12 +33,6 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Workdir:
     with tarfile.open(HERE / "workdir.tar.gz") as archive:
         archive.extractall(root, filter="data")
     return Workdir(root / ".piecehub")
-
-
-def piecehub(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "piecehub.cli", *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
 def test_the_models_are_listed_and_the_signature_holds(workdir: Workdir) -> None:

@@ -1,18 +1,13 @@
 """The shipped recipe at its full size: what it states is what comes out, wherever it runs."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.command_line import piecehub
+
 pytestmark = pytest.mark.long
-
-
-def _piecehub(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "piecehub.cli", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +16,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     pytest.importorskip("tfx")
     made = [tmp_path_factory.mktemp(name) for name in ("one", "other")]
     for folder in made:
-        done = _piecehub(folder, "run", "digits")
+        done = piecehub("run", "digits", cwd=folder)
         assert done.returncode == 0, done.stderr[-2000:]
         assert "published piecehub/digits/1" in done.stdout
     return made
 
 
 def _models(folder: Path) -> list[dict[str, str]]:
-    return json.loads(_piecehub(folder, "models", "--json").stdout)
+    return json.loads(piecehub("models", "--json", cwd=folder).stdout)
 
 
 def test_two_runs_with_empty_caches_publish_the_same_content(folders: list[Path]) -> None:
@@ -48,7 +43,7 @@ def test_pretraining_pays_what_the_recipe_states(folders: list[Path]) -> None:
 
 def test_random_weights_exit_4_and_change_nothing(folders: list[Path]) -> None:
     before = _models(folders[0])
-    done = _piecehub(folders[0], "run", "digits", "--set", "train.epochs=0")
+    done = piecehub("run", "digits", "--set", "train.epochs=0", cwd=folders[0])
     assert done.returncode == 4
     assert "not published: Expected a gain over from scratch" in done.stdout
     assert _models(folders[0]) == before

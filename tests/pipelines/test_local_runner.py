@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from piecehub.cli.main import cli
+from piecehub.containers import code
 from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
 from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir
@@ -61,31 +62,27 @@ def test_a_new_margin_runs_only_the_gate_the_documentation_and_the_pusher(world:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the project's code, whose files are the ones that code digests are made of."""
-    from piecehub.containers import code
-
-    project = Path(runs.__file__).parents[2]
-    for name in ("components", "piecehub"):
-        shutil.copytree(project / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(project / "requirements.lock", tmp_path)
-    monkeypatch.setattr(code, "_PROJECT", tmp_path)
-    monkeypatch.setattr(code, "_FRONT_DOOR", tmp_path / "piecehub" / "__init__.py")
-    code.module_closure.cache_clear()
-    yield tmp_path
+    """A copy of this checkout, whose code the digests are taken of."""
+    copy = tmp_path / "checkout"
+    for package in ("components", "piecehub"):
+        shutil.copytree(code._PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(code._PROJECT / code._LOCK, copy)
+    with monkeypatch.context() as patched:
+        patched.setattr(code, "_PROJECT", copy)
+        patched.setattr(code, "_FRONT_DOOR", copy / "piecehub" / "__init__.py")
+        code.module_closure.cache_clear()
+        yield copy
     code.module_closure.cache_clear()
 
 
 def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished, checkout: Path) -> None:
-    from piecehub.containers import code
-
-    trainer = code.code_digest("components.full_model_trainer")
-    with (checkout / "piecehub" / "ui" / "app.py").open("a") as page:
-        page.write("\n# an edit\n")
+    before = code.code_digest("components.publish_gate")
+    with (checkout / "piecehub" / "ui" / "app.py").open("ab") as page:
+        page.write(b"\n# an edit\n")
     assert world.run().ran() == FROM_THE_STORE
-    # The copy is what counts: an edit of the trainer there would run it again.
-    with (checkout / "piecehub" / "training" / "full_model.py").open("a") as module:
-        module.write("\n# an edit\n")
-    assert code.code_digest("components.full_model_trainer") != trainer
+    with (checkout / "piecehub" / "transfer" / "gate.py").open("ab") as gate:
+        gate.write(b"\n# an edit\n")
+    assert code.code_digest("components.publish_gate") != before
 
 
 @pytest.mark.long

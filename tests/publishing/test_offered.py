@@ -1,9 +1,7 @@
 """`piecehub publish`: a model that no run of ours made is checked first, and not recommended for fine-tuning."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from piecehub.publishing import offered as elsewhere
 from piecehub.publishing.offered import Offered, publish_made_elsewhere
 from piecehub.signing.keys import new_key
 from piecehub.store.catalog import Store
+from tests.command_line import piecehub
 from tests.conformance.broken_models import of, plain
 
 PAGE = """# Module acme/rows/3
@@ -46,12 +45,6 @@ def for_serving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     signature = tf.function(lambda x: {"y": x * module.weight}, input_signature=[tf.TensorSpec([None], tf.float32)])
     tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
     return folder
-
-
-def piecehub(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "piecehub.cli", *arguments]
-    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=variables)
 
 
 def _publish(model: Path, cwd: Path, *options: str, page: str = PAGE) -> subprocess.CompletedProcess[str]:

@@ -5,11 +5,8 @@ import os
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -24,39 +21,8 @@ from piecehub.signing.trust import Trust
 from piecehub.signing.verify import verify_version
 from piecehub.store import archive
 from piecehub.store.tokens import Tokens
-from tests.loopback import served
+from tests.loopback import Answer, answering, served
 from tests.signing.conftest import Pair, World, published
-
-Answer = tuple[int, Mapping[str, str], bytes]
-
-
-@contextmanager
-def answering(answers: Mapping[str, Answer], seen: list[tuple[str, str]] | None = None) -> Iterator[str]:
-    """A server that says what it is told to; `seen` notes each path with the token that came."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if seen is not None:
-                seen.append((self.path, self.headers.get("Authorization", "")))
-            status, headers, body = answers.get(self.path, (404, {}, b""))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _answers(world: World) -> dict[str, Answer]:
@@ -272,6 +238,7 @@ print(model(tf.constant([[3.0, 4.0]])).numpy().tolist())
 """
 
 
+@pytest.mark.heavy
 def test_after_it_the_unmodified_client_loads_with_the_server_stopped(
     world: World, tmp_path: Path, cache: Path
 ) -> None:

@@ -10,7 +10,6 @@ import hmac
 import http.client
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import boto3
 
+from tests.loopback import held_port, listens
 from tests.store.gcs_in_xml import gcs_in_xml
 
 FOLDER = Path(__file__).parents[2] / "build" / "engines"
@@ -62,10 +62,9 @@ def s3(title: str, uri: str, endpoint: str, key: str = _KEY, secret: str = _SECR
 @contextmanager
 def minio(scratch: Path) -> Generator[Engine, None, None]:
     """MinIO."""
-    port = _free_port()
     keys = {"MINIO_ROOT_USER": _KEY, "MINIO_ROOT_PASSWORD": _SECRET}
-    command = [FOLDER / "minio", "server", scratch / "minio", "--address", f"127.0.0.1:{port}", "--quiet"]
-    with _running(command, port, scratch, environment=keys):
+    command = [FOLDER / "minio", "server", scratch / "minio", "--address", "127.0.0.1:PORT", "--quiet"]
+    with _running(command, scratch, environment=keys) as port:
         url = f"http://127.0.0.1:{port}"
         access = {"aws_access_key_id": _KEY, "aws_secret_access_key": _SECRET}
         boto3.client("s3", endpoint_url=url, region_name="us-east-1", **access).create_bucket(Bucket="stores")
@@ -75,10 +74,9 @@ def minio(scratch: Path) -> Generator[Engine, None, None]:
 @contextmanager
 def azurite(scratch: Path) -> Generator[Engine, None, None]:
     """Azurite."""
-    port = _free_port()
     program = FOLDER / "node_modules" / ".bin" / "azurite-blob"
-    command = [program, "--blobPort", str(port), "--location", scratch / "azurite", "--skipApiVersionCheck", "--silent"]
-    with _running([*command, "--disableTelemetry"], port, scratch):
+    command = [program, "--blobPort", "PORT", "--location", scratch / "azurite", "--skipApiVersionCheck", "--silent"]
+    with _running([*command, "--disableTelemetry"], scratch) as port:
         _make_container(port)
         yield Engine("Azure (Azurite)", "az://stores", f"http://127.0.0.1:{port}", _azure_variables)
 
@@ -96,11 +94,10 @@ def _azure_variables(address: str) -> dict[str, str]:
 @contextmanager
 def fake_gcs_alone(scratch: Path) -> Generator[Engine, None, None]:
     """fake-gcs-server, which takes no writes by the XML API."""
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [FOLDER / "fake-gcs-server", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    command += ["-backend", "memory", "-public-host", f"127.0.0.1:{port}", "-external-url", url]
-    with _running(command, port, scratch):
+    command = [FOLDER / "fake-gcs-server", "-scheme", "http", "-host", "127.0.0.1", "-port", "PORT"]
+    command += ["-backend", "memory", "-public-host", "127.0.0.1:PORT", "-external-url", "http://127.0.0.1:PORT"]
+    with _running(command, scratch) as port:
+        url = f"http://127.0.0.1:{port}"
         _send(port, "POST", "/storage/v1/b?project=test", json.dumps({"name": "stores"}).encode(), expected=200)
         yield Engine("Google Cloud Storage (fake-gcs-server)", "gs://stores", url, lambda to: _google(to, scratch))
 
@@ -138,29 +135,21 @@ def missing(name: str) -> str:
 
 @contextmanager
 def _running(
-    command: list[str | Path], port: int, scratch: Path, environment: Mapping[str, str] | None = None
-) -> Generator[None, None, None]:
-    with (scratch / "engine.log").open("wb") as log:
+    command: list[str | Path], scratch: Path, environment: Mapping[str, str] | None = None
+) -> Generator[int, None, None]:
+    """The port at which a program listens; its words name that PORT."""
+    with held_port() as port, (scratch / "engine.log").open("wb") as log:
+        command = [str(word).replace("PORT", str(port)) for word in command]
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(environment or {})})
         try:
             deadline = time.monotonic() + 60
-            while not _answers(port):
+            while not listens(port):
                 assert process.poll() is None and time.monotonic() < deadline, (scratch / "engine.log").read_text()
                 time.sleep(0.05)
-            yield
+            yield port
         finally:
             process.terminate()
             process.wait(20)
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        return taken.getsockname()[1]
-
-
-def _answers(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _make_container(port: int) -> None:

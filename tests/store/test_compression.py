@@ -93,7 +93,7 @@ def test_the_manifest_says_how_and_the_content_is_the_same_version(store: Store,
 PEAK = """
 import sys
 from pathlib import Path
-from piecehub.content import list_files
+from piecehub.facts.content import list_files
 from piecehub.store import archive
 model, to = Path(sys.argv[1]), Path(sys.argv[2])
 def peak_mb():  # of this program; getrusage's would be that of the process that it was forked from

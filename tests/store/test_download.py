@@ -2,12 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Generator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import pytest
 
@@ -18,35 +13,7 @@ from piecehub.store.catalog import Store
 from piecehub.store.download import download
 from piecehub.store.publish import publish
 from piecehub.store.source import find_saved_model
-
-
-@contextmanager
-def _server(answers: dict[str, tuple[int, dict[str, str], bytes]]) -> Generator[tuple[str, list[str]], None, None]:
-    """A server with fixed answers by path, and the paths that it was asked for."""
-    asked: list[str] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            status, headers, body = answers.get(self.path, (404, {}, b"not here"))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+from tests.loopback import answering
 
 
 @pytest.fixture
@@ -65,11 +32,12 @@ def test_the_handle_is_asked_for_as_the_client_does(archive: bytes, tmp_path: Pa
         "/old?tf-hub-format=compressed": (302, {"Location": "/files/model"}, b""),
         "/files/model": (200, {}, archive),
     }
-    with _server(answers) as (url, asked):
+    asked: list[tuple[str, str]] = []
+    with answering(answers, asked) as url:
         for number, handle in enumerate(("/a/b/1", "/a/b/1?token=x%2Fy#part", "/old")):
             download(url + handle, tmp_path / str(number))
             assert (tmp_path / str(number)).read_bytes() == archive
-    assert asked == list(answers)
+    assert [path for path, _ in asked] == list(answers)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "gs://bucket/model", "ftp://127.0.0.1/model", "s3://b/m"])
@@ -81,28 +49,29 @@ def test_only_http_is_spoken(url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1:1/model", "gs://bucket/model"])
 def test_a_redirect_out_of_the_web_is_not_followed(place: str, tmp_path: Path) -> None:
-    with _server({"/m?tf-hub-format=compressed": (302, {"Location": place}, b"")}) as (url, asked):
+    asked: list[tuple[str, str]] = []
+    with answering({"/m?tf-hub-format=compressed": (302, {"Location": place}, b"")}, asked) as url:
         with pytest.raises(EnvironmentProblem, match="Expected a model at"):
             download(f"{url}/m", tmp_path / "model")
-        assert asked == ["/m?tf-hub-format=compressed"]
+        assert [path for path, _ in asked] == ["/m?tf-hub-format=compressed"]
 
 
 def test_an_answer_without_end_is_cut_off(tmp_path: Path) -> None:
-    with _server({"/m?tf-hub-format=compressed": (200, {}, bytes(5 << 20))}) as (url, _):
+    with answering({"/m?tf-hub-format=compressed": (200, {}, bytes(5 << 20))}) as url:
         with pytest.raises(ArchiveError, match="at most 4194304 bytes"):
             download(f"{url}/m", tmp_path / "model", max_bytes=4 << 20)
         assert (tmp_path / "model").stat().st_size <= 4 << 20
 
 
 def test_a_server_that_is_not_there_or_has_no_such_model_is_one_sentence(tmp_path: Path) -> None:
-    with _server({}) as (url, _), pytest.raises(EnvironmentProblem, match="status 404"):
+    with answering({}) as url, pytest.raises(EnvironmentProblem, match="status 404"):
         download(f"{url}/m", tmp_path / "model")
     with pytest.raises(EnvironmentProblem, match="Expected a model at"):
         download(f"{url}/m", tmp_path / "model")  # the server is gone by now
 
 
 def test_what_a_server_gives_is_not_trusted_and_is_gone_afterwards(archive: bytes, tmp_path: Path) -> None:
-    with _server({"/m?tf-hub-format=compressed": (200, {}, archive)}) as (url, _):
+    with answering({"/m?tf-hub-format=compressed": (200, {}, archive)}) as url:
         with find_saved_model(f"{url}/m", tmp_path / "store") as source:
             assert (source.folder / "saved_model.pb").read_bytes() == b"model"
             assert not source.trusted and source.archive is not None and source.documentation == ""
@@ -117,7 +86,7 @@ def test_a_hostile_answer_is_refused(tmp_path: Path) -> None:
         tar.addfile(member, io.BytesIO(b"x"))
     for body in (packed.getvalue(), b"<html>not found</html>", b""):
         with (
-            _server({"/m?tf-hub-format=compressed": (200, {}, body)}) as (url, _),
+            answering({"/m?tf-hub-format=compressed": (200, {}, body)}) as url,
             pytest.raises(ArchiveError),
             find_saved_model(f"{url}/m", tmp_path / "store"),
         ):

@@ -1,5 +1,6 @@
 """A tiny piece written without Keras, a task that it fits, and evidence made of arrays."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,15 +96,18 @@ def write_control() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory, build_piece, write_control) -> SimpleNamespace:
+def exported(once, build_piece, write_control) -> SimpleNamespace:
     """An exported piece `saved_model` with `controls`; that of seed 2 has the very weights of the piece."""
-    import tensorflow as tf
 
-    root = tmp_path_factory.mktemp("exported")
-    tf.saved_model.save(build_piece(), str(root / "saved_model"))
-    for seed in (0, 1):
-        write_control(build_piece(seed=100 + seed), root / "controls" / f"seed-{seed}")
-    write_control(build_piece(), root / "controls" / "seed-2")
+    def make(root: Path) -> None:
+        import tensorflow as tf
+
+        tf.saved_model.save(build_piece(), str(root / "saved_model"))
+        for seed in (0, 1):
+            write_control(build_piece(seed=100 + seed), root / "controls" / f"seed-{seed}")
+        write_control(build_piece(), root / "controls" / "seed-2")
+
+    root = once("transfer-exported", make)
     return SimpleNamespace(saved_model=root / "saved_model", controls=root / "controls")
 
 
@@ -114,12 +118,29 @@ def subject(exported) -> Subject:
 
 
 @pytest.fixture(scope="session")
-def measured(subject, task, protocol, tmp_path_factory) -> SimpleNamespace:
+def measured(subject, task, protocol, once) -> SimpleNamespace:
     """What two workers measured: `evidence`, and the folder of its `trials`."""
-    root = tmp_path_factory.mktemp("measured")
-    means = Means(root / "trials", workers=2)
-    evidence = evaluate(subject, task, protocol, means, root / "evidence")
-    return SimpleNamespace(evidence=evidence, trials=root / "trials", folder=root / "evidence")
+
+    def make(root: Path) -> None:
+        evaluate(subject, task, protocol, Means(root / "trials", workers=2), root / "evidence")
+
+    root = once("transfer-measured", make)
+    return SimpleNamespace(evidence=Evidence.read(root / "evidence"), trials=root / "trials", folder=root / "evidence")
+
+
+@pytest.fixture(scope="session")
+def measured_by_one(subject, task, protocol, once) -> SimpleNamespace:
+    """The folder of the same `trials`, from one worker, and how many were `seen` to be done at each."""
+
+    def make(root: Path) -> None:
+        seen: list[int] = []
+        means = Means(root / "trials", workers=1, on_progress=lambda done, total, trial: seen.append(done))
+        evaluate(subject, task, protocol, means, root / "evidence")
+        (root / "seen.json").write_text(json.dumps(seen))
+
+    root = once("transfer-measured-by-one", make)
+    seen = json.loads((root / "seen.json").read_text())
+    return SimpleNamespace(trials=root / "trials", folder=root / "evidence", seen=seen)
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from piecehub.transfer import statistics
 from piecehub.transfer.evaluation import Means, Subject, evaluate, planned, sensitivity_count
 from piecehub.transfer.evidence import Evidence
 from piecehub.transfer.leakage import Leakage
-from piecehub.transfer.pool import Budget
-from piecehub.transfer.protocol import TUNED, Protocol
-from piecehub.transfer.trials import TrialResult
+from piecehub.transfer.pool import Budget, run_trials
+from piecehub.transfer.protocol import MODES, TUNED, Protocol
+from piecehub.transfer.trials import TrialResult, TrialStore
 
 FILES = [
     *("accuracy.png", "accuracy.svg", "evidence.json", "guidance.json", "learning.png", "learning.svg"),
@@ -22,23 +22,27 @@ FILES = [
 ]
 
 
-def test_evidence_survives_its_folder(measured):
-    assert Evidence.read(measured.folder) == measured.evidence
+def test_equal_trials_give_equal_bytes_and_evidence_survives_its_folder(measured, subject, task, protocol, tmp_path):
+    again = evaluate(subject, task, protocol, Means(measured.trials, workers=1), tmp_path / "again")
+    assert Evidence.read(tmp_path / "again") == again
     assert sorted(p.name for p in measured.folder.iterdir()) == FILES
-
-
-def test_equal_trials_give_equal_bytes(measured, subject, task, protocol, tmp_path):
-    evaluate(subject, task, protocol, Means(measured.trials, workers=1), tmp_path / "again")
     for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == (measured.folder / name).read_bytes()
 
 
-@pytest.mark.parametrize("workers", [1, 4])
-def test_the_number_of_workers_changes_no_byte(measured, subject, task, protocol, tmp_path, workers):
+def test_one_worker_changes_no_byte(measured, measured_by_one):
     """Nothing is taken over: `measured` is of two workers."""
-    evaluate(subject, task, protocol, Means(tmp_path / "trials", workers=workers), tmp_path / "evidence")
     for name in FILES:
-        assert (tmp_path / "evidence" / name).read_bytes() == (measured.folder / name).read_bytes()
+        assert (measured_by_one.folder / name).read_bytes() == (measured.folder / name).read_bytes()
+
+
+def test_four_workers_change_no_byte_of_a_trial(measured, subject, task, protocol, tmp_path):
+    trials = planned(subject, task, protocol)[::4]
+    assert {t.mode for t in trials} == set(MODES)
+    places = {"saved_model": subject.saved_model, "controls": subject.controls, "task": task}
+    run_trials(trials, **places, trials_folder=tmp_path, workers=4)
+    for trial in trials:
+        assert TrialStore(tmp_path).path(trial).read_bytes() == TrialStore(measured.trials).path(trial).read_bytes()
 
 
 def test_the_numbers_are_those_of_the_predictions(measured, task, protocol):
@@ -159,16 +163,20 @@ def test_the_learning_curves_fall_and_are_those_of_what_was_trained(measured, pr
 
 
 def test_a_budget_ends_an_evaluation_and_the_next_one_goes_on(subject, task, protocol, measured, tmp_path):
-    trials = tmp_path / "trials"
+    trials = shutil.copytree(measured.trials, tmp_path / "trials")
+    missing = planned(subject, task, protocol)[::6]
+    for trial in missing:
+        TrialStore(trials).path(trial).unlink()
+    before = len(planned(subject, task, protocol)) - len(missing)
     ended = evaluate(subject, task, protocol, Means(trials, budget=Budget(trials=5)), tmp_path / "a")
     total = len(planned(subject, task, protocol)) + sensitivity_count(task, protocol)
     assert not ended.complete and ended.cells == () and Evidence.read(tmp_path / "a") == ended
-    assert ended.incomplete_because == f"the budget was spent after 5 of {total} trials"
+    assert ended.incomplete_because == f"the budget was spent after {before + 5} of {total} trials"
     assert not (tmp_path / "a" / "predictions.parquet").exists()
     late = evaluate(subject, task, protocol, Means(trials, budget=Budget(seconds=0)), tmp_path / "b")
     assert late.incomplete_because == ended.incomplete_because
     ran: list[int] = []
     means = Means(trials, on_progress=lambda done, total, trial: ran.append(done))
     whole = evaluate(subject, task, protocol, means, tmp_path / "c")
-    assert len(ran) == total - 5
+    assert len(ran) == len(missing) - 5 > 0
     assert whole.to_json() == measured.evidence.to_json()

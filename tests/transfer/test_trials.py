@@ -110,16 +110,23 @@ def test_other_batch_sizes_make_other_trials_and_nothing_else(trials):
     assert [dataclasses.replace(t, batch_size=8) for t in others] == tuned
 
 
-def test_one_worker_gives_the_bytes_of_two(finished, run, tmp_path):
-    seen = []
-    run(tmp_path, 1, lambda done, total, trial: seen.append((done, total, trial)))
-    assert contents(tmp_path) == of_trials(finished)
-    assert [s[0] for s in seen] == list(range(1, len(seen) + 1)) and seen[-1][0] == seen[-1][1]
+def test_one_worker_gives_the_bytes_of_two(finished, measured, measured_by_one, run, trials):
+    assert contents(measured_by_one.trials) == contents(measured.trials)
+    first, second = measured_by_one.seen[: len(trials)], measured_by_one.seen[len(trials) :]
+    assert first == list(range(1, len(trials) + 1)) and second == list(range(1, len(second) + 1)) != []
     # All are there now, so nothing is started.
-    run(tmp_path, 2, lambda *_: pytest.fail("a finished trial ran again"))
+    run(measured_by_one.trials, 2, lambda *_: pytest.fail("a finished trial ran again"))
+
+
+def test_the_progress_tells_how_many_of_how_many(run, trials, tmp_path):
+    seen = []
+    run(tmp_path, 1, lambda done, total, trial: seen.append((done, total, trial)), trials[:2])
+    assert [s[:2] for s in seen] == [(1, 2), (2, 2)] and [s[2] for s in seen] == trials[:2]
 
 
 def test_killed_in_the_middle_the_rest_is_run_and_equals_the_uninterrupted_run(finished, run, trials, tmp_path):
+    trials = trials[::3]
+
     def kill(done: int, _total: int, _trial: Trial) -> None:
         if done == 5:
             children = psutil.Process().children(recursive=True)
@@ -127,13 +134,13 @@ def test_killed_in_the_middle_the_rest_is_run_and_equals_the_uninterrupted_run(f
                 child.kill()
 
     with pytest.raises(TrainingError, match="finished trials are kept"):
-        run(tmp_path, 2, kill)
+        run(tmp_path, 2, kill, trials)
     kept = contents(tmp_path)
     assert 5 <= len([name for name in kept if name.endswith(".npz")]) < len(trials)
     ran = []
-    run(tmp_path, 2, lambda _done, _total, trial: ran.append(trial))
+    run(tmp_path, 2, lambda _done, _total, trial: ran.append(trial), trials)
     assert len(ran) == len(trials) - len([name for name in kept if name.endswith(".npz")])
-    whole = of_trials(finished)
+    whole = of_trials((finished[0], trials))
     assert {name: data for name, data in contents(tmp_path).items() if not name.endswith(".part")} == whole
 
 

@@ -5,19 +5,18 @@ A server promises the subset that its kind can keep: a host of plain files has n
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from piecehub.store.catalog import Store
 from piecehub.store.export import LAYOUTS, export
 from piecehub.ui.static_pages import static_pages
-from tests.loopback import served
+from tests.loopback import held_port, listens, served
 from tests.store.conformance.expected import Expected
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "nginx.conf"
@@ -91,7 +90,11 @@ def nginx_over(tree: Path, scratch: Path) -> Generator[str, None, None]:
     """The address of nginx with our configuration over a folder."""
     program = nginx_program()
     assert program is not None, "Expected nginx. Received: none; install the Debian package nginx-light."
-    port = _free_port()
+    with held_port() as port:
+        yield from _nginx_at(port, program, tree, scratch)
+
+
+def _nginx_at(port: int, program: str, tree: Path, scratch: Path) -> Generator[str, None, None]:
     text = CONFIGURATION.read_text(encoding="utf-8")
     ours = text.replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("root /srv/models;", f"root {tree};")
     assert ours.count(str(tree)) == 1 and str(port) in ours
@@ -102,7 +105,7 @@ def nginx_over(tree: Path, scratch: Path) -> Generator[str, None, None]:
     process = subprocess.Popen([program, "-p", scratch, "-c", scratch / "nginx.conf", "-e", scratch / "error.log"])
     try:
         deadline = time.monotonic() + 20
-        while not _answers(port):
+        while not listens(port):
             assert process.poll() is None and time.monotonic() < deadline, (scratch / "error.log").read_text()
             time.sleep(0.02)
         yield f"http://127.0.0.1:{port}"
@@ -134,13 +137,3 @@ http {{
     include {scratch}/models.conf;
 }}
 """
-
-
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        return taken.getsockname()[1]
-
-
-def _answers(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

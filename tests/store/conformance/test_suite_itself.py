@@ -3,17 +3,14 @@
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
+from tests.loopback import answering
 from tests.store.conformance import servers
 from tests.store.conformance.expected import Expected
 
@@ -28,26 +25,6 @@ def small(store: Store, make_model, tmp_path: Path) -> tuple[Store, Path]:
     path = tmp_path / "expected.json"
     path.write_text(json.dumps([asdict(version) for version in Expected.of(store).versions]))
     return store, path
-
-
-@contextmanager
-def _answering(status: int, body: bytes) -> Iterator[str]:
-    """A server that has one answer to everything."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
 
 
 def _suite(url: str, expected: Path, *features: str) -> dict[str, bool]:
@@ -88,7 +65,7 @@ def test_a_host_of_plain_files_keeps_its_subset_and_is_told_what_it_lacks(small,
 
 
 def test_a_server_that_says_the_same_to_everything_fails(small):
-    with _answering(200, b"<html>hello</html>") as url:
+    with answering({}, otherwise=(200, {}, b"<html>hello</html>")) as url:
         passed = _suite(url, small[1], "archive")
     assert not passed["test_every_version_is_sent_as_it_was_published"]
     assert not passed["test_what_is_not_there_is_404_with_or_without_the_query"]
