@@ -29,17 +29,17 @@ _READ_THE_TINY_RUN = {f"tests/pipelines/test_{name}.py" for name in ("local_runn
 # Those that take longest, which start first: what starts last should be short.
 _LONGEST = (
     *sorted(_READ_THE_TINY_RUN),
-    "tests/consume/test_kinds_consumed.py",
-    "tests/exporting/test_model_kinds.py",
     "tests/conformance/test_conformance.py",
     "tests/cli/test_evaluate.py",
-    "tests/transfer/test_evidence.py",
+    "tests/consume/test_kinds_consumed.py",
     "tests/transfer/test_trials.py",
     "tests/conformance/test_check_command.py",
-    "tests/conformance/test_sandbox.py",
+    "tests/publishing/test_offered.py",
+    "tests/exporting/test_model_kinds.py",
+    "tests/transfer/test_evidence.py",
+    "tests/transfer/test_guidance.py",
     "tests/exporting/test_reusable_rnn.py",
     "tests/transfer/test_on_beam.py",
-    "tests/publishing/test_offered.py",
     "tests/training/test_full_model.py",
 )
 

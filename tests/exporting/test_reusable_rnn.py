@@ -25,7 +25,7 @@ def test_a_second_gradient_equals_the_first(name: str, exported_kind: Callable[[
     """A persistent tape; eager first, then in a graph (tensorflow#51535). TensorFlow takes long for it."""
     folder = exported_kind(name)
     loaded: Any = tf.saved_model.load(str(folder))
-    x, variables = KINDS[folder.name].inputs(), list(loaded.trainable_variables)
+    x, variables = KINDS[name].inputs(), list(loaded.trainable_variables)
     state = [v for v in loaded.variables if all(v is not trained for trained in variables)]
     before = [v.numpy() for v in state]
 
@@ -43,10 +43,11 @@ def test_a_second_gradient_equals_the_first(name: str, exported_kind: Callable[[
             np.testing.assert_allclose(one, two, atol=1e-6)
 
 
-def test_inference_changes_no_variable(folder: Path) -> None:
-    loaded: Any = tf.saved_model.load(str(folder))
+@pytest.mark.parametrize("name", RECURRENT)
+def test_inference_changes_no_variable(name: str, exported_kind: Callable[[str], Path]) -> None:
+    loaded: Any = tf.saved_model.load(str(exported_kind(name)))
     before = [v.numpy() for v in loaded.variables]
-    loaded(KINDS[folder.name].inputs(), training=False)
+    loaded(KINDS[name].inputs(), training=False)
     for variable, value in zip(loaded.variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
 

@@ -26,13 +26,13 @@ def _put(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def _make(folder: Path) -> subprocess.CompletedProcess[str]:
+def _make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": str(folder / "bin")}
-    return subprocess.run(["make", "test"], cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run(["make", *words], cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def _sentence(folder: Path) -> str:
-    result = _make(folder)
+def _sentence(folder: Path, target: str = "test") -> str:
+    result = _make(folder, target)
     assert result.returncode != 0
     assert not (folder / ".venv").exists()
     said = [line for line in result.stderr.splitlines() if not line.startswith("make")]
@@ -63,3 +63,10 @@ def test_python_3_11_is_found_where_python3_is_another_version(bare_machine):
     _put(bare_machine, "python3", '[ "$1" = --version ] && echo "Python 3.13.1" || exit 1')
     _put(bare_machine, "python3.11", "exit 0")
     assert "C++ compiler" in _sentence(bare_machine)
+
+
+def test_installing_alone_needs_the_same_and_runs_nothing(bare_machine):
+    assert "Received: no python3; install" in _sentence(bare_machine, ".venv")
+    _put(bare_machine, "python3", '[ "$1" != --version ] || echo "Python 3.11.2"')
+    planned = _make(bare_machine, "--dry-run", ".venv").stdout
+    assert "pip sync" in planned and "pytest" not in planned and "ruff" not in planned
