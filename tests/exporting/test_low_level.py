@@ -14,6 +14,7 @@ from keras import layers
 
 from piecehub.errors import NotReusableError
 from piecehub.exporting import golden, reusable
+from piecehub.exporting.reexport import reexport
 from piecehub.exporting.reusable import ExportOptions
 from piecehub.facts import piece_manifest
 from piecehub.facts.content import list_files
@@ -125,7 +126,7 @@ def test_a_fine_tuned_piece_is_saved_again_with_all_that_it_had(
     tuned = loaded(words).numpy()
     assert not np.allclose(before, tuned)
 
-    facts = reusable.reexport(loaded, tmp_path / "again", source=folder)
+    facts = reexport(loaded, tmp_path / "again", source=folder)
     again: Any = hub.load(str(tmp_path / "again"))
     np.testing.assert_array_equal(again(words), tuned)
     np.testing.assert_array_equal(again.signatures["serving_default"](inputs=words)["outputs"], tuned)
@@ -148,11 +149,11 @@ def test_losses_are_kept_when_a_loaded_piece_is_saved_again(
 ) -> None:
     loaded: Any = tf.saved_model.load(str(exported_kind("nested")))
     loaded.trainable_variables[0].assign(2 * loaded.trainable_variables[0])
-    reusable.reexport(loaded, tmp_path / "again", ExportOptions(parent="a/b/1"))
+    reexport(loaded, tmp_path / "again", ExportOptions(parent="a/b/1"))
     again: Any = tf.saved_model.load(str(tmp_path / "again"))
     assert [float(f()) for f in again.regularization_losses] == [float(f()) for f in loaded.regularization_losses]
     assert len(again.trainable_variables) == len(loaded.trainable_variables)
     assert piece_manifest.read(tmp_path / "again").parent == "a/b/1"
     assert "serving_default" in again.signatures
     with pytest.raises(NotReusableError, match=r"pass what hub\.load returned"):
-        reusable.reexport(MyMulModel, tmp_path / "other")
+        reexport(MyMulModel, tmp_path / "other")

@@ -98,11 +98,14 @@ def test_provenance_that_ml_metadata_contradicts_is_not_signed(world: World, sig
     copy = tmp_path / "metadata.sqlite"
     shutil.copyfile(world.workdir.metadata, copy)
     with sqlite3.connect(copy) as database:
-        changed = database.execute("UPDATE ExecutionProperty SET int_value = 9 WHERE name = 'epochs' AND int_value = 8")
+        changed = database.execute(
+            "UPDATE ExecutionProperty SET string_value = json_set(string_value, '$.epochs', 9) "
+            "WHERE name = 'train' AND json_extract(string_value, '$.epochs') = 8"
+        )
         assert changed.rowcount >= 1
     database.close()
     with pytest.raises(
-        NotVerified, match=r"differences, the first: components\[\d+\]\.parameters\.epochs: 8 in one, 9"
+        NotVerified, match=r"differences, the first: components\[\d+\]\.parameters\.train.*epochs\W+8\D.*epochs\W+9\D"
     ):
         run_lineage(model, page, copy)
 
