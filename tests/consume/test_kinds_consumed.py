@@ -38,7 +38,10 @@ def _steps(
 
 @functools.cache
 def _original(name: str) -> tuple[Any, list[float]]:
-    """The original's outputs at inference, and its losses in training."""
+    """The original's outputs at inference, and its losses in training.
+
+    Where the kind says so it trains in a graph, as Keras' `fit` does.
+    """
     kind = KINDS[name]
     model, inputs = kind.build(), kind.inputs()
     outputs = tf.nest.map_structure(lambda t: tf.cast(t, tf.float32), call(model, inputs, training=False))
@@ -48,7 +51,7 @@ def _original(name: str) -> tuple[Any, list[float]]:
         outputs = call(model, inputs, training=True)
         return outputs, penalties(model)
 
-    return outputs, _steps(kind, forward, trainable_variables(model))
+    return outputs, _steps(kind, tf.function(forward) if kind.in_a_graph else forward, trainable_variables(model))
 
 
 def _difference(one: Any, other: Any) -> float:

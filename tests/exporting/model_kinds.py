@@ -43,6 +43,8 @@ class Kind:
         arguments: to call the export with in both modes, such as a hyperparameter at its default.
         inference: largest accepted difference of an output.
         fine_tuning: largest accepted difference of a loss over the steps.
+        in_a_graph: whether the original is compared as a graph trains it: where a processor computes in bfloat16
+            itself, kernels that a graph fuses round elsewhere than those of eager mode.
         reason: why a tolerance is wider than 1e-6 and 1e-5; empty where it is not.
         learning_rate: of the steps.
     """
@@ -55,6 +57,7 @@ class Kind:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     inference: float = 1e-6
     fine_tuning: float = 1e-5
+    in_a_graph: bool = False
     reason: str = ""
     learning_rate: float = 0.05
 
@@ -613,7 +616,9 @@ KINDS: dict[str, Kind] = {
     "stateful_rnn": Kind(_seeded(_stateful_rnn), lambda: _floats(4, 5, 3)),
     "custom_rnn": Kind(_seeded(_custom_rnn), lambda: _floats(4, 5, 3)),
     "transformer": Kind(_seeded(_transformer), _tokens),
-    "mixed_bfloat16": Kind(_seeded(_mixed("mixed_bfloat16")), _images, inference=1e-3, reason=_MIXED_REASON),
+    "mixed_bfloat16": Kind(
+        _seeded(_mixed("mixed_bfloat16")), _images, inference=1e-3, in_a_graph=True, reason=_MIXED_REASON
+    ),
     "mixed_float16": Kind(_seeded(_mixed("mixed_float16")), _images, inference=1e-3, reason=_MIXED_REASON),
     "augmentation": Kind(_seeded(_augmentation), _images),
     "normalization": Kind(_seeded(_normalization), _vectors),
