@@ -33,6 +33,7 @@ from piecehub.exporting.export_options import ExportOptions, read_options
 from piecehub.exporting.export_record import golden_of, manifest_of
 from piecehub.exporting.exportable import Exportable, require_trainable
 from piecehub.exporting.frozen import frozen_layers
+from piecehub.exporting.members import call_of
 from piecehub.exporting.vocabulary import neutral_names, staged_vocabularies
 from piecehub.extraction import piece as pieces
 from piecehub.facts import piece_manifest
@@ -149,7 +150,8 @@ def _export(
         manifest = manifest_of(exportable, traced, options, golden_inputs is not None)
         with whole_folder(folder) as whole:
             with neutral_names(traced.root.resources):
-                saved_model.save(traced.root, whole, {"serving_default": signature} if signature else {})
+                served = {"serving_default": signature} if signature else {}
+                saved_model.save(traced.root, whole, {**served, **exportable.signatures})
             piece_manifest.write(manifest, whole)
             if recorded:
                 golden.write(recorded, whole)
@@ -163,7 +165,7 @@ def _exportable(model: Any, inputs: Any, options: ExportOptions) -> Iterator[Exp
     if adapt is not None:
         with frozen_layers(model, options.frozen), staged_vocabularies(list(model._flatten_layers())) as tables:
             yield adapt(model, inputs, options, tables)
-    elif callable(model) and not isinstance(model, type):
+    elif call_of(model) is not None:
         yield low_level.adapt(model, inputs, options)
     else:
         raise NotReusableError(
