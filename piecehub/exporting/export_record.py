@@ -59,6 +59,7 @@ def manifest_of(exportable: Exportable, traced: Traced, options: ExportOptions, 
     return PieceManifest(
         made_with=exportable.made_with,
         input=specs.facts(exportable.specs),
+        signature_inputs=_other_names(exportable.specs),
         output=specs.facts(traced.outputs),
         variables=[named.path for named in traced.variables],
         trainable_variables=[named.path for named in traced.trainable],
@@ -74,3 +75,9 @@ def manifest_of(exportable: Exportable, traced: Traced, options: ExportOptions, 
         parent=options.parent,
         golden={"inputs": "given" if given else options.golden, "tolerance": _tolerance(exportable)},
     )
+
+
+def _other_names(inputs: Any) -> dict[str, str]:
+    """The names of inputs in the serving signature, where they are not the keys."""
+    names = specs.signature_names(inputs) if isinstance(inputs, dict) else {}
+    return {key: name for key, name in names.items() if key != name}

@@ -80,12 +80,10 @@ def serving(exportable: Exportable, traced: Traced) -> Any:
     flat = [*specs.flat_tensors(exportable.specs), *specs.flat_tensors(traced.outputs)]
     if not all(isinstance(spec, tf.TensorSpec) for spec in flat):
         return None
-    by_name = exportable.specs
-    if not isinstance(by_name, dict):
-        by_name = {spec.name: spec for spec in specs.flat_tensors(by_name)}
+    by_name = {spec.name: spec for spec in specs.flat_tensors(exportable.specs)}
 
     def serve(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = tf.nest.pack_sequence_as(exportable.specs, [tensors[name] for name in _order(exportable.specs)])
+        inputs = tf.nest.pack_sequence_as(exportable.specs, [tensors[name] for name in by_name])
         return named_outputs(traced.root.__call__(inputs, **inference_arguments(exportable)))
 
     with save_context.save_context(tf.saved_model.SaveOptions()):
@@ -96,11 +94,6 @@ def infer(exportable: Exportable, traced: Traced, inputs: Any) -> Any:
     """What `root(inputs, training=False)` gives; outside of the context of `trace` it would be traced once more."""
     with save_context.save_context(tf.saved_model.SaveOptions()):
         return traced.root.__call__(inputs, **inference_arguments(exportable))
-
-
-def _order(structure: Any) -> list[str]:
-    """The names of a structure of specs, in the order of `tf.nest`."""
-    return sorted(structure) if isinstance(structure, dict) else [spec.name for spec in specs.flat_tensors(structure)]
 
 
 def _zero_arguments(loss: WeightLoss) -> Any:
