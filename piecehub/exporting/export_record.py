@@ -1,15 +1,12 @@
 """What is recorded of a piece beside it: the manifest, golden inputs and outputs (piecehub/facts/piece_manifest.py)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
-
-import tensorflow as tf
 
 from piecehub.errors import NotReusableError
 from piecehub.exporting import golden, reusable_call, reusable_root
 from piecehub.exporting.export_options import ExportOptions
 from piecehub.exporting.exportable import Exportable
+from piecehub.exporting.replicas import unchanged
 from piecehub.exporting.reusable_root import Traced
 from piecehub.facts.piece_manifest import PieceManifest
 from piecehub.tensors import specs
@@ -24,7 +21,8 @@ def golden_of(exportable: Exportable, traced: Traced, options: ExportOptions, gi
     if given is None and options.golden == "none":
         return None
     inputs = golden.synthetic(exportable.specs) if given is None else given
-    with _unchanged([named.variable for named in traced.variables]):
+    # Seeds and states move in Keras even at inference.
+    with unchanged([named.variable for named in traced.variables]):
         expected = golden.compute(exportable.original, inputs, exportable.name)
     expected = reusable_call.standard_outputs(expected)
     found = golden.compute(lambda x: reusable_root.infer(exportable, traced, x), inputs, exportable.name)
@@ -35,17 +33,6 @@ def golden_of(exportable: Exportable, traced: Traced, options: ExportOptions, gi
             f"{gap:.2g}; look for Python state or randomness in its layers."
         )
     return golden.Golden(inputs, found)
-
-
-@contextmanager
-def _unchanged(variables: Sequence[tf.Variable]) -> Iterator[None]:
-    """Variables have their values of before after the block: seeds and states move in Keras even at inference."""
-    before = [variable.numpy() for variable in variables]
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
 
 
 def _tolerance(exportable: Exportable) -> float:

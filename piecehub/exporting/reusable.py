@@ -34,6 +34,7 @@ from piecehub.exporting.export_record import golden_of, manifest_of
 from piecehub.exporting.exportable import Exportable, require_trainable
 from piecehub.exporting.frozen import frozen_layers
 from piecehub.exporting.members import call_of
+from piecehub.exporting.replicas import aggregated
 from piecehub.exporting.vocabulary import neutral_names, staged_vocabularies
 from piecehub.extraction import piece as pieces
 from piecehub.facts import piece_manifest
@@ -143,7 +144,7 @@ def export_piece(
 def _export(
     model: Any, folder: Path, options: ExportOptions, inputs: Any, golden_inputs: Any, require: Any
 ) -> ExportFacts:
-    with _exportable(model, inputs, options) as exportable:
+    with _exportable(model, inputs, options) as exportable, aggregated([v.variable for v in exportable.variables]):
         traced = reusable_root.trace(require(exportable), options)
         signature = reusable_root.serving(exportable, traced)
         recorded = golden_of(exportable, traced, options, golden_inputs)

@@ -15,6 +15,7 @@ from tensorflow.python.saved_model import save_context
 from piecehub.errors import NotReusableError
 from piecehub.exporting.export_options import ExportOptions
 from piecehub.exporting.exportable import Exportable, NamedVariable, WeightLoss
+from piecehub.exporting.replicas import container
 from piecehub.exporting.reusable_call import all_traces, forward_function, inference_arguments, named_outputs
 from piecehub.tensors import specs
 
@@ -143,7 +144,8 @@ def _chosen_losses(exportable: Exportable, trainable: Sequence[NamedVariable]) -
 def _with_captured(exportable: Exportable, traces: Sequence[Any]) -> list[NamedVariable]:
     """The model's variables, then those that only its functions know (of a tf.Module in a layer, say)."""
     known = {id(named.variable) for named in exportable.variables}
-    captured = {id(v): v for concrete in traces for v in concrete.graph.variables if id(v) not in known}
+    used = [container(variable) for concrete in traces for variable in concrete.graph.variables]
+    captured = {id(variable): variable for variable in used if id(variable) not in known}
     if captured and exportable.made_with == "low-level":
         raise NotReusableError(
             f"Expected `variables` of '{exportable.name}' to list every variable that it uses. Received: no "
