@@ -1,6 +1,7 @@
 """D7 to D10 and S13: what the loaded object does with inputs at inference."""
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,8 @@ def _refused_size(loaded: Loaded) -> str:
 
 def _served_otherwise(loaded: Loaded, serve: Any, inputs: Any) -> str:
     """The name of an output that the signature `serve` does not give as `__call__` does; empty if there is none."""
-    served = flat(serve(**_by_name(inputs, sorted(serve.structured_input_signature[1]))))
+    names = loaded.manifest.signature_inputs if loaded.manifest else {}
+    served = flat(serve(**_by_name(inputs, sorted(serve.structured_input_signature[1]), names)))
     for name, array in loaded.infer(inputs).items():
         # tf_keras names what it serves by layers, so any output of the same numbers will do.
         candidates = [served[name]] if name in served else list(served.values())
@@ -170,9 +172,9 @@ def _are_probabilities(array: np.ndarray) -> bool:
     return bool(array.max() <= 0) and close(np.exp(array).sum(axis=-1), ones)
 
 
-def _by_name(inputs: Any, wanted: list[str]) -> dict[str, Any]:
-    """Inputs by the names of a signature: their own for a dict, else in the order of the names."""
+def _by_name(inputs: Any, wanted: list[str], names: Mapping[str, str]) -> dict[str, Any]:
+    """Inputs by the names of a signature: by key or what `names` has for it in a dict, else in the names' order."""
     if isinstance(inputs, dict):
-        return inputs
+        return {names.get(key, key): value for key, value in inputs.items()}
     leaves = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     return dict(zip(sorted(wanted, key=lambda name: (len(name), name)), leaves, strict=True))

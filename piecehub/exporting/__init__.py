@@ -4,6 +4,8 @@
     keras_models, tf_keras_models, low_level     what the exporter must know of a model (`exportable`), for each kind
     reusable_call, reusable_root       the traces, and the object that is saved
     export_options, hyperparameters, frozen, vocabulary, layer_names     what may be asked for
+    replicas                           variables that several devices keep
+    members                            what else an object offers by name
     golden, export_record, export_facts          what is recorded of it
 
 `layer_names` finds the layers that an export names as sub-pieces, so it lives here and not beside the roads.

@@ -1,15 +1,12 @@
 """What is recorded of a piece beside it: the manifest, golden inputs and outputs (piecehub/facts/piece_manifest.py)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
-
-import tensorflow as tf
 
 from piecehub.errors import NotReusableError
 from piecehub.exporting import golden, reusable_call, reusable_root
 from piecehub.exporting.export_options import ExportOptions
 from piecehub.exporting.exportable import Exportable
+from piecehub.exporting.replicas import unchanged
 from piecehub.exporting.reusable_root import Traced
 from piecehub.facts.piece_manifest import PieceManifest
 from piecehub.tensors import specs
@@ -24,7 +21,8 @@ def golden_of(exportable: Exportable, traced: Traced, options: ExportOptions, gi
     if given is None and options.golden == "none":
         return None
     inputs = golden.synthetic(exportable.specs) if given is None else given
-    with _unchanged([named.variable for named in traced.variables]):
+    # Seeds and states move in Keras even at inference.
+    with unchanged([named.variable for named in traced.variables]):
         expected = golden.compute(exportable.original, inputs, exportable.name)
     expected = reusable_call.standard_outputs(expected)
     found = golden.compute(lambda x: reusable_root.infer(exportable, traced, x), inputs, exportable.name)
@@ -35,17 +33,6 @@ def golden_of(exportable: Exportable, traced: Traced, options: ExportOptions, gi
             f"{gap:.2g}; look for Python state or randomness in its layers."
         )
     return golden.Golden(inputs, found)
-
-
-@contextmanager
-def _unchanged(variables: Sequence[tf.Variable]) -> Iterator[None]:
-    """Variables have their values of before after the block: seeds and states move in Keras even at inference."""
-    before = [variable.numpy() for variable in variables]
-    try:
-        yield
-    finally:
-        for variable, value in zip(variables, before, strict=True):
-            variable.assign(value)
 
 
 def _tolerance(exportable: Exportable) -> float:
@@ -59,6 +46,7 @@ def manifest_of(exportable: Exportable, traced: Traced, options: ExportOptions, 
     return PieceManifest(
         made_with=exportable.made_with,
         input=specs.facts(exportable.specs),
+        signature_inputs=_other_names(exportable.specs),
         output=specs.facts(traced.outputs),
         variables=[named.path for named in traced.variables],
         trainable_variables=[named.path for named in traced.trainable],
@@ -74,3 +62,9 @@ def manifest_of(exportable: Exportable, traced: Traced, options: ExportOptions, 
         parent=options.parent,
         golden={"inputs": "given" if given else options.golden, "tolerance": _tolerance(exportable)},
     )
+
+
+def _other_names(inputs: Any) -> dict[str, str]:
+    """The names of inputs in the serving signature, where they are not the keys."""
+    names = specs.signature_names(inputs) if isinstance(inputs, dict) else {}
+    return {key: name for key, name in names.items() if key != name}

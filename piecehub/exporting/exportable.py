@@ -65,6 +65,7 @@ class Exportable:
         function: a `tf.function` that is the forward pass already, with traces of its own; `forward` stands aside then.
         has_training: whether the forward pass knows a training mode.
         members: more attributes of the object to save.
+        signatures: more signatures of the SavedModel, traced; they stand in place of ours of the same name.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Exportable:
     function: Any = None
     has_training: bool = True
     members: Mapping[str, Any] = field(default_factory=dict)
+    signatures: Mapping[str, Any] = field(default_factory=dict)
 
 
 def require_trainable(exportable: Exportable) -> Exportable:

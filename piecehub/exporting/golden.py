@@ -2,7 +2,7 @@
 
     assets.extra/golden.npz    arrays by name:
         input, output              a single tensor
-        input/a, output/0          of a dict, by key; of a list, by position
+        input/a, output/0          of a dict, by key (percent-encoded, `.` too); of a list, by position
         input.values               a ragged tensor: its flat values, and
         input.row_splits_0         its row splits, outermost first
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 import numpy as np
 import tensorflow as tf
@@ -138,7 +139,7 @@ def read(saved_model: Path, manifest: piece_manifest.PieceManifest) -> Golden | 
 def arrays(name: str, structure: Any) -> dict[str, np.ndarray]:
     """A structure of tensors as named arrays, in the form drawn above."""
     if isinstance(structure, Mapping):
-        parts = [arrays(f"{name}/{key}", structure[key]) for key in sorted(structure)]
+        parts = [arrays(f"{name}/{_encoded(key)}", structure[key]) for key in sorted(structure)]
     elif isinstance(structure, list | tuple):
         parts = [arrays(f"{name}/{index}", item) for index, item in enumerate(structure)]
     else:
@@ -167,8 +168,19 @@ def _tensors(name: str, facts: Any, found: Mapping[str, np.ndarray]) -> Any:
     if piece_specs.is_fact(facts):
         return _tensor(name, facts, found)
     if isinstance(facts, dict):
-        return {key: _tensors(f"{name}/{key}", fact, found) for key, fact in facts.items()}
+        return {key: _tensors(_member(name, key, found), fact, found) for key, fact in facts.items()}
     return [_tensors(f"{name}/{index}", fact, found) for index, fact in enumerate(facts)]
+
+
+def _encoded(key: str) -> str:
+    """A key as a name that a ZIP archive keeps, and that stands for no other key, nor for a part of a ragged tensor."""
+    return quote(key, safe="").replace(".", "%2E")
+
+
+def _member(name: str, key: str, found: Mapping[str, np.ndarray]) -> str:
+    """The name of the arrays of a key; 0.1.0 wrote keys as they are."""
+    encoded, plain = f"{name}/{_encoded(key)}", f"{name}/{key}"
+    return encoded if any(array == encoded or array.startswith(f"{encoded}.") for array in found) else plain
 
 
 def _tensor(name: str, fact: Mapping[str, Any], found: Mapping[str, np.ndarray]) -> Any:

@@ -19,6 +19,7 @@ from piecehub.exporting.exportable import Exportable, NamedVariable, WeightLoss
 from piecehub.exporting.keras_facts import layer_facts
 from piecehub.exporting.keras_specs import input_specs
 from piecehub.exporting.layer_names import named_layers
+from piecehub.exporting.members import of_keras_model
 from piecehub.exporting.swapped import swapped
 from piecehub.tensors.regularizers import regularizer_config
 
@@ -46,7 +47,9 @@ def adapt(model: Any, inputs: Any, options: ExportOptions, tables: Sequence[Any]
         name: _exportable(layer, None, _of_layer(options, layer), resources, stand_ins)
         for name, layer in layers.items()
     }
-    return replace(_exportable(model, inputs, options, resources, stand_ins), pieces=pieces)
+    return replace(
+        _exportable(model, inputs, options, resources, stand_ins), pieces=pieces, members=of_keras_model(model)
+    )
 
 
 def _of_layer(options: ExportOptions, layer: Any) -> ExportOptions:

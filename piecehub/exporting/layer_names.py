@@ -1,12 +1,11 @@
 """Layers by name, in Keras 3 and tf_keras alike."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from piecehub.errors import NotReusableError
-
-# What the root of a SavedModel has already (tensorflow/hub, docs/reusable_saved_models.md).
-_TAKEN = ("variables", "trainable_variables", "regularization_losses", "signatures", "resources", "graph_debug_info")
+from piecehub.exporting.members import INTERFACE
 
 
 def named_layers(layers: Sequence[Any], wanted: Mapping[str, str]) -> dict[str, Any]:
@@ -19,7 +18,8 @@ def named_layers(layers: Sequence[Any], wanted: Mapping[str, str]) -> dict[str, 
 
 
 def _attribute(name: str) -> str:
-    if not name.isidentifier() or name.startswith("_") or name in _TAKEN:
+    same_in_source = unicodedata.normalize("NFKC", name) == name  # Python reads names so: `ﬁ` is `fi`
+    if not name.isidentifier() or not same_in_source or name.startswith("_") or name in INTERFACE:
         raise NotReusableError(
             f"Expected the name of a sub-piece to be a free attribute. Received: '{name}'; use a word of your own."
         )

@@ -4,6 +4,9 @@
         variables, trainable_variables, regularization_losses
         __call__(inputs, ...)                   # a tf.function, or to be traced as one
 
+    obj = tf.train.Checkpoint()                 # the same, as TensorFlow Hub's own examples write it
+    obj.__call__ = tf.function(...)
+
 Its members are put onto an object of our own: `tf.train.Checkpoint` would add its `save_counter` to what is shared.
 """
 
@@ -15,11 +18,11 @@ import tensorflow as tf
 from tensorflow.python.trackable.base import Trackable
 
 from piecehub.errors import NotReusableError
+from piecehub.exporting import members
 from piecehub.exporting.export_options import ExportOptions
-from piecehub.exporting.exportable import Exportable, NamedVariable, WeightLoss
+from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable, WeightLoss
 from piecehub.tensors import specs
 
-_INTERFACE = ("variables", "trainable_variables", "regularization_losses", "signatures", "save_counter")
 _Function = tf.types.experimental.GenericFunction
 
 
@@ -39,16 +42,17 @@ def adapt(obj: Any, inputs: Any, options: ExportOptions) -> Exportable:
     variables = _list(obj, "variables")
     trainable = _list(obj, "trainable_variables")
     _require_subset(name, variables, trainable)
-    function = obj.__call__ if isinstance(obj.__call__, _Function) else None
-    parameters = _parameters(name, obj.__call__)
+    call = members.call_of(obj)
+    function = call if isinstance(call, _Function) else None
+    parameters = _parameters(name, call)
     has_training = "training" in parameters
     found = specs.named(inputs) if inputs is not None else traced_specs(name, function)
     return Exportable(
         name=name,
         made_with="low-level",
         specs=found,
-        forward=lambda batch, training, _: (obj(batch, training=training) if has_training else obj(batch), []),
-        original=obj,
+        forward=lambda batch, training, _: (call(batch, training=training) if has_training else call(batch), []),
+        original=call,
         variables=_named(variables),
         trainable=_named(trainable),
         weight_losses=[_weight_loss(name, loss) for loss in _list(obj, "regularization_losses")],
@@ -56,7 +60,9 @@ def adapt(obj: Any, inputs: Any, options: ExportOptions) -> Exportable:
         autograph=True,
         function=function,
         has_training=has_training,
-        members=_members(obj),
+        members=members.kept(obj),
+        signatures=_signatures(name, obj),
+        facts=LayerFacts(lost=members.left(obj)),
     )
 
 
@@ -126,9 +132,20 @@ def _weight_loss(name: str, loss: Any) -> WeightLoss:
     return WeightLoss("", cast(Any, loss))
 
 
-def _members(obj: Any) -> Mapping[str, Any]:
-    """The other objects and functions that a consumer may use by name; variables stand in `variables`."""
-    names = [name for name in dir(obj) if not name.startswith("_") and name not in _INTERFACE]
-    values = {name: getattr(obj, name, None) for name in names}
-    kinds = (Trackable, _Function)
-    return {n: v for n, v in values.items() if isinstance(v, kinds) and not isinstance(v, tf.Variable) and callable(v)}
+def _signatures(name: str, obj: Any) -> dict[str, Any]:
+    """The signatures that an object has of its own: `{name: a traced function}`, as a loaded SavedModel has."""
+    found = getattr(obj, "signatures", None) or {}
+    bad = [] if isinstance(found, Mapping) else [type(found).__name__]
+    bad = bad or [key for key, function in found.items() if not _is_traced(function)]
+    if bad:
+        raise NotReusableError(
+            f"Expected `signatures` of '{name}' to map names to traced functions. Received: {bad[0]}; give each "
+            "tf.function an input_signature, or leave `signatures` out."
+        )
+    return {str(key): function for key, function in found.items()}
+
+
+def _is_traced(function: Any) -> bool:
+    if not isinstance(function, _Function):
+        return isinstance(function, tf.types.experimental.ConcreteFunction)
+    return bool(getattr(function, "input_signature", None) or cast(Any, function)._list_all_concrete_functions())

@@ -33,6 +33,8 @@ from piecehub.exporting.export_options import ExportOptions, read_options
 from piecehub.exporting.export_record import golden_of, manifest_of
 from piecehub.exporting.exportable import Exportable, require_trainable
 from piecehub.exporting.frozen import frozen_layers
+from piecehub.exporting.members import call_of
+from piecehub.exporting.replicas import aggregated
 from piecehub.exporting.vocabulary import neutral_names, staged_vocabularies
 from piecehub.extraction import piece as pieces
 from piecehub.facts import piece_manifest
@@ -142,14 +144,15 @@ def export_piece(
 def _export(
     model: Any, folder: Path, options: ExportOptions, inputs: Any, golden_inputs: Any, require: Any
 ) -> ExportFacts:
-    with _exportable(model, inputs, options) as exportable:
+    with _exportable(model, inputs, options) as exportable, aggregated([v.variable for v in exportable.variables]):
         traced = reusable_root.trace(require(exportable), options)
         signature = reusable_root.serving(exportable, traced)
         recorded = golden_of(exportable, traced, options, golden_inputs)
         manifest = manifest_of(exportable, traced, options, golden_inputs is not None)
         with whole_folder(folder) as whole:
             with neutral_names(traced.root.resources):
-                saved_model.save(traced.root, whole, {"serving_default": signature} if signature else {})
+                served = {"serving_default": signature} if signature else {}
+                saved_model.save(traced.root, whole, {**served, **exportable.signatures})
             piece_manifest.write(manifest, whole)
             if recorded:
                 golden.write(recorded, whole)
@@ -163,7 +166,7 @@ def _exportable(model: Any, inputs: Any, options: ExportOptions) -> Iterator[Exp
     if adapt is not None:
         with frozen_layers(model, options.frozen), staged_vocabularies(list(model._flatten_layers())) as tables:
             yield adapt(model, inputs, options, tables)
-    elif callable(model) and not isinstance(model, type):
+    elif call_of(model) is not None:
         yield low_level.adapt(model, inputs, options)
     else:
         raise NotReusableError(

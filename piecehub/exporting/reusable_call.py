@@ -82,7 +82,7 @@ def all_traces(exportable: Exportable, options: ExportOptions, function: Any) ->
 def _plain(outputs: Any) -> Any:
     """Dicts and lists of Keras, which are classes of its own, as plain ones."""
     if isinstance(outputs, dict):
-        return {str(name): _plain(output) for name, output in outputs.items()}
+        return {name: _plain(output) for name, output in outputs.items()}
     return [_plain(output) for output in outputs] if isinstance(outputs, list | tuple) else outputs
 
 

@@ -15,6 +15,7 @@ from tensorflow.python.saved_model import save_context
 from piecehub.errors import NotReusableError
 from piecehub.exporting.export_options import ExportOptions
 from piecehub.exporting.exportable import Exportable, NamedVariable, WeightLoss
+from piecehub.exporting.replicas import container
 from piecehub.exporting.reusable_call import all_traces, forward_function, inference_arguments, named_outputs
 from piecehub.tensors import specs
 
@@ -80,12 +81,10 @@ def serving(exportable: Exportable, traced: Traced) -> Any:
     flat = [*specs.flat_tensors(exportable.specs), *specs.flat_tensors(traced.outputs)]
     if not all(isinstance(spec, tf.TensorSpec) for spec in flat):
         return None
-    by_name = exportable.specs
-    if not isinstance(by_name, dict):
-        by_name = {spec.name: spec for spec in specs.flat_tensors(by_name)}
+    by_name = {spec.name: spec for spec in specs.flat_tensors(exportable.specs)}
 
     def serve(**tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = tf.nest.pack_sequence_as(exportable.specs, [tensors[name] for name in _order(exportable.specs)])
+        inputs = tf.nest.pack_sequence_as(exportable.specs, [tensors[name] for name in by_name])
         return named_outputs(traced.root.__call__(inputs, **inference_arguments(exportable)))
 
     with save_context.save_context(tf.saved_model.SaveOptions()):
@@ -96,11 +95,6 @@ def infer(exportable: Exportable, traced: Traced, inputs: Any) -> Any:
     """What `root(inputs, training=False)` gives; outside of the context of `trace` it would be traced once more."""
     with save_context.save_context(tf.saved_model.SaveOptions()):
         return traced.root.__call__(inputs, **inference_arguments(exportable))
-
-
-def _order(structure: Any) -> list[str]:
-    """The names of a structure of specs, in the order of `tf.nest`."""
-    return sorted(structure) if isinstance(structure, dict) else [spec.name for spec in specs.flat_tensors(structure)]
 
 
 def _zero_arguments(loss: WeightLoss) -> Any:
@@ -150,7 +144,8 @@ def _chosen_losses(exportable: Exportable, trainable: Sequence[NamedVariable]) -
 def _with_captured(exportable: Exportable, traces: Sequence[Any]) -> list[NamedVariable]:
     """The model's variables, then those that only its functions know (of a tf.Module in a layer, say)."""
     known = {id(named.variable) for named in exportable.variables}
-    captured = {id(v): v for concrete in traces for v in concrete.graph.variables if id(v) not in known}
+    used = [container(variable) for concrete in traces for variable in concrete.graph.variables]
+    captured = {id(variable): variable for variable in used if id(variable) not in known}
     if captured and exportable.made_with == "low-level":
         raise NotReusableError(
             f"Expected `variables` of '{exportable.name}' to list every variable that it uses. Received: no "

@@ -17,6 +17,7 @@ from piecehub.exporting import hyperparameters
 from piecehub.exporting.export_options import ExportOptions
 from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable, WeightLoss
 from piecehub.exporting.layer_names import named_layers
+from piecehub.exporting.members import of_keras_model
 from piecehub.exporting.swapped import swapped
 from piecehub.tensors import specs
 
@@ -39,7 +40,9 @@ def adapt(model: Any, inputs: Any, options: ExportOptions, tables: Sequence[Any]
         name: _exportable(tf_keras, layer, None, _of_layer(tf_keras, options, layer), resources)
         for name, layer in layers.items()
     }
-    return replace(_exportable(tf_keras, model, inputs, options, resources), pieces=pieces)
+    return replace(
+        _exportable(tf_keras, model, inputs, options, resources), pieces=pieces, members=of_keras_model(model)
+    )
 
 
 def _of_layer(tf_keras: Any, options: ExportOptions, layer: Any) -> ExportOptions:

@@ -27,6 +27,8 @@ class PieceManifest:
         made_with: `keras`, `tf_keras` or `low-level`.
         input: specs of the input in its structure (one, a list or a dict): `{"shape": [null, 8], "dtype": "float32"}`,
             with `ragged_rank` or `sparse` where it is so.
+        signature_inputs: key of an input -> its name in the serving signature, where the key can be no such name; the
+            file has it only then.
         output: the same for the output, with `training=False`.
         variables: their paths in the model, in the order of `obj.variables`.
         trainable_variables: the paths of `obj.trainable_variables`.
@@ -59,13 +61,17 @@ class PieceManifest:
     preprocessor: str = ""
     parent: str = ""
     golden: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    signature_inputs: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def write(manifest: PieceManifest, saved_model: Path) -> None:
     """Writes the manifest into a SavedModel's folder; equal manifests give equal bytes."""
     path = saved_model / FILE
     path.parent.mkdir(exist_ok=True)
-    text = json.dumps({"schema": SCHEMA, **asdict(manifest)}, indent=2, sort_keys=True)
+    values = {"schema": SCHEMA, **asdict(manifest)}
+    if not manifest.signature_inputs:  # as it was before there were any: equal models go on to give equal bytes
+        values.pop("signature_inputs")
+    text = json.dumps(values, indent=2, sort_keys=True)
     path.write_text(text + "\n", encoding="utf-8")
 
 

@@ -2,8 +2,15 @@
 
 A spec is a `tf.TensorSpec`, `tf.RaggedTensorSpec` or `tf.SparseTensorSpec`. As JSON it is
 `{"shape": [null, 8], "dtype": "float32"}`, with `"ragged_rank": 1` or `"sparse": true` where it is so.
+
+A dict has texts as keys, and `__call__` takes them as they are. A serving signature takes names that Python could give
+a parameter, no two of which differ in case only (TensorFlow names a graph's inputs after them, in small letters); so
+where the keys are no such names, all inputs have neutral ones there: `input_0`, `input_1`, … in the order of the keys.
 """
 
+import keyword
+import re
+from collections.abc import Collection
 from typing import Any, cast
 
 import tensorflow as tf
@@ -18,10 +25,11 @@ def one_level(structure: Any, what: str) -> Any:
     """`structure` as a single item, a list or a dict; a list of one item becomes the item, a tuple a list.
 
     Raises:
-        NotReusableError: if it is nested deeper, or empty.
+        NotReusableError: if it is nested deeper, or empty, or the keys of a dict are no texts.
     """
     if isinstance(structure, dict):
-        flat, result = list(structure.values()), dict(structure)
+        _require_texts(structure, what)
+        flat, result = list(structure.values()), {str(key): value for key, value in structure.items()}
     elif isinstance(structure, list | tuple):
         flat = list(structure)
         result = flat[0] if len(flat) == 1 else flat
@@ -35,14 +43,39 @@ def one_level(structure: Any, what: str) -> Any:
     return result
 
 
+def _require_texts(keys: Collection[Any], what: str) -> None:
+    """Refuses keys that a SavedModel cannot keep, which holds UTF-8 texts only (struct.proto)."""
+    bad = [key for key in keys if not isinstance(key, str) or _is_no_unicode(key)]
+    if bad:
+        raise NotReusableError(
+            f"Expected the keys of a dict of {what}s to be texts of Unicode, since a SavedModel keeps no others. "
+            f"Received: {bad[0]!r}; give each {what} a text as its key."
+        )
+
+
+def _is_no_unicode(text: str) -> bool:
+    """Whether a text holds half a pair of surrogates."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def named(specs: Any) -> Any:
     """`specs` in one level, each with the name that it has in the serving signature."""
     specs = one_level(specs, "input")
     if isinstance(specs, dict):
-        return {name: _renamed(spec, str(name)) for name, spec in specs.items()}
+        names = signature_names(specs)
+        return {key: _renamed(spec, names[key]) for key, spec in specs.items()}
     if isinstance(specs, list):
         return [_renamed(spec, f"input_{index}") for index, spec in enumerate(specs)]
     return _renamed(specs, "inputs")
+
+
+def signature_names(keys: Collection[str]) -> dict[str, str]:
+    """The name of each key of a dict of inputs in the serving signature: the key, or a neutral one (see above)."""
+    plain = all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", key) and not keyword.iskeyword(key) for key in keys)
+    if plain and "self" not in keys and len({key.lower() for key in keys}) == len(keys):
+        return {key: key for key in keys}
+    digits = len(str(len(keys) - 1))  # so that the names are in the same order as the keys
+    return {key: f"input_{index:0{digits}}" for index, key in enumerate(sorted(keys))}
 
 
 def _renamed(spec: Any, name: str) -> Spec:

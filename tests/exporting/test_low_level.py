@@ -51,6 +51,104 @@ def test_a_module_is_traced_for_both_modes_and_keeps_its_other_members(tmp_path:
     assert "serving_default" in loaded.signatures
 
 
+def _hubs_own(**attributes: Any) -> Any:
+    """An object as TensorFlow Hub's own tests build it: y = 2x, with `__call__` on the object itself."""
+    obj: Any = tf.train.Checkpoint()
+    weight = tf.Variable(2.0, name="weight")
+    obj.__call__ = tf.function(lambda x: weight * x, input_signature=[tf.TensorSpec([None], tf.float32)])
+    obj.variables = obj.trainable_variables = [weight]
+    obj.regularization_losses = [tf.function(lambda: 0.5 * weight, input_signature=[])]
+    for name, value in attributes.items():
+        setattr(obj, name, value)
+    return obj
+
+
+def _refusal(obj: Any, folder: Path, **arguments: Any) -> str:
+    """What the exporter refuses an object with; empty if it takes it."""
+    try:
+        reusable.export(obj, folder, **arguments)
+    except NotReusableError as error:
+        return error.sentence
+    return ""
+
+
+def test_c6_a_call_on_the_object_itself_counts(tmp_path: Path) -> None:
+    assert _refusal(_hubs_own(half=_hubs_own()), tmp_path / "model") == ""
+    layer = hub.KerasLayer(str(tmp_path / "model"), trainable=True)
+    np.testing.assert_array_equal(layer(np.float32([1, 2])), [2, 4])
+    assert [float(loss) for loss in layer.losses] == [1.0]
+    loaded: Any = hub.load(str(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded.half([1.0, 2.0]), [2, 4])
+    names = [name for name, _ in tf.train.list_variables(str(tmp_path / "model" / "variables" / "variables"))]
+    assert not [name for name in names if "save_counter" in name]
+
+
+def test_c6_a_plain_function_on_the_object_itself_is_traced(tmp_path: Path) -> None:
+    obj = tf.__internal__.tracking.AutoTrackable()
+    weight = tf.Variable([1.0, 2.0])
+    obj.variables = obj.trainable_variables = [weight]
+    assert "give it a `__call__`" in _refusal(obj, tmp_path / "none")
+    obj.__call__ = lambda inputs, training=False: inputs * weight * (3.0 if training else 1.0)
+    assert _refusal(obj, tmp_path / "model", inputs=tf.TensorSpec([None, 2])) == ""
+    loaded: Any = hub.load(str(tmp_path / "model"))
+    np.testing.assert_array_equal(loaded([[1.0, 1.0]], training=True), [[3, 6]])
+
+
+def test_c12_what_an_object_offers_by_name_is_kept_or_told(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("5\n")
+    text = [tf.TensorSpec([None], tf.string)]
+    tokenizer = tf.Module()
+    tokenizer.lengths = tf.function(tf.strings.length, input_signature=text)
+    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], [7]), -1)
+    obj = _hubs_own(
+        sample_input=tf.saved_model.Asset(str(words)),
+        sample_output=tf.Variable([10], dtype=tf.int64),
+        files=[tf.saved_model.Asset(str(words))],
+        tokenizer=tokenizer,
+        table=table,
+        look_up=tf.function(table.lookup, input_signature=text),
+        signatures={"plus_one": tf.function(lambda x: {"y": x + 1}, input_signature=[tf.TensorSpec([], tf.int64)])},
+        optimizer=tf_keras.optimizers.SGD(),
+        settings={"lower": True},
+    )
+    reusable.export(obj, tmp_path / "model")
+    lost = [(loss["what"], loss["of"], loss["is"]) for loss in piece_manifest.read(tmp_path / "model").lost]
+    assert lost == [("attribute", "optimizer", "SGD")]
+    words.unlink()
+    loaded: Any = hub.load(str(tmp_path / "model"))
+    offered = {name for name in vars(obj) if not name.startswith("_") and hasattr(loaded, name)}
+    assert {"sample_input", "sample_output", "files", "tokenizer", "look_up", "signatures"} <= offered
+    assert "optimizer" not in offered
+    for asset in (loaded.sample_input, *loaded.files):
+        assert tf.io.read_file(asset.asset_path).numpy() == b"5\n"
+    assert loaded.sample_output.numpy().tolist() == [10]
+    assert loaded.look_up(tf.constant(["a", "b"])).numpy().tolist() == [7, -1]
+    assert loaded.tokenizer.lengths(tf.constant(["abc"])).numpy().tolist() == [3]
+    assert set(loaded.signatures) == {"serving_default", "plus_one"}
+    assert loaded.signatures["plus_one"](tf.constant(1, tf.int64))["y"].numpy() == 2
+
+
+def test_c12_signatures_that_were_never_traced_are_refused(tmp_path: Path) -> None:
+    obj = _hubs_own(signatures={"plus_one": tf.function(lambda x: x + 1)})
+    assert "Received: plus_one; give each tf.function an input_signature" in _refusal(obj, tmp_path / "model")
+
+
+@pytest.mark.parametrize("framework", [keras, tf_keras])
+def test_c12_an_asset_that_somebody_put_onto_a_keras_model_is_kept(framework: Any, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("5\n")
+    model = framework.Sequential([framework.layers.Input((2,)), framework.layers.Dense(1)])
+    model.words, model.scale = tf.saved_model.Asset(str(words)), tf.Variable([3])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0)
+    reusable.export(model, tmp_path / "model")
+    loaded: Any = hub.load(str(tmp_path / "model"))
+    assert {name for name in ("words", "scale", "train_function") if hasattr(loaded, name)} == {"words", "scale"}
+    assert tf.io.read_file(loaded.words.asset_path).numpy() == b"5\n"
+    assert loaded.scale.numpy().tolist() == [3]
+
+
 def _broken(**changes: Any) -> Any:
     model = MyMulModel()
     for name, value in changes.items():
