@@ -1,16 +1,13 @@
 """S1, S10, S12 and S14: the files of a SavedModel."""
 
 import re
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
-from tensorflow.core.protobuf.meta_graph_pb2 import AssetFileDef
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 
-from piecehub.conformance.graph import Graph
 from piecehub.conformance.model import Model, some
 from piecehub.conformance.tables import foreign_tables
 from piecehub.conformance.verdict import Verdict, held, short
@@ -42,12 +39,12 @@ def only_its_files(model: Model) -> Verdict:
 
 def assets_are_its_own(model: Model) -> Verdict:
     """S10: assets lie below `assets/`, and whoever fills a table from a file takes one of them."""
-    names = list(_asset_names(model.graph))
+    names = sorted({asset.filename for graph in model.graph.each for asset in graph.assets})
     if outside := [name for name in names if not _stays_below(name)]:
         return short("assets by their path below 'assets/'", some(outside), "save the model again")
     if absent := [name for name in names if not model.is_regular(f"assets/{name}")]:
         return short("every asset to be there", f"{some(absent)} missing", "copy the whole folder")
-    if foreign := sorted(set(foreign_tables(model.graph))):
+    if foreign := sorted({table for graph in model.graph.each for table in foreign_tables(graph)}):
         return short("tables filled from assets of the model", some(foreign), "track the file as tf.saved_model.Asset")
     return held(f"{len(names)} assets, all there.")
 
@@ -88,16 +85,6 @@ def fingerprint_is_right(model: Model) -> Verdict:
 
 def _allowed(path: str) -> bool:
     return bool(_FILES.fullmatch(path)) and all(_SEGMENT.fullmatch(segment) for segment in path.split("/"))
-
-
-def _asset_names(graph: Graph) -> Iterator[str]:
-    """File names of assets; TensorFlow 1 keeps them in a collection (loader_impl.get_asset_tensors)."""
-    for asset in graph.first.asset_file_def:
-        yield asset.filename
-    for packed in graph.first.collection_def["saved_model_assets"].any_list.value:
-        asset = AssetFileDef()
-        packed.Unpack(asset)
-        yield asset.filename
 
 
 def _stays_below(name: str) -> bool:

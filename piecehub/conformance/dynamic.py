@@ -151,7 +151,8 @@ def _finding(loaded: Loaded, check: _Check) -> Finding:
         return Finding(number, title, level, False, _raised(f"a model that can be called ({title})", error))
     except PiecehubError as error:
         return Finding(number, title, level, False, error.sentence)
-    return Finding(number, title, "info" if verdict.passed is None else level, verdict.passed, verdict.sentence)
+    level = "info" if verdict.passed is None else verdict.level or level
+    return Finding(number, title, level, verdict.passed, verdict.sentence)
 
 
 def _not_made(check: _Check, because: str) -> Finding:

@@ -36,7 +36,7 @@ def is_for_serving_only(graph: Graph, findings: list[Finding]) -> bool:
 
 def _finding(model: Model, number: str, title: str, level: Level, check: Callable[[Model], Verdict]) -> Finding:
     verdict = check(model)
-    return Finding(number, title, level, verdict.passed, verdict.sentence)
+    return Finding(number, title, verdict.level or level, verdict.passed, verdict.sentence)
 
 
 def _one_meta_graph(model: Model) -> Verdict:
