@@ -1,5 +1,6 @@
 """Each static check has hostile or broken models that fall short at it and at no other; good models pass them all."""
 
+import json
 import os
 import re
 import shutil
@@ -14,17 +15,21 @@ import tensorflow as tf
 import tf_keras
 from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
+from tf_keras.protobuf import saved_metadata_pb2
 
-from piecehub.conformance import ops
+from piecehub.conformance import check, inside, ops, sandbox
+from piecehub.conformance.check import check_saved_model
 from piecehub.conformance.graph import read_graph
-from piecehub.conformance.static import is_for_serving_only, static_findings
-from piecehub.errors import ArchiveError, NotReusableError
+from piecehub.conformance.static import hinders_loading, is_for_serving_only, static_findings
+from piecehub.errors import NotReusableError
 from piecehub.facts.conformance_report import Finding
 from piecehub.facts.content import content_digest, list_files
+from piecehub.tensors.fresh import Ended, Job
 
-ALL = [f"S{number}" for number in range(1, 15)]
+ALL = [f"S{number}" for number in range(1, 16)]
 ROWS = tf.TensorSpec([None, 4], tf.float32, name="inputs")
 Proto = saved_model_pb2.SavedModel
 Maker = Callable[[Path], Path]
@@ -344,6 +349,20 @@ def _broken_checkpoint(folder: Path) -> Path:
     return folder
 
 
+def _cut_weights(folder: Path) -> Path:
+    (path,) = (_good(folder) / "variables").glob("variables.data-*")
+    path.write_bytes(path.read_bytes()[:-8])
+    return folder
+
+
+def _turned_weights(folder: Path) -> Path:
+    (path,) = (_good(folder) / "variables").glob("variables.data-*")
+    data = bytearray(path.read_bytes())
+    data[3] ^= 1
+    path.write_bytes(bytes(data))
+    return folder
+
+
 # Models of other makers.
 
 
@@ -458,10 +477,41 @@ def _tf_keras_standardized_text(folder: Path) -> Path:
     layers = tf_keras.layers
     texts = layers.TextVectorization(max_tokens=10, output_sequence_length=4)
     texts.adapt(["a b c", "see http://example.org/x"])
-    strip = layers.Lambda(lambda text: tf.strings.regex_replace(text, r"http://\S+", ""))
-    model = tf_keras.Sequential([layers.Input((), dtype="string"), strip, texts, layers.Embedding(10, 2)])
+    inputs = layers.Input((), dtype="string")
+    stripped = tf.strings.regex_replace(inputs, r"http://\S+", "")
+    model = tf_keras.Model(inputs, layers.Embedding(10, 2)(texts(stripped)))
     model.save(str(folder), include_optimizer=False)
     return folder
+
+
+def _tf_keras_lambda(folder: Path) -> Path:
+    _tf_keras(tf_keras.layers.Lambda(lambda x: 2.0 * x), tf_keras.layers.Dense(2)).save(
+        str(folder), include_optimizer=False
+    )
+    return folder
+
+
+def _described(layer: dict[str, Any], *, in_file: bool = True) -> Maker:
+    """A model of tf_keras whose description, or its object graph as before TensorFlow 2.5, holds `layer` as well."""
+
+    def make(folder: Path) -> Path:
+        _tf_keras(tf_keras.layers.Dense(2)).save(str(folder), include_optimizer=False)
+        path = folder / "keras_metadata.pb"
+        metadata = saved_metadata_pb2.SavedMetadata.FromString(path.read_bytes())
+        root = json.loads(metadata.nodes[0].metadata)
+        root["config"]["layers"].append(layer)
+        metadata.nodes[0].metadata = json.dumps(root)
+        path.write_bytes(metadata.SerializeToString())
+        if in_file:
+            return folder
+        path.unlink()
+        return _edited(_moved(metadata.nodes[0].metadata), make=lambda folder: folder)(folder)
+
+    return make
+
+
+def _moved(text: str) -> Callable[[Proto], object]:
+    return lambda proto: setattr(proto.meta_graphs[0].object_graph_def.nodes[0].user_object, "metadata", text)
 
 
 def _my_mul_model(folder: Path) -> Path:
@@ -588,11 +638,34 @@ BAD: dict[str, tuple[Maker, str, str]] = {
     "table from a variable": (_edited(_bound_to_variable, make=_table), "S10", "InitializeTableFromTextFileV2 in"),
     "table of a file around": (_reads_own_file, "S10", "InitializeTableFromTextFileV2 in"),
     "must be compiled": (lambda f: _save(_root(tf.identity, jit_compile=True), f), "S11", "__call__"),
-    "optimizer inside": (_tf_keras_with_optimizer, "S12", "optimizer/"),
     "broken checkpoint": (_broken_checkpoint, "S12", "can be read"),
+    "weights cut short": (_cut_weights, "S12", "can be read whole"),
+    "weights of which a bit was turned": (_turned_weights, "S12", "can be read whole.*DataLossError"),
     "another file than was fingerprinted": (_other_bytes, "S14", "saved_model_checksum"),
     "no fingerprint at all": (_with_file("fingerprint.pb"), "S14", "computed again"),
     "debug information": (_with_file("debug/saved_model_debug_info.pb"), "S14", "debug"),
+    "Python byte code for tf_keras": (_tf_keras_lambda, "S15", "Received: 'Python byte code' in the file; rem"),
+    "any function of Python for tf_keras": (
+        _described({"module": "os", "class_name": "function", "config": "system", "registered_name": "x"}),
+        "S15", r"'os\.system'",
+    ),
+    "a built-in function of Python for tf_keras": (
+        _described({"class_name": "Activation", "config": {"activation": {
+            "module": "builtins", "class_name": "function", "config": "eval", "registered_name": "function"}}}),
+        "S15", r"'builtins\.eval'",
+    ),
+    "a helper of Keras that fetches": (
+        _described({"module": "keras.utils", "class_name": "get_file", "config": {}}), "S15", "'keras.utils.get_file'",
+    ),
+    "an operation by name for tf_keras": (
+        _described({"class_name": "TFOpLambda", "config": {"function": "io.write_file"}}), "S15", "'tf.io.write_file'",
+    ),
+    "Python byte code in the object graph": (
+        _described({"class_name": "Lambda", "config": {"function_type": "lambda", "function": ["", None, None]}},
+                   in_file=False),
+        "S15", "in the object graph; save the model again",
+    ),
+    "a description that cannot be read": (_with_file("keras_metadata.pb"), "S15", "can be read"),
 }  # fmt: skip
 # What falls short with it, by its nature.
 ALSO = {
@@ -604,6 +677,10 @@ ALSO = {
     "graph that another loader reads instead": {"S14"},  # the fingerprint is made from that one
 }
 ADVICE: dict[str, tuple[Maker, str, str]] = {
+    "a file for tf_keras": (
+        _described({"class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}), "S15", "'/etc/passwd'",
+    ),
+    "optimizer inside": (_tf_keras_with_optimizer, "S12", "optimizer/"),
     "path in a name": (_edited(_shared_name(b"hash_table_/home/me/words.txt_-2")), "S8", "/home/me/words.txt"),
     "bucket in a name": (_edited(_shared_name(b"gs://bucket/words.txt")), "S8", "gs://bucket"),
     "pinned to a GPU": (_edited(lambda p: _pin(p, "/device:GPU:0")), "S7", "/device:GPU:0"),
@@ -729,6 +806,75 @@ def test_a1_what_restores_reads_the_file_that_it_is_given_and_touches_no_other(t
     assert _short(static_findings(_tensorflow_1(tmp_path / "one"))) == {"S3"}  # its saver does as it should
 
 
+def test_a2_python_that_tf_keras_would_run_is_found(tmp_path: Path) -> None:
+    found = static_findings(_tf_keras_lambda(tmp_path / "model"))[-1]
+    assert (found.check, found.passed, found.level) == ("S15", False, "fail")
+    assert "Python byte code" in found.sentence and "--without-keras-metadata" in found.sentence
+
+
+def test_a6_an_empty_graph_beside_a_good_fingerprint_is_a_report(tmp_path: Path) -> None:
+    folder = _good(tmp_path / "model")
+    (folder / "saved_model.pb").write_bytes(b"")
+    report = check_saved_model(folder)
+    found = {finding.check: finding for finding in report.findings}
+    assert (report.verdict, found["S14"].passed, found["D1"].passed) == ("not reusable", False, None)
+    assert "none, as of an empty file" in found["S2"].sentence
+    (folder / "saved_model.pb").write_bytes(b"\xff" * 100)
+    report = check_saved_model(folder)
+    assert (report.verdict, report.first_failure[:14]) == ("not reusable", "S1 fell short:")
+    assert {finding.passed for finding in report.findings if finding.check != "S1"} == {None}
+
+
+def test_a6_a_check_that_ends_the_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends in one check, then in another, as a damaged file can make it."""
+    folder = _good(tmp_path / "model")
+    jobs: list[Job] = []
+    really = sandbox.runner("process limits", folder, sandbox.limits_for(folder))
+
+    def run(job: Job) -> Ended:
+        jobs.append(job)
+        if len(jobs) < 3:
+            return Ended(-11, f"a word\npiecehub-check S12\npiecehub-check {('S14', 'D17')[len(jobs) - 1]}\n")
+        return really(job)
+
+    monkeypatch.setattr(check.sandboxes, "runner", lambda *_: run)
+    report = check_saved_model(folder)
+    found = {finding.check: finding for finding in report.findings}
+    assert (found["S14"].passed, found["S12"].passed, found["D1"].passed) == (False, True, None)
+    assert found["S14"].sentence == (
+        "Expected check S14 to end well in a fresh process. Received: a word (signal 11); if that names no cause, "
+        "try again with more memory."
+    )
+
+
+@pytest.mark.parametrize("producer", [0, 1, 3])
+def test_c9_the_checksum_means_what_its_producer_meant(producer: int, tmp_path: Path) -> None:
+    folder = _good(tmp_path / "model")
+    raw = (folder / "saved_model.pb").read_bytes()
+    written = FingerprintDef.FromString((folder / "fingerprint.pb").read_bytes())
+    written.version.producer = producer
+    written.saved_model_checksum = int.from_bytes(tf.fingerprint([raw]).numpy().tobytes(), "little")
+    if producer == 0:
+        written.saved_model_checksum = 7  # of the graph, as TensorFlow 2.11 wrote it
+    (folder / "fingerprint.pb").write_bytes(written.SerializeToString())
+    assert _short(static_findings(folder)) == set()
+    for field in {"saved_model_checksum"} if producer == 1 else {"checkpoint_hash"}:
+        setattr(written, field, 8)
+        (folder / "fingerprint.pb").write_bytes(written.SerializeToString())
+        assert _short(static_findings(folder)) == {"S14"}
+
+
+def test_c8_what_is_no_danger_hides_nothing(tmp_path: Path) -> None:
+    findings = static_findings(_tf_keras_with_optimizer(tmp_path / "model"))
+    (found,) = (found for found in findings if not found.passed)
+    assert (found.check, found.level, hinders_loading(findings)) == ("S12", "warn", "")
+    harmless = _after(lambda: tf.constant("/home/me/words.txt"))(tmp_path / "harmless")
+    found = {finding.check: finding.passed for finding in inside.findings(harmless)}
+    assert (found["S8"], found["D1"], found["D17"]) == (False, True, True)
+    acts = _after(lambda: tf.io.write_file("numbers", "1"))(tmp_path / "acts")
+    assert hinders_loading(static_findings(acts)) == "S4"
+
+
 def test_c10_a_classic_export_with_assets_and_summaries_is_for_serving_only(tmp_path: Path) -> None:
     folder = _tensorflow_1_with_assets(tmp_path / "model")
     findings = static_findings(folder)
@@ -785,8 +931,10 @@ def test_a_file_that_is_none_or_damaged_or_too_large_is_refused(tmp_path: Path) 
         static_findings(tmp_path)
     path = tmp_path / "saved_model.pb"
     path.write_bytes(b"\xff" * 100)
-    with pytest.raises(ArchiveError, match="damaged"):
-        static_findings(tmp_path)
+    first, *others = static_findings(tmp_path)
+    assert (first.check, first.passed, {found.passed for found in others}) == ("S1", False, {None})
+    assert "a damaged file; fetch it again" in first.sentence
+    assert hinders_loading([first, *others]) == "S1"
     with path.open("r+b") as file:
         file.truncate(2 << 30)
     with pytest.raises(NotReusableError, match="smaller than 2 GiB"):
