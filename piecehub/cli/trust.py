@@ -60,6 +60,11 @@ def fingerprint(path: Path) -> None:
 @click.option("--documentation", required=True, type=_FILE, help="The model page.")
 @click.option("--signing-key", type=_FILE, help="Sign it; see `piecehub keys new`.")
 @click.option("--trust", is_flag=True, help="Run the model even where there is no sandbox.")
+@click.option(
+    "--without-keras-metadata",
+    is_flag=True,
+    help="Leave out keras_metadata.pb, which only tf_keras' own loader reads, and which may hold Python.",
+)
 @store_option
 @store_workdir_option
 def publish(
@@ -69,6 +74,7 @@ def publish(
     documentation: Path,
     signing_key: Path | None,
     trust: bool,
+    without_keras_metadata: bool,
     place: str | None,
     workdir: Path,
 ) -> None:
@@ -86,6 +92,7 @@ def publish(
         store=place,
         signing_key=signing_key,
         trust=trust,
+        without_keras_metadata=without_keras_metadata,
         workdir=workdir,
     )
     click.echo(f"{done.handle}  {done.digest}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piecehub.conformance import sandbox as sandboxes
+from piecehub.conformance.progress import Progress
 from piecehub.conformance.proto_file import check_proto
 from piecehub.conformance.sandbox import Limits
 from piecehub.errors import ArchiveError, NotReusableError, PiecehubError
@@ -89,8 +90,7 @@ def check_saved_model(
 
     Raises:
         NotReusableError: if `folder` holds no SavedModel, or one too large to be read.
-        ArchiveError: if its `saved_model.pb` is damaged.
-        PiecehubError: if reading it broke a limit.
+        PiecehubError: if reading it broke a limit before the first check.
     """
     check_proto(folder)
     with tempfile.TemporaryDirectory(prefix="piecehub-check-") as elsewhere:
@@ -100,30 +100,38 @@ def check_saved_model(
         copied = Path(elsewhere, "moved", "model.tar.gz") if archive else None
         if archive and copied:
             shutil.copyfile(archive, copied)
-        run = sandboxes.runner(sandbox, moved.parent, limits or sandboxes.limits_for(moved.parent))
+        run = Progress(sandboxes.runner(sandbox, moved.parent, limits or sandboxes.limits_for(moved.parent)))
         call = functools.partial(run_fresh, cwd=cwd, run=run)
         arguments = {"folder": str(moved), "documentation": documentation}
-        found = _without_loading(call, arguments) if sandbox == "none" else _all(call, arguments, copied)
+        if sandbox == "none":
+            found = _survived(run, call, "findings_without_loading", {**arguments, "because": _no_sandbox()})
+        else:
+            found = _survived(run, call, "all_findings", {**arguments, "archive": str(copied or "")})
         digest = artifact_digest(folder) if regular else ""
         return report(digest, (Finding(**f) for f in found["findings"]), sandbox, serves=found["serves"])
 
 
-def _without_loading(call: Any, arguments: dict[str, str]) -> dict[str, Any]:
-    because = (
+def _no_sandbox() -> str:
+    return (
         f"Expected bubblewrap to run a model that nobody trusts. Received: {sandboxes.missing()}; install the package "
         "'bubblewrap', or pass --trust if you trust the model."
     )
-    return call(f"{_INSIDE}:findings_without_loading", {**arguments, "because": because})
 
 
-def _all(call: Any, arguments: dict[str, str], archive: Path | None) -> dict[str, Any]:
-    try:
-        return call(f"{_INSIDE}:all_findings", {**arguments, "archive": str(archive or "")})
-    except (ArchiveError, NotReusableError):
-        raise
-    except PiecehubError as error:  # the model took the process down with it
-        after = {"folder": arguments["folder"], "sentence": error.sentence}
-        return {"findings": call(f"{_INSIDE}:findings_after_crash", after), "serves": False}
+def _survived(run: Progress, call: Any, name: str, arguments: dict[str, str]) -> dict[str, Any]:
+    """The findings of a function of `inside`; if the model ends the process, those of the checks that it bears."""
+    ended: dict[str, str] = {}
+    while True:
+        function = f"{_INSIDE}:{'findings_after_crash' if ended else name}"
+        try:
+            return call(function, {"folder": arguments["folder"], "ended": ended} if ended else arguments)
+        except (ArchiveError, NotReusableError):
+            raise
+        except PiecehubError as error:
+            check = run.check or "D1"
+            if check in ended:
+                raise
+            ended[check] = error.sentence.replace(f"'{function}'", f"check {check}")
 
 
 def _copy(folder: Path, moved: Path) -> bool:

@@ -1,19 +1,13 @@
-"""S1, S10, S12 and S14: the files of a SavedModel."""
+"""S1, S10 and S12: the files of a SavedModel."""
 
 import re
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 import tensorflow as tf
-from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
-from tensorflow.core.protobuf.meta_graph_pb2 import AssetFileDef
-from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 
-from piecehub.conformance.graph import Graph
 from piecehub.conformance.model import Model, some
 from piecehub.conformance.tables import foreign_tables
-from piecehub.conformance.verdict import Verdict, held, short
+from piecehub.conformance.verdict import Verdict, advise, held, short
 
 # tfhub.dev, tools/validator.py (_check_valid_remote_asset): the files of a model, and the characters of a name. What
 # lies in 'debug/' is S14.
@@ -25,9 +19,6 @@ _SEGMENT = re.compile(r"[\w-][-!',_\w.=:% ]*")
 _CHECKPOINT = "variables/variables"
 _OPTIMIZER = re.compile(r"(.*/)?(_?optimizer/|\.OPTIMIZER_SLOT/).*")
 _METRIC = re.compile(r"(.*/)?(keras_api/|_?metrics/).*")
-# What depends on bytes alone; the other fields depend on how a release of TensorFlow reads the graph.
-_OF_BYTES = ("saved_model_checksum", "checkpoint_hash")
-_OF_GRAPH = ("graph_def_program_hash", "signature_def_hash", "saved_object_graph_hash")
 
 
 def only_its_files(model: Model) -> Verdict:
@@ -42,62 +33,45 @@ def only_its_files(model: Model) -> Verdict:
 
 def assets_are_its_own(model: Model) -> Verdict:
     """S10: assets lie below `assets/`, and whoever fills a table from a file takes one of them."""
-    names = list(_asset_names(model.graph))
+    names = sorted({asset.filename for graph in model.graph.each for asset in graph.assets})
     if outside := [name for name in names if not _stays_below(name)]:
         return short("assets by their path below 'assets/'", some(outside), "save the model again")
     if absent := [name for name in names if not model.is_regular(f"assets/{name}")]:
         return short("every asset to be there", f"{some(absent)} missing", "copy the whole folder")
-    if foreign := sorted(set(foreign_tables(model.graph))):
+    if foreign := sorted({table for graph in model.graph.each for table in foreign_tables(graph)}):
         return short("tables filled from assets of the model", some(foreign), "track the file as tf.saved_model.Asset")
     return held(f"{len(names)} assets, all there.")
 
 
 def checkpoint_holds_the_model(model: Model) -> Verdict:
-    """S12: no state of an optimizer. A few numbers of metrics, which tf_keras leaves, do no harm and are told."""
+    """S12: every value can be read. An optimizer's state is of no use, and metrics, which tf_keras leaves, are told."""
     if not model.is_regular(f"{_CHECKPOINT}.index"):
         return held("There is no checkpoint.")
     try:
-        names = sorted(tf.train.load_checkpoint(str(model.folder / _CHECKPOINT)).get_variable_to_shape_map())
+        names = _readable(str(model.folder / _CHECKPOINT))
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        return short("a checkpoint that can be read", f"{type(error).__name__}", "copy the whole folder again")
+        return short("a checkpoint that can be read whole", f"{type(error).__name__}", "copy the whole folder again")
     if optimizer := [name for name in names if _OPTIMIZER.fullmatch(name)]:
-        return short("a checkpoint without an optimizer's state", some(optimizer), "save with include_optimizer=False")
+        return advise("a checkpoint without an optimizer's state", some(optimizer), "save with include_optimizer=False")
     metrics = sum(bool(_METRIC.fullmatch(name)) for name in names)
     counter = any(name.startswith("save_counter/") for name in names)
     notes = [*([f"{metrics} of a metric"] if metrics else []), *(["a save counter"] if counter else [])]
     return held(f"{len(names)} entries, none of an optimizer{'; ' + ' and '.join(notes) if notes else ''}.")
 
 
-def fingerprint_is_right(model: Model) -> Verdict:
-    """S14: `fingerprint.pb`, if there is one, is that of these files; and nothing tells how the model was made."""
-    if debug := [path for path in model.paths if path.startswith("debug/")]:
-        return short("no debug information", some(debug), "remove it: it holds paths and code of who made the model")
-    if not model.is_regular("fingerprint.pb"):
-        return held("There is no fingerprint.")
-    try:
-        written = FingerprintDef.FromString((model.folder / "fingerprint.pb").read_bytes())
-        computed = FingerprintDef.FromString(fingerprinting.CreateFingerprintDef(str(model.folder)))
-    except (DecodeError, fingerprinting.FingerprintException) as error:
-        return short("a fingerprint that can be computed again", f"{type(error).__name__}", "save the model again")
-    same_release = written.version.producer == computed.version.producer
-    fields = (*_OF_BYTES, *(_OF_GRAPH if same_release else ()))
-    if other := [field for field in fields if getattr(written, field) != getattr(computed, field)]:
-        return short("the fingerprint of these files", f"another {', '.join(other)}", "fetch the model again")
-    return held("The fingerprint is that of the files.")
+def _readable(checkpoint: str) -> list[str]:
+    """The names of a checkpoint's values, after a look at each: the index alone does not tell that data are missing.
+
+    Raises what TensorFlow raises at a value that is missing, cut short, or of another checksum.
+    """
+    dtypes = tf.train.load_checkpoint(checkpoint).get_variable_to_dtype_map()
+    for name, dtype in dtypes.items():
+        tf.raw_ops.RestoreV2(prefix=checkpoint, tensor_names=[name], shape_and_slices=[""], dtypes=[dtype])
+    return sorted(dtypes)
 
 
 def _allowed(path: str) -> bool:
     return bool(_FILES.fullmatch(path)) and all(_SEGMENT.fullmatch(segment) for segment in path.split("/"))
-
-
-def _asset_names(graph: Graph) -> Iterator[str]:
-    """File names of assets; TensorFlow 1 keeps them in a collection (loader_impl.get_asset_tensors)."""
-    for asset in graph.first.asset_file_def:
-        yield asset.filename
-    for packed in graph.first.collection_def["saved_model_assets"].any_list.value:
-        asset = AssetFileDef()
-        packed.Unpack(asset)
-        yield asset.filename
 
 
 def _stays_below(name: str) -> bool:

@@ -51,9 +51,14 @@ def traces(graph: Graph) -> list[Trace]:
 
 
 def hyperparameters(graph: Graph) -> list[str]:
-    """The names of the arguments of `__call__`, but for its inputs, that some trace takes as tensors."""
+    """The names of the arguments of `__call__` that some trace takes as tensors, but for its inputs and `training`."""
     return sorted(
-        {name for trace in traces(graph) for name, value in trace.arguments.items() if isinstance(value, tf.TensorSpec)}
+        {
+            name
+            for trace in traces(graph)
+            for name, value in trace.arguments.items()
+            if isinstance(value, tf.TensorSpec) and name != "training"
+        }
     )
 
 

@@ -35,6 +35,7 @@ _Check = tuple[str, str, Level, Callable[[Loaded], Verdict]]
 
 _FIRST: tuple[_Check, ...] = (
     ("D5", "one required argument: a tensor, or a list or dict of them", "fail", interface.one_argument),
+    ("D33", "outputs are a tensor, or a list or dict of them", "fail", interface.plain_outputs),
 )
 _EACH: tuple[_Check, ...] = (
     ("D2", "every variable in use is listed", "fail", interface.variables_listed),
@@ -77,8 +78,10 @@ _BATCH_SIZES = (1, 4, 8, 16, 32, 64, 128)
 _D1 = ("D1", "loads and is callable in a fresh process", "fail")
 
 
-def dynamic_findings(folder: Path, documentation: str = "") -> list[Finding]:
-    """What D1 to D32, S13, X2 and X3 find about the SavedModel in `folder`, in this process; D19 is in `xla.py`.
+def dynamic_findings(
+    folder: Path, documentation: str = "", begun: Callable[[str], object] = lambda _: None
+) -> list[Finding]:
+    """What D1 to D33, S13, X2 and X3 find about the SavedModel in `folder`, in this process; D19 is in `xla.py`.
 
     A check that has nothing to look at (no golden outputs, no sub-object, …) is of level info and was not made.
 
@@ -86,18 +89,21 @@ def dynamic_findings(folder: Path, documentation: str = "") -> list[Finding]:
         folder: of the SavedModel.
         documentation: the text of its model page, if there is one: it may declare a common API, tell rates of dropout,
             and say that the model is not to be fine-tuned.
+        begun: is told the number of each check before it is made.
     """
+    begun("D1")
     try:
         loaded = load(folder, documentation)
     except STRANGERS as error:
         return crashed(_raised("a SavedModel that loads", error))
-    first = [_finding(loaded, check) for check in _FIRST]
-    if any(not found.passed for found in first):
-        return [Finding(*_D1, True, "It loads."), *first, *(_not_made(check, first[0].check) for check in _THEN)]
+    first = [_begun(begun, loaded, check) for check in _FIRST]
+    if because := next((found.check for found in first if not found.passed), None):
+        return [Finding(*_D1, True, "It loads."), *first, *(_not_made(check, because) for check in _THEN)]
+    begun("D1")
     if not_callable := _refusal(loaded):
         size = _only_batch(loaded)
         return crashed(not_callable) if size is None else _of_one_size(first, size)
-    rest = [_finding(loaded, check) for check in _THEN]
+    rest = [_begun(begun, loaded, check) for check in _THEN]
     return [Finding(*_D1, True, "It loads, and its root can be called."), *first, *rest]
 
 
@@ -143,6 +149,11 @@ def _of_sub_object(loaded: Loaded) -> Sequence[Finding]:
     return [_finding(loaded, check) for check in (*_FIRST, *_EACH)]
 
 
+def _begun(begun: Callable[[str], object], loaded: Loaded, check: _Check) -> Finding:
+    begun(check[0])
+    return _finding(loaded, check)
+
+
 def _finding(loaded: Loaded, check: _Check) -> Finding:
     number, title, level, run = check
     try:
@@ -151,7 +162,8 @@ def _finding(loaded: Loaded, check: _Check) -> Finding:
         return Finding(number, title, level, False, _raised(f"a model that can be called ({title})", error))
     except PiecehubError as error:
         return Finding(number, title, level, False, error.sentence)
-    return Finding(number, title, "info" if verdict.passed is None else level, verdict.passed, verdict.sentence)
+    level = "info" if verdict.passed is None else verdict.level or level
+    return Finding(number, title, level, verdict.passed, verdict.sentence)
 
 
 def _not_made(check: _Check, because: str) -> Finding:

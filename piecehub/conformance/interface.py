@@ -1,4 +1,4 @@
-"""D2 to D6 and D29: what the loaded object offers."""
+"""D2 to D6, D29 and D33: what the loaded object offers."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -70,8 +70,19 @@ def one_argument(loaded: Loaded) -> Verdict:
     return held(f"One required argument, '{required[0]}'.")
 
 
+def plain_outputs(loaded: Loaded) -> Verdict:
+    """D33: `__call__` returns a tensor, or a list or dict of tensors, one level deep."""
+    if strange := [trace.outputs for trace in loaded.traces if not _one_level(trace.outputs)]:
+        return short("outputs that are a tensor, or a list or dict of tensors", str(strange[0])[:200], "flatten them")
+    leaves = tf.nest.flatten(loaded.traces[0].outputs)
+    return held(f"{len(leaves)} outputs." if len(leaves) > 1 else "One output.")
+
+
 def traced_for_both(loaded: Loaded) -> Verdict:
-    """D6: whatever else is passed, `training` may be True or False, and is False if it is left out."""
+    """D6: whatever else is passed, `training` may be True or False, and is False if it is left out.
+
+    It may be traced for both Python values, or as a tensor: a restored function makes a tensor of a Python value.
+    """
     spec = loaded.argspec
     if "training" not in (*spec.args, *spec.kwonlyargs):
         return held("No argument 'training': the model is the same in training and inference.")
@@ -79,10 +90,10 @@ def traced_for_both(loaded: Loaded) -> Verdict:
     default = {**defaults, **(spec.kwonlydefaults or {})}.get("training")
     if default is not False:
         return short("'training' to be False if it is left out", repr(default), "give it that default")
-    seen: dict[str, set[Any]] = defaultdict(set)
+    seen: dict[str, set[bool]] = defaultdict(set)
     for trace in loaded.traces:
         others = {name: value for name, value in trace.others.items() if name != "training"}
-        seen[f"{trace.inputs} {sorted(others.items())}"].add(trace.training)
+        seen[f"{trace.inputs} {sorted(others.items())}"] |= trace.training
     lacking = sorted({str(value) for values in seen.values() for value in {True, False} - values})
     if lacking:
         return short("traces for training=True and False", f"none for {' and '.join(lacking)}", "trace both")

@@ -26,15 +26,19 @@ STRANGERS = (
 
 @dataclass(frozen=True)
 class Trace:
-    """One trace of `__call__`: the specs of its inputs, and its other arguments by name."""
+    """One trace of `__call__`: the specs of its inputs, its other arguments by name, and the specs of its outputs."""
 
     inputs: Any
     others: Mapping[str, Any]
+    outputs: Any = None
 
     @property
-    def training(self) -> Any:
-        """The value of `training`, or None if there is no such argument."""
-        return self.others.get("training")
+    def training(self) -> frozenset[bool]:
+        """The values of `training` that it takes: both where it was traced as a tensor, none without the argument."""
+        value = self.others.get("training")
+        if isinstance(value, tf.TensorSpec) and value.dtype == tf.bool:
+            return frozenset({True, False})
+        return frozenset({value} if isinstance(value, bool) else ())
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class Loaded:
     @cached_property
     def traces(self) -> list[Trace]:
         """Every trace of `__call__`."""
-        return [_trace(f.structured_input_signature, self.argspec.args) for f in self.obj.__call__.concrete_functions]
+        functions = self.obj.__call__.concrete_functions
+        return [_trace(f.structured_input_signature, self.argspec.args, f.structured_outputs) for f in functions]
 
     @cached_property
     def variables(self) -> list[tf.Variable]:
@@ -130,7 +135,7 @@ class Loaded:
     @cached_property
     def has_training(self) -> bool:
         """True if `__call__` was traced for training=True."""
-        return any(trace.training is True for trace in self.traces)
+        return any(True in trace.training for trace in self.traces)
 
     def infer(self, inputs: Any) -> dict[str, np.ndarray]:
         """The outputs at inference, by name or place."""
@@ -177,7 +182,7 @@ def _array(tensor: Any) -> np.ndarray:
     return (tf.sparse.to_dense(tensor) if isinstance(tensor, tf.SparseTensor) else tensor).numpy()
 
 
-def _trace(signature: tuple[tuple[Any, ...], dict[str, Any]], names: list[str]) -> Trace:
+def _trace(signature: tuple[tuple[Any, ...], dict[str, Any]], names: list[str], outputs: Any) -> Trace:
     positional, named = signature
     arguments = {**dict(zip(names, positional, strict=False)), **named}
-    return Trace(arguments.pop(names[0]) if names else None, arguments)
+    return Trace(arguments.pop(names[0]) if names else None, arguments, outputs)

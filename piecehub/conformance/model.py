@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from piecehub.conformance.graph import Graph
+from piecehub.conformance.graph import Graph, Where
 from piecehub.facts.provenance import FILE_NAME as PROVENANCE
 
 
@@ -20,6 +20,11 @@ class Model:
         """Everything that is no folder, links among them, as paths with '/'; without our own provenance."""
         found = [path for path in self.folder.rglob("*") if path.is_symlink() or not path.is_dir()]
         return sorted({path.relative_to(self.folder).as_posix() for path in found} - {PROVENANCE})
+
+    @cached_property
+    def nodes(self) -> list[Where]:
+        """Every node of every MetaGraph with the name of its function."""
+        return [found for graph in self.graph.each for found in graph.all_nodes]
 
     @property
     def is_hub_module(self) -> bool:

@@ -1,31 +1,69 @@
-"""S1 to S14: checks that read a SavedModel's files and protos only, so nothing in it is run.
+"""S1 to S15: checks that read a SavedModel's files and protos only, so nothing in it is run.
 
-The checks stand in contents.py (files) and operations.py (the graph); here are their numbers, levels and order.
+The checks stand in contents.py (files), operations.py (the graph) and keras_metadata.py (what tf_keras builds); here
+are their numbers, levels and order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from piecehub.conformance import contents, operations
+from piecehub.conformance import contents, fingerprint, keras_metadata, operations
 from piecehub.conformance.graph import Graph, read_graph
 from piecehub.conformance.model import Model
 from piecehub.conformance.verdict import Verdict, held, short
+from piecehub.errors import ArchiveError
 from piecehub.facts.conformance_report import Finding, Level
 
 # A fault in these keeps a model from being served as well, or makes that unwise.
-_SERVING = frozenset({"S1", "S4", "S5", "S6", "S10", "S14"})
+_SERVING = frozenset({"S1", "S4", "S5", "S6", "S10", "S14", "S15"})
+# A model that falls short in one of these is not loaded.
+_DANGER = frozenset({"S1", "S3", "S4", "S5", "S6", "S10"})
 _Check = tuple[str, str, Level, Callable[[Model], Verdict]]
 
 
-def static_findings(folder: Path) -> list[Finding]:
-    """The findings of S1 to S14 about the SavedModel in `folder`; nothing of it is loaded or run.
+def static_findings(
+    folder: Path, begun: Callable[[str], object] = lambda _: None, ended: Mapping[str, str] | None = None
+) -> list[Finding]:
+    """The findings of S1 to S15 about the SavedModel in `folder`; nothing of it is loaded or run.
+
+    Args:
+        folder: of the SavedModel.
+        begun: is told the number of each check before it is made.
+        ended: sentences by the number of the checks that ended a process before: they fall short, and are not made.
 
     Raises:
         NotReusableError: if `folder` holds no SavedModel, or one too large to be read.
-        ArchiveError: if its `saved_model.pb` is damaged.
     """
-    model = Model(folder, read_graph(folder))
-    return [_finding(model, *check) for check in _CHECKS]
+    ended = ended or {}
+    begun(_CHECKS[0][0])
+    try:
+        model = Model(folder, read_graph(folder))
+    except ArchiveError as error:  # nothing else can be looked at
+        return _all_but_the_first_unmade(error.sentence)
+    findings: list[Finding] = []
+    for number, title, level, check in _CHECKS:
+        begun(number)
+        verdict = Verdict(False, ended[number]) if number in ended else check(model)
+        findings.append(Finding(number, title, verdict.level or level, verdict.passed, verdict.sentence))
+    return findings
+
+
+def hinders_loading(findings: Sequence[Finding]) -> str:
+    """The number of the first check without which a model is not loaded; empty if it can be.
+
+    It would act, or bring down the process, or there is nothing to call. What else falls short hides nothing.
+    """
+    faults = [found.check for found in findings if found.level == "fail" and not found.passed]
+    return next((check for check in faults if check in _DANGER), "")
+
+
+def _all_but_the_first_unmade(sentence: str) -> list[Finding]:
+    first, *others = _CHECKS
+    why = f"Could not be made, since {first[0]} fell short."
+    return [
+        Finding(*first[:3], False, sentence),
+        *(Finding(number, title, level, None, why) for number, title, level, _ in others),
+    ]
 
 
 def is_for_serving_only(graph: Graph, findings: list[Finding]) -> bool:
@@ -34,15 +72,11 @@ def is_for_serving_only(graph: Graph, findings: list[Finding]) -> bool:
     return bool(graph.signatures) and "S3" in faults and not faults & _SERVING
 
 
-def _finding(model: Model, number: str, title: str, level: Level, check: Callable[[Model], Verdict]) -> Finding:
-    verdict = check(model)
-    return Finding(number, title, level, verdict.passed, verdict.sentence)
-
-
 def _one_meta_graph(model: Model) -> Verdict:
     """S2: loaders pick a MetaGraph by its tags; hub.KerasLayer asks for 'serve'."""
     if model.graph.tags != [["serve"]]:
-        return short("one MetaGraph with the tag 'serve'", f"{model.graph.tags}", "save it again")
+        received = f"{model.graph.tags}" if model.graph.tags else "none, as of an empty file"
+        return short("one MetaGraph with the tag 'serve'", received, "save it again, or fetch it again")
     return held("One MetaGraph, tagged 'serve'.")
 
 
@@ -81,5 +115,6 @@ _CHECKS: tuple[_Check, ...] = (
     ("S11", "no forced compilation", "fail", operations.force_no_compiler),
     ("S12", "the checkpoint holds the model only", "fail", contents.checkpoint_holds_the_model),
     ("S13", "'serving_default' is there", "warn", _serves),
-    ("S14", "the fingerprint is right", "fail", contents.fingerprint_is_right),
+    ("S14", "the fingerprint is right", "fail", fingerprint.fingerprint_is_right),
+    ("S15", "no loader runs Python of it", "fail", keras_metadata.builds_only_layers),
 )

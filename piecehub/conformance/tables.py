@@ -21,7 +21,7 @@ _Seen = frozenset[tuple[str, str]]
 
 def foreign_tables(graph: Graph) -> Iterator[str]:
     """The nodes that fill a table from a file that is no asset of the model, each with its function's name."""
-    for where, node in graph.nodes():
+    for where, node in graph.all_nodes:
         if node.op in TABLE_FILES and not (len(node.input) > 1 and _is_asset(graph, where, node.input[1], frozenset())):
             yield f"{node.name} in {where or 'the main graph'}"
 
@@ -39,9 +39,9 @@ def _is_asset(graph: Graph, where: str, reference: str, seen: _Seen) -> bool:
     if node.op in _SAME_VALUE and node.input:
         return _is_asset(graph, where, node.input[0], seen)
     if node.op == "VarHandleOp":
-        written = [n.input[1] for w, n in graph.nodes() if w == where and _writes(n, node.name)]
+        written = [n.input[1] for w, n in graph.all_nodes if w == where and _writes(n, node.name)]
         return bool(written) and all(_is_asset(graph, where, value, seen) for value in written)
-    return not where and node.name in _asset_tensors(graph)
+    return not where and node.name in graph.asset_tensors
 
 
 def _is_bound(graph: Graph, function: str, argument: str, seen: _Seen) -> bool:
@@ -58,7 +58,7 @@ def _is_bound(graph: Graph, function: str, argument: str, seen: _Seen) -> bool:
             return False
     return all(
         node.op in CALLS and index < len(node.input) and _is_asset(graph, where, node.input[index], seen)
-        for where, node in graph.nodes()
+        for where, node in graph.all_nodes
         if function in called(node)
     )
 
@@ -70,10 +70,6 @@ def _is_asset_object(graph: Graph, number: int) -> bool:
 
 def _writes(node: NodeDef, variable: str) -> bool:
     return node.op == "AssignVariableOp" and len(node.input) > 1 and node.input[0].partition(":")[0] == variable
-
-
-def _asset_tensors(graph: Graph) -> set[str]:
-    return {asset.tensor_info.name.partition(":")[0] for asset in graph.first.asset_file_def}
 
 
 def _node(graph: Graph, where: str, name: str) -> NodeDef | None:

@@ -134,8 +134,7 @@ def _summary(folder: Path, roles: dict[str, str]) -> dict[str, Any]:
 
 
 def _checks(report: ConformanceReport) -> str:
-    held = sum(finding.passed is True for finding in report.findings)
-    return f"{held} of {len(report.findings)} checks of the Reusable SavedModel interface held."
+    return f"Checked against the Reusable SavedModel interface: {report.summary}."
 
 
 def _optimizer_regularization(optimizer: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@
     provenance, steps   what an artifact was made from
     runs, workdir       a run on disk, and the folder that everything lies in
     reference           the words for modes and metrics, which tables, pages and plots share
+    keras_metadata      the file that only tf_keras' own loader reads
     text_file           text files that a person names
 
 Read `content.py` first: every other identity is made of its digest.

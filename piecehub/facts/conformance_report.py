@@ -1,6 +1,7 @@
 """The conformance report: what the validator found, and what gate, store and pages read of it."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Literal, Self
 Level = Literal["fail", "warn", "info"]
 Sandbox = Literal["bubblewrap", "process limits", "none"]
 Decision = Literal["reusable", "serving only", "not reusable", "undecided"]
+Outcome = Literal["held", "fell short", "advice", "not made", "note"]
 REPORT_NAME = "conformance.json"
 
 
@@ -29,6 +31,15 @@ class Finding:
     level: Level
     passed: bool | None
     sentence: str
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it means, in a word: only `fell short` and `not made` keep a model from being reusable."""
+        if self.passed is None:
+            return "not made" if self.level == "fail" else "note"
+        if self.passed:
+            return "held"
+        return "fell short" if self.level == "fail" else "advice" if self.level == "warn" else "note"
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,19 @@ class ConformanceReport:
         if self.serves:
             return "serving only"
         return "not reusable" if any(f.passed is False for f in self.failures) else "undecided"
+
+    @property
+    def summary(self) -> str:
+        """The verdict, and what is worth a look: `reusable · nothing fell short · 3 notes`."""
+        counts = Counter(finding.outcome for finding in self.findings)
+        short, advice, unmade, notes = (counts[each] for each in ("fell short", "advice", "not made", "note"))
+        told = [
+            f"{short or 'nothing'} fell short",
+            f"{advice} piece{'s' if advice > 1 else ''} of advice" if advice else "",
+            f"{unmade} not made" if unmade else "",
+            f"{notes} note{'s' if notes > 1 else ''}" if notes else "",
+        ]
+        return " · ".join([self.verdict, *filter(None, told)])
 
     def to_json(self) -> str:
         """The report as a JSON document that `from_json` reads."""

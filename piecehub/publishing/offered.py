@@ -4,7 +4,10 @@ There is no evidence that it fine-tunes, and TensorFlow Hub's guides ask for fin
 recommends it: so its page must say `fine-tunable: false`, and the manifest says so too.
 """
 
-from dataclasses import dataclass
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from piecehub.errors import NotReusableError, RecipeError
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.handle import Handle
+from piecehub.facts.keras_metadata import FILE
 from piecehub.facts.manifest import DOCUMENTATION_TITLE
 from piecehub.facts.text_file import read_text_file
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
@@ -54,6 +58,7 @@ def publish(
     store: str | PathLike[str] | None = None,
     signing_key: str | PathLike[str] | None = None,
     trust: bool = False,
+    without_keras_metadata: bool = False,
     workdir: str | PathLike[str] = DEFAULT_NAME,
 ) -> Published:
     """Publishes a SavedModel that no run made, if it passes `check`: nothing proves that it fine-tunes.
@@ -68,6 +73,8 @@ def publish(
         store: a folder, or `s3://`, `gs://` or `az://`; the working folder's if None.
         signing_key: the private key to sign with; see `piecehub keys new`.
         trust: whether the model may run where there is no bubblewrap.
+        without_keras_metadata: whether to leave out `keras_metadata.pb`, which only tf_keras' own loader reads, and
+            which may hold Python.
         workdir: where the local store lies.
 
     Raises:
@@ -86,7 +93,12 @@ def publish(
     target = Store.open(place if store is None else fspath(store))
     with find_saved_model(saved_model, place) as source:
         offered = Offered(source.folder, page, source.archive, trust or source.trusted)
-        return publish_made_elsewhere(target, offered, name, version, signing)
+        if not without_keras_metadata:
+            return publish_made_elsewhere(target, offered, name, version, signing)
+        with tempfile.TemporaryDirectory(prefix="piecehub-publish-") as scratch:
+            folder = Path(scratch, "saved_model")
+            shutil.copytree(source.folder, folder, symlinks=True, ignore=_keras_metadata_of(source.folder))
+            return publish_made_elsewhere(target, replace(offered, folder=folder, archive=None), name, version, signing)
 
 
 def publish_made_elsewhere(
@@ -129,6 +141,11 @@ def publish_made_elsewhere(
         facts={"fine_tunable": False, "made_elsewhere": True},
         attest=attest_with(place, offered.folder, None) if place else None,
     )
+
+
+def _keras_metadata_of(folder: Path) -> Callable[[str, list[str]], list[str]]:
+    """Tells `copytree` to leave out that file of the model; an asset of its name stays."""
+    return lambda place, names: [FILE] if Path(place) == folder and FILE in names else []
 
 
 def _handle(documentation: str, name: str, version: int | None) -> Handle:

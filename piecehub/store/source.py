@@ -14,6 +14,7 @@ from piecehub.facts.workdir import Workdir
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
 from piecehub.store.download import download
+from piecehub.store.foreign_files import refuse_folder_around, refuse_foreign_file
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,17 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
         store_folder: where published versions lie.
 
     Raises:
-        RecipeError: if there is no such thing.
+        RecipeError: if there is no such thing, or it is another one: a Keras file, a folder around a SavedModel, …
         EnvironmentProblem: if a server cannot be reached.
         ArchiveError: if the archive is corrupt, or no model.
     """
     path, source = Path(source), str(source)
     if path.is_dir():
+        refuse_folder_around(path)
         yield Source(path)
         return
+    if path.is_file():
+        refuse_foreign_file(path)
     with tempfile.TemporaryDirectory(prefix="piecehub-") as scratch:
         archive, documentation, manifest = path, "", None
         if "://" in source:

@@ -1,6 +1,5 @@
 """The conformance report as a table for a terminal, and as plain lines where there is none."""
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -14,7 +13,7 @@ from piecehub.facts.conformance_report import ConformanceReport, Finding
 # Where no terminal says how wide it is, such as in a file: wide enough for most sentences.
 _WIDTH = 160
 _STYLES = {"ok": "green", "FELL SHORT": "bold red", "advice": "yellow", "not made": "dim", "note": "dim"}
-_COUNTED = {"ok": "held", "FELL SHORT": "fell short", "advice": "advice", "not made": "not made", "note": "notes"}
+_WORDS = {"held": "ok", "fell short": "FELL SHORT"}
 
 
 def print_report(report: ConformanceReport) -> None:
@@ -35,10 +34,8 @@ def print_report(report: ConformanceReport) -> None:
 
 
 def summary(report: ConformanceReport) -> str:
-    """Counts, sandbox and verdict on one line."""
-    counts = Counter(_outcome(finding) for finding in report.findings)
-    told = ", ".join(f"{counts[key]} {word}" for key, word in _COUNTED.items() if counts[key])
-    return f"{len(report.findings)} checks: {told} · sandbox: {report.sandbox} · verdict: {report.verdict}"
+    """Verdict, counts of what is worth a look, and sandbox, on one line."""
+    return f"{report.summary} · sandbox: {report.sandbox}"
 
 
 def _rows(report: ConformanceReport) -> Iterator[tuple[str, str, str]]:
@@ -53,8 +50,4 @@ def _rows(report: ConformanceReport) -> Iterator[tuple[str, str, str]]:
 
 def _outcome(finding: Finding) -> str:
     """One word for what a finding means."""
-    if finding.passed is None:
-        return "not made" if finding.level == "fail" else "note"
-    if finding.passed:
-        return "ok"
-    return {"fail": "FELL SHORT", "warn": "advice", "info": "note"}[finding.level]
+    return _WORDS.get(finding.outcome, finding.outcome)

@@ -219,6 +219,5 @@ def _numbers(tasks: tuple[Task, ...], conformance: ConformanceReport | None) -> 
     gains = [number for number in map(_gain_number, tasks) if number][:1]
     if conformance is None:
         return gains
-    held = sum(finding.passed is True for finding in conformance.findings)
-    meaning = "checks of the Reusable SavedModel interface held"
-    return [*gains, Number(str(held), f"of {len(conformance.findings)}", meaning)]
+    verdict, _, counts = conformance.summary.partition(" · ")
+    return [*gains, Number(verdict, "", f"{counts}, by the checks of the Reusable SavedModel interface")]

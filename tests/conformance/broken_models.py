@@ -310,6 +310,11 @@ def _deep_inputs(folder: Path) -> Path:
     return save(root, folder, lambda inputs: root({"a": {"b": inputs}}))
 
 
+def _deep_outputs(folder: Path) -> Path:
+    root = model(lambda root, x, training: {"a": {"b": x @ root.w + 0.0 * root.state}})
+    return save(root, folder, lambda inputs: root(inputs)["a"])
+
+
 def _serves_twice(folder: Path) -> Path:
     root = model(plain)
     return save(root, folder, lambda inputs: {"outputs": 2 * root(inputs)})
@@ -416,6 +421,7 @@ BROKEN: dict[str, tuple[Make, str, str]] = {
     "constant loss": (changed(_loss(lambda r: tf.constant(0.5))), "D28", "a constant as loss 0"),
     "two arguments": (_two_arguments, "D5", "left, right"),
     "inputs two levels deep": (_deep_inputs, "D5", "list or dict of tensors"),
+    "outputs two levels deep": (_deep_outputs, "D33", "list or dict of tensors"),
     "no training trace": (lambda folder: save(model(plain, traces=(False,)), folder), "D6", "none for True"),
     "training by default": (_true_by_default, "D6", "Received: True"),
     "fixed batch": (_fixed_batch, "D7", r"\(8, 4\)"),

@@ -60,7 +60,7 @@ def test_a_model_that_is_not_callable_is_for_serving_only_and_names_s3(signature
     assert done.returncode == 1
     assert done.stderr.startswith("piecehub: S3 fell short: Expected ")
     assert len(done.stderr.splitlines()) == 1
-    assert done.stdout.splitlines()[-1].endswith("verdict: serving only")
+    assert done.stdout.splitlines()[-1].startswith("serving only · 1 fell short · ")
     assert not any(line.endswith(" ") for line in done.stdout.splitlines())
     assert sorted(signature_only.rglob("*")) == before
     report = ConformanceReport.from_json(_check(str(signature_only), "--json", cwd=tmp_path).stdout)
@@ -76,8 +76,8 @@ def test_without_a_sandbox_a_strangers_model_is_not_run_and_does_not_pass(reusab
     assert len(done.stderr.splitlines()) == 1
     assert "D1 could not be made: Expected bubblewrap" in done.stderr
     assert "'bubblewrap'" in done.stderr and "--trust" in done.stderr
-    assert done.stdout.splitlines()[-1].endswith("sandbox: none · verdict: undecided")
-    assert "14 held" in done.stdout.splitlines()[-1]
+    assert done.stdout.splitlines()[-1].startswith("undecided · nothing fell short · ")
+    assert done.stdout.splitlines()[-1].endswith(" notes · sandbox: none")
 
 
 def test_without_a_sandbox_a_trusted_model_runs_under_limits(reusable: Path, tmp_path: Path) -> None:
@@ -97,7 +97,8 @@ def test_an_address_is_fetched_and_checked_in_bubblewrap(reusable: Path, tmp_pat
         done = _check(f"{url}/someone/model/1", cwd=tmp_path)
         absent = _check(f"{url}/someone/other/1", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1].endswith("sandbox: bubblewrap · verdict: reusable")
+    assert done.stdout.splitlines()[-1].startswith("reusable · nothing fell short · ")
+    assert done.stdout.splitlines()[-1].endswith("sandbox: bubblewrap")
     assert absent.returncode == 3
     assert "Received: status 404" in absent.stderr and len(absent.stderr.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["model.tar.gz"]

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from piecehub.conformance import behaviour, golden_outputs, training
+from piecehub.conformance.described import describe
 from piecehub.conformance.dynamic import crashed, dynamic_findings
 from piecehub.conformance.loaded import Loaded, load
 from piecehub.conformance.xla import xla_finding
@@ -21,11 +22,11 @@ from piecehub.exporting import reusable
 from piecehub.facts.conformance_report import Finding
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.piece_manifest import GOLDEN_FILE
-from tests.conformance.broken_models import BROKEN, of, plain
+from tests.conformance.broken_models import BROKEN, ROWS, model, of, plain, save
 from tests.conformance.good_models import GOOD
 from tests.exporting.model_kinds import KINDS
 
-NUMBERS = [f"D{number}" for number in range(1, 33) if number != 19]
+NUMBERS = [f"D{number}" for number in range(1, 34) if number != 19]
 # What falls short with it, by its nature.
 ALSO = {
     "native text": {"D21"},  # hub.KerasLayer fails at it, which is why it is a fault
@@ -176,6 +177,26 @@ def test_a_constraint_that_is_lost_is_told_or_warned_of(tmp_path: Path) -> None:
     assert "constraint" in warned.sentence
     told = "The kernel was constrained to be non-negative."
     assert _by_check(dynamic_findings(tmp_path / "model", told))["X2"].passed is True
+
+
+def test_c13_nested_outputs_are_one_finding(tmp_path: Path) -> None:
+    findings = dynamic_findings(BROKEN["outputs two levels deep"][0](tmp_path / "model"))
+    assert [found.check for found in findings if found.passed is False] == ["D33"]
+    assert {f.sentence for f in findings if f.passed is None} == {"Could not be made, since D33 fell short."}
+
+
+def test_c13_training_may_be_traced_as_a_tensor(tmp_path: Path) -> None:
+    root = model(_doubled_in_training, traces=())
+    root.__call__.get_concrete_function(ROWS, tf.TensorSpec([], tf.bool))
+    folder = save(root, tmp_path / "model", lambda inputs: root(inputs, tf.constant(False)))
+    findings = dynamic_findings(folder)
+    assert _short(findings) == set(), [f for f in findings if f.passed is False]
+    assert "training=True and False" in _by_check(findings)["D6"].sentence
+    assert describe(folder).hyperparameters == []
+
+
+def _doubled_in_training(root: Any, x: Any, training: Any) -> Any:
+    return x @ root.w * tf.where(training, 2.0, 1.0) + 0.0 * root.state
 
 
 def test_dropout_is_told_by_the_page_too(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Each static check has hostile or broken models that fall short at it and at no other; good models pass them all."""
 
+import json
 import os
 import re
 import shutil
@@ -14,17 +15,21 @@ import tensorflow as tf
 import tf_keras
 from tensorflow.core.framework.function_pb2 import FunctionDef
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 from tensorflow.python.framework import op_def_registry
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
+from tf_keras.protobuf import saved_metadata_pb2
 
-from piecehub.conformance import ops
+from piecehub.conformance import check, inside, ops, sandbox
+from piecehub.conformance.check import check_saved_model
 from piecehub.conformance.graph import read_graph
-from piecehub.conformance.static import is_for_serving_only, static_findings
-from piecehub.errors import ArchiveError, NotReusableError
+from piecehub.conformance.static import hinders_loading, is_for_serving_only, static_findings
+from piecehub.errors import NotReusableError
 from piecehub.facts.conformance_report import Finding
 from piecehub.facts.content import content_digest, list_files
+from piecehub.tensors.fresh import Ended, Job
 
-ALL = [f"S{number}" for number in range(1, 15)]
+ALL = [f"S{number}" for number in range(1, 16)]
 ROWS = tf.TensorSpec([None, 4], tf.float32, name="inputs")
 Proto = saved_model_pb2.SavedModel
 Maker = Callable[[Path], Path]
@@ -149,6 +154,113 @@ def _as_gradient(proto: Proto) -> None:
     library.gradient.add(function_name=_functions(proto, "__call__")[0].signature.name, gradient_func=saver)
 
 
+def _join(nodes: Any, *texts: str, name: str = "joined", suffix: str = ":output:0") -> str:
+    """Adds constants and the node that joins them; the reference to its output, in a function's body."""
+    inputs: list[str] = []
+    for index, text in enumerate(texts):
+        node = nodes.add(name=f"{name}_{index}", op="Const")
+        node.attr["dtype"].type = node.attr["value"].tensor.dtype = tf.string.as_datatype_enum
+        node.attr["value"].tensor.string_val.append(text.encode())
+        inputs.append(node.name + suffix)
+    nodes.add(name=name, op="StringJoin", input=inputs).attr["N"].i = len(inputs)
+    return name + suffix
+
+
+def _packed(content: bytes) -> Callable[[Proto], object]:
+    """A constant of `__call__` whose texts stand behind their lengths."""
+
+    def edit(proto: Proto) -> None:
+        tensor = _functions(proto, "__call__")[0].node_def.add(name="own", op="Const").attr["value"].tensor
+        tensor.dtype, tensor.tensor_content = tf.string.as_datatype_enum, content
+
+    return edit
+
+
+def _while_restoring(op: str, *texts: str) -> Callable[[Proto], object]:
+    """The saver's restoring function also touches a file whose name it puts together."""
+
+    def edit(proto: Proto) -> None:
+        nodes = _functions(proto, "traced_restore")[0].node_def
+        place = _join(nodes, *texts)
+        if op == "InitializeTableFromTextFileV2":
+            nodes.add(name="evil", op=op, input=["table", place])
+        else:
+            nodes.add(name="evil", op=op, input=[place, *(["file_prefix"] if op.startswith("Merge") else [])])
+        nodes[0].input.append("^evil")
+
+    return edit
+
+
+def _saves_beside(*texts: str) -> Callable[[Proto], object]:
+    """The saver's saving function writes where the texts lead, from the place that it is given."""
+
+    def edit(proto: Proto) -> None:
+        nodes = _functions(proto, "traced_save")[0].node_def
+        _join(nodes, *texts)
+        joined = next(node for node in nodes if node.name == "joined")
+        joined.input.insert(0, "file_prefix")
+        joined.attr["N"].i += 1
+        next(node for node in nodes if node.op == "SaveV2").input[0] = "joined:output:0"
+
+    return edit
+
+
+def _restores_another(proto: Proto) -> None:
+    """What restores gets its place from a text, not from the loader."""
+    graph = proto.meta_graphs[0]
+    place = _join(graph.graph_def.node, "/va", "r/x", suffix=":0")
+    restore = next(n for n in graph.graph_def.node if n.name == graph.saver_def.restore_op_name)
+    restore.input[0] = place
+
+
+def _saves_when_restored(proto: Proto) -> None:
+    """Loading runs what saves."""
+    saver = proto.meta_graphs[0].saver_def
+    saver.restore_op_name = saver.save_tensor_name.partition(":")[0]
+
+
+def _in_tensorflow_1(*texts: str) -> Callable[[Proto], object]:
+    """What TensorFlow 1 wrote: its restoring operation waits for one that saves."""
+
+    def edit(proto: Proto) -> None:
+        graph = proto.meta_graphs[0]
+        nodes = graph.graph_def.node
+        place = _join(nodes, *texts, suffix=":0")
+        nodes.add(name="evil", op="SaveV2", input=[place])
+        next(node for node in nodes if node.name == graph.saver_def.restore_op_name).input.append("^evil")
+
+    return edit
+
+
+def _saves_when_set_up(proto: Proto) -> None:
+    """What loaders run first is what saves."""
+    graph = proto.meta_graphs[0]
+    saver = graph.saver_def.save_tensor_name
+    graph.signature_def["__saved_model_init_op"].outputs["__saved_model_init_op"].name = saver.partition(":")[0]
+
+
+def _in_another_meta_graph(edit: Callable[[Proto], object]) -> Callable[[Proto], object]:
+    """The first MetaGraph is as it was; the second is edited."""
+
+    def edited(proto: Proto) -> None:
+        other = Proto()
+        other.CopyFrom(proto)
+        edit(other)
+        other.meta_graphs[0].meta_info_def.tags.append("other")
+        proto.meta_graphs.append(other.meta_graphs[0])
+
+    return edited
+
+
+def _behind_its_name(proto: Proto) -> None:
+    """Two functions of one name: whichever a loader takes, both are looked at."""
+    library = proto.meta_graphs[0].graph_def.library.function
+    twin = library.add()
+    twin.CopyFrom(_functions(proto, "__call__")[0])
+    first = _functions(proto, "__call__")[0]
+    first.node_def.add(name="evil", op="WriteFile")
+
+
 def _calls_itself(proto: Proto) -> None:
     """Functions in a circle, an input that is nowhere: to be read without an end and without a crash."""
     functions = _functions(proto, "__call__")
@@ -234,6 +346,20 @@ def _broken_checkpoint(folder: Path) -> Path:
     path = _good(folder) / "variables" / "variables.index"
     path.write_bytes(path.read_bytes()[:-20])
     (folder / "fingerprint.pb").unlink()
+    return folder
+
+
+def _cut_weights(folder: Path) -> Path:
+    (path,) = (_good(folder) / "variables").glob("variables.data-*")
+    path.write_bytes(path.read_bytes()[:-8])
+    return folder
+
+
+def _turned_weights(folder: Path) -> Path:
+    (path,) = (_good(folder) / "variables").glob("variables.data-*")
+    data = bytearray(path.read_bytes())
+    data[3] ^= 1
+    path.write_bytes(bytes(data))
     return folder
 
 
@@ -351,10 +477,41 @@ def _tf_keras_standardized_text(folder: Path) -> Path:
     layers = tf_keras.layers
     texts = layers.TextVectorization(max_tokens=10, output_sequence_length=4)
     texts.adapt(["a b c", "see http://example.org/x"])
-    strip = layers.Lambda(lambda text: tf.strings.regex_replace(text, r"http://\S+", ""))
-    model = tf_keras.Sequential([layers.Input((), dtype="string"), strip, texts, layers.Embedding(10, 2)])
+    inputs = layers.Input((), dtype="string")
+    stripped = tf.strings.regex_replace(inputs, r"http://\S+", "")
+    model = tf_keras.Model(inputs, layers.Embedding(10, 2)(texts(stripped)))
     model.save(str(folder), include_optimizer=False)
     return folder
+
+
+def _tf_keras_lambda(folder: Path) -> Path:
+    _tf_keras(tf_keras.layers.Lambda(lambda x: 2.0 * x), tf_keras.layers.Dense(2)).save(
+        str(folder), include_optimizer=False
+    )
+    return folder
+
+
+def _described(layer: dict[str, Any], *, in_file: bool = True) -> Maker:
+    """A model of tf_keras whose description, or its object graph as before TensorFlow 2.5, holds `layer` as well."""
+
+    def make(folder: Path) -> Path:
+        _tf_keras(tf_keras.layers.Dense(2)).save(str(folder), include_optimizer=False)
+        path = folder / "keras_metadata.pb"
+        metadata = saved_metadata_pb2.SavedMetadata.FromString(path.read_bytes())
+        root = json.loads(metadata.nodes[0].metadata)
+        root["config"]["layers"].append(layer)
+        metadata.nodes[0].metadata = json.dumps(root)
+        path.write_bytes(metadata.SerializeToString())
+        if in_file:
+            return folder
+        path.unlink()
+        return _edited(_moved(metadata.nodes[0].metadata), make=lambda folder: folder)(folder)
+
+    return make
+
+
+def _moved(text: str) -> Callable[[Proto], object]:
+    return lambda proto: setattr(proto.meta_graphs[0].object_graph_def.nodes[0].user_object, "metadata", text)
 
 
 def _my_mul_model(folder: Path) -> Path:
@@ -438,6 +595,31 @@ BAD: dict[str, tuple[Maker, str, str]] = {
     "the saver in a nested attribute": (_edited(_saves_when_called), "S4", "SaveV2"),
     "the saver as a gradient": (_edited(_as_gradient), "S4", "SaveV2"),
     "hidden behind the saver": (_edited(_hidden_behind_saver), "S4", "SaveV2 in .*__call__"),
+    "writes a file when it is restored": (
+        _edited(_while_restoring("SaveV2", "/va", "r/x")), "S4", "SaveV2 in .*traced_restore",
+    ),
+    "removes files when it is restored": (
+        _edited(_while_restoring("MergeV2Checkpoints", "va", "r")), "S4", "MergeV2Checkpoints in .*traced_restore",
+    ),
+    "restores another file": (_edited(_while_restoring("RestoreV2", "../", "x")), "S4", "RestoreV2 in .*restore"),
+    "fills a table when it is restored": (
+        _edited(_while_restoring("InitializeTableFromTextFileV2", "words", ".txt")), "S10", "evil in .*traced_restore",
+    ),
+    "saves beside what it is given": (_edited(_saves_beside("..", "/x")), "S4", "SaveV2 in .*traced_save"),
+    "restores from a text": (_edited(_restores_another), "S4", "RestoreV2 in .*traced_restore"),
+    "saves when it is restored": (_edited(_saves_when_restored), "S4", "MergeV2Checkpoints in .*traced_save"),
+    "saves when it is set up": (_edited(_saves_when_set_up, make=_tensorflow_1), "S4", "SaveV2 in the main graph"),
+    "two functions of one name": (_edited(_behind_its_name), "S4", "WriteFile in .*__call__"),
+    "TensorFlow 1 that writes a file when it is loaded": (
+        _edited(_in_tensorflow_1("va", "r/x"), make=_tensorflow_1), "S4", "SaveV2 in the main graph",
+    ),
+    "a second MetaGraph that writes a file": (
+        _edited(_in_another_meta_graph(_while_restoring("SaveV2", "va", "r/x"))), "S4", "SaveV2 in .*traced_restore",
+    ),
+    "a path put together": (
+        _edited(lambda p: _join(_functions(p, "__call__")[0].node_def, "/va", "r/x")), "S8", "'/var/x'",
+    ),
+    "a path in packed characters": (_edited(_packed(b"\x0a/va/secret")), "S8", "/va/secret"),
     "cuDNN": (_edited(_in_call("CudnnRNNV3")), "S5", "CudnnRNNV3"),
     "a compiled module": (_edited(_in_call("XlaCallModule")), "S5", "XlaCallModule"),
     "a call of the host": (_edited(_in_call("XlaHostCompute")), "S5", "XlaHostCompute"),
@@ -446,8 +628,8 @@ BAD: dict[str, tuple[Maker, str, str]] = {
     "an unheard operation": (_edited(_in_call("EvilOp")), "S6", "'EvilOp' of an unknown library"),
     "path in a constant": (_after(lambda: tf.constant("/home/me/words.txt")), "S8", "/home/me/words.txt"),
     "address in a constant": (_after(lambda: tf.constant("10.0.0.7:8470")), "S8", "10.0.0.7:8470"),
-    "path in an attribute": (_edited(_shared_name(b"hash_table_/home/me/words.txt_-2")), "S8", "/home/me/words.txt"),
-    "bucket in an attribute": (_edited(_shared_name(b"gs://bucket/words.txt")), "S8", "gs://bucket"),
+    "path in an attribute": (_edited(_in_call("Identity", _where=b"/home/me/words.txt")), "S8", "/home/me/words.txt"),
+    "bucket in an attribute": (_edited(_in_call("Identity", _where=b"gs://bucket/words.txt")), "S8", "gs://bucket"),
     "absolute asset": (_edited(_asset_called("/etc/passwd"), make=_table), "S10", "'/etc/passwd'"),
     "asset outside": (_edited(_asset_called("../../secret"), make=_table), "S10", r"'\.\./\.\./secret'"),
     "asset in a bucket": (_edited(_asset_called("gs://b/words"), make=_table), "S10", "gs://b"),
@@ -456,17 +638,51 @@ BAD: dict[str, tuple[Maker, str, str]] = {
     "table from a variable": (_edited(_bound_to_variable, make=_table), "S10", "InitializeTableFromTextFileV2 in"),
     "table of a file around": (_reads_own_file, "S10", "InitializeTableFromTextFileV2 in"),
     "must be compiled": (lambda f: _save(_root(tf.identity, jit_compile=True), f), "S11", "__call__"),
-    "optimizer inside": (_tf_keras_with_optimizer, "S12", "optimizer/"),
     "broken checkpoint": (_broken_checkpoint, "S12", "can be read"),
+    "weights cut short": (_cut_weights, "S12", "can be read whole"),
+    "weights of which a bit was turned": (_turned_weights, "S12", "can be read whole.*DataLossError"),
     "another file than was fingerprinted": (_other_bytes, "S14", "saved_model_checksum"),
     "no fingerprint at all": (_with_file("fingerprint.pb"), "S14", "computed again"),
     "debug information": (_with_file("debug/saved_model_debug_info.pb"), "S14", "debug"),
+    "Python byte code for tf_keras": (_tf_keras_lambda, "S15", "Received: 'Python byte code' in the file; rem"),
+    "any function of Python for tf_keras": (
+        _described({"module": "os", "class_name": "function", "config": "system", "registered_name": "x"}),
+        "S15", r"'os\.system'",
+    ),
+    "a built-in function of Python for tf_keras": (
+        _described({"class_name": "Activation", "config": {"activation": {
+            "module": "builtins", "class_name": "function", "config": "eval", "registered_name": "function"}}}),
+        "S15", r"'builtins\.eval'",
+    ),
+    "a helper of Keras that fetches": (
+        _described({"module": "keras.utils", "class_name": "get_file", "config": {}}), "S15", "'keras.utils.get_file'",
+    ),
+    "an operation by name for tf_keras": (
+        _described({"class_name": "TFOpLambda", "config": {"function": "io.write_file"}}), "S15", "'tf.io.write_file'",
+    ),
+    "Python byte code in the object graph": (
+        _described({"class_name": "Lambda", "config": {"function_type": "lambda", "function": ["", None, None]}},
+                   in_file=False),
+        "S15", "in the object graph; save the model again",
+    ),
+    "a description that cannot be read": (_with_file("keras_metadata.pb"), "S15", "can be read"),
 }  # fmt: skip
 # What falls short with it, by its nature.
 ALSO = {
+    "writes a file when it is restored": {"S8"},
+    "restores from a text": {"S8"},
+    "TensorFlow 1 that writes a file when it is loaded": {"S3"},
+    "saves when it is set up": {"S3"},
+    "a second MetaGraph that writes a file": {"S2"},
     "graph that another loader reads instead": {"S14"},  # the fingerprint is made from that one
 }
 ADVICE: dict[str, tuple[Maker, str, str]] = {
+    "a file for tf_keras": (
+        _described({"class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}), "S15", "'/etc/passwd'",
+    ),
+    "optimizer inside": (_tf_keras_with_optimizer, "S12", "optimizer/"),
+    "path in a name": (_edited(_shared_name(b"hash_table_/home/me/words.txt_-2")), "S8", "/home/me/words.txt"),
+    "bucket in a name": (_edited(_shared_name(b"gs://bucket/words.txt")), "S8", "gs://bucket"),
     "pinned to a GPU": (_edited(lambda p: _pin(p, "/device:GPU:0")), "S7", "/device:GPU:0"),
     "weights as a constant": (_of(lambda x: x @ tf.constant(np.random.default_rng(0).random((3, 8000), np.float32))),
                               "S9", "constants of more than 64 KiB"),
@@ -477,6 +693,12 @@ ADVICE: dict[str, tuple[Maker, str, str]] = {
     ),
 }  # fmt: skip
 GOOD: dict[str, Maker] = {
+    "a table named by the path of its asset": _edited(
+        lambda p: _name_tables(p, b"hash_table_/home/me/words.txt_-2"), make=lambda folder: _table(folder)
+    ),
+    "summaries, which are only text": _edited(
+        *(_in_call(f"{kind}Summary") for kind in ("Scalar", "Histogram", "Merge"))
+    ),
     "plain": _good,
     "MyMulModel": _my_mul_model,
     "table with an asset": _table,
@@ -487,6 +709,45 @@ GOOD: dict[str, Maker] = {
     "random numbers, loops and branches": _random_and_state,
     "functions in a circle": _edited(_calls_itself),
 }
+
+
+def _name_tables(proto: Proto, name: bytes) -> None:
+    for node in (node for function in _functions(proto, "creator") for node in function.node_def):
+        if node.op == "HashTableV2":
+            node.attr["shared_name"].s = name
+
+
+def _tensorflow_1_with_assets(folder: Path) -> Path:
+    """A classic export: its vocabulary lies elsewhere until the loader says where, its summaries are in the graph, and
+    it was saved once before."""
+    v1 = tf.compat.v1
+    words = folder.parent / "words.txt"
+    words.write_text("a\nb\n")
+    with tf.Graph().as_default(), v1.Session() as session:
+        place = tf.constant(str(words), name="place")
+        v1.add_to_collection(v1.GraphKeys.ASSET_FILEPATHS, place)
+        initializer = tf.lookup.TextFileInitializer(place, tf.string, 0, tf.int64, -1)
+        table = tf.lookup.StaticHashTable(initializer, -1)
+        inputs = v1.placeholder(tf.string, [None])
+        weights = v1.get_variable("v", [3, 2], initializer=v1.ones_initializer())
+        outputs = tf.gather(weights, table.lookup(inputs) + 1)
+        v1.summary.histogram("weights", weights)
+        v1.summary.scalar("mean", tf.reduce_mean(weights))
+        v1.summary.merge_all()
+        v1.train.Saver(sharded=True)
+        session.run([v1.global_variables_initializer(), v1.tables_initializer()])
+        builder = v1.saved_model.Builder(str(folder))
+        signature = v1.saved_model.predict_signature_def({"inputs": inputs}, {"outputs": outputs})
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            {"serving_default": signature},
+            assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+            main_op=v1.tables_initializer(),
+            saver=v1.train.Saver(sharded=True),
+        )
+        builder.save()
+    return folder
 
 
 def _pin(proto: Proto, device: str) -> None:
@@ -511,7 +772,7 @@ def test_a_bad_model_is_caught_by_its_own_check(name: str, tmp_path: Path) -> No
 def test_every_check_of_level_fail_has_a_model_that_it_catches(tmp_path: Path) -> None:
     levels = {found.check: found.level for found in static_findings(_good(tmp_path / "model"))}
     assert {check for _, check, _ in BAD.values()} == {check for check, level in levels.items() if level == "fail"}
-    assert {check for _, check, _ in ADVICE.values()} == {check for check, level in levels.items() if level == "warn"}
+    assert {check for _, check, _ in ADVICE.values()} >= {check for check, level in levels.items() if level == "warn"}
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -535,6 +796,91 @@ def test_metrics_and_a_save_counter_are_told(tmp_path: Path) -> None:
     for name, words in (("tf_keras, compiled, without its optimizer", "4 of a metric"), ("MyMulModel", "save counter")):
         findings = static_findings(GOOD[name](tmp_path / name))
         assert words in next(found.sentence for found in findings if found.check == "S12")
+
+
+def test_a1_what_restores_reads_the_file_that_it_is_given_and_touches_no_other(tmp_path: Path) -> None:
+    folder = _edited(_while_restoring("SaveV2", "/va", "r/x"))(tmp_path / "model")
+    found = next(found for found in static_findings(folder) if found.check == "S4")
+    assert (found.passed, found.level) == (False, "fail")
+    assert re.search(r"'SaveV2 in __inference__traced_restore_\d+'", found.sentence)
+    assert _short(static_findings(_tensorflow_1(tmp_path / "one"))) == {"S3"}  # its saver does as it should
+
+
+def test_a2_python_that_tf_keras_would_run_is_found(tmp_path: Path) -> None:
+    found = static_findings(_tf_keras_lambda(tmp_path / "model"))[-1]
+    assert (found.check, found.passed, found.level) == ("S15", False, "fail")
+    assert "Python byte code" in found.sentence and "--without-keras-metadata" in found.sentence
+
+
+def test_a6_an_empty_graph_beside_a_good_fingerprint_is_a_report(tmp_path: Path) -> None:
+    folder = _good(tmp_path / "model")
+    (folder / "saved_model.pb").write_bytes(b"")
+    report = check_saved_model(folder)
+    found = {finding.check: finding for finding in report.findings}
+    assert (report.verdict, found["S14"].passed, found["D1"].passed) == ("not reusable", False, None)
+    assert "none, as of an empty file" in found["S2"].sentence
+    (folder / "saved_model.pb").write_bytes(b"\xff" * 100)
+    report = check_saved_model(folder)
+    assert (report.verdict, report.first_failure[:14]) == ("not reusable", "S1 fell short:")
+    assert {finding.passed for finding in report.findings if finding.check != "S1"} == {None}
+
+
+def test_a6_a_check_that_ends_the_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends in one check, then in another, as a damaged file can make it."""
+    folder = _good(tmp_path / "model")
+    jobs: list[Job] = []
+    really = sandbox.runner("process limits", folder, sandbox.limits_for(folder))
+
+    def run(job: Job) -> Ended:
+        jobs.append(job)
+        if len(jobs) < 3:
+            return Ended(-11, f"a word\npiecehub-check S12\npiecehub-check {('S14', 'D17')[len(jobs) - 1]}\n")
+        return really(job)
+
+    monkeypatch.setattr(check.sandboxes, "runner", lambda *_: run)
+    report = check_saved_model(folder)
+    found = {finding.check: finding for finding in report.findings}
+    assert (found["S14"].passed, found["S12"].passed, found["D1"].passed) == (False, True, None)
+    assert found["S14"].sentence == (
+        "Expected check S14 to end well in a fresh process. Received: a word (signal 11); if that names no cause, "
+        "try again with more memory."
+    )
+
+
+@pytest.mark.parametrize("producer", [0, 1, 3])
+def test_c9_the_checksum_means_what_its_producer_meant(producer: int, tmp_path: Path) -> None:
+    folder = _good(tmp_path / "model")
+    raw = (folder / "saved_model.pb").read_bytes()
+    written = FingerprintDef.FromString((folder / "fingerprint.pb").read_bytes())
+    written.version.producer = producer
+    written.saved_model_checksum = int.from_bytes(tf.fingerprint([raw]).numpy().tobytes(), "little")
+    if producer == 0:
+        written.saved_model_checksum = 7  # of the graph, as TensorFlow 2.11 wrote it
+    (folder / "fingerprint.pb").write_bytes(written.SerializeToString())
+    assert _short(static_findings(folder)) == set()
+    for field in {"saved_model_checksum"} if producer == 1 else {"checkpoint_hash"}:
+        setattr(written, field, 8)
+        (folder / "fingerprint.pb").write_bytes(written.SerializeToString())
+        assert _short(static_findings(folder)) == {"S14"}
+
+
+def test_c8_what_is_no_danger_hides_nothing(tmp_path: Path) -> None:
+    findings = static_findings(_tf_keras_with_optimizer(tmp_path / "model"))
+    (found,) = (found for found in findings if not found.passed)
+    assert (found.check, found.level, hinders_loading(findings)) == ("S12", "warn", "")
+    harmless = _after(lambda: tf.constant("/home/me/words.txt"))(tmp_path / "harmless")
+    found = {finding.check: finding.passed for finding in inside.findings(harmless)}
+    assert (found["S8"], found["D1"], found["D17"]) == (False, True, True)
+    acts = _after(lambda: tf.io.write_file("numbers", "1"))(tmp_path / "acts")
+    assert hinders_loading(static_findings(acts)) == "S4"
+
+
+def test_c10_a_classic_export_with_assets_and_summaries_is_for_serving_only(tmp_path: Path) -> None:
+    folder = _tensorflow_1_with_assets(tmp_path / "model")
+    findings = static_findings(folder)
+    assert _short(findings) == {"S3"}, [f.sentence for f in findings if not f.passed]
+    assert is_for_serving_only(read_graph(folder), findings)
+    assert "1 assets" in next(found.sentence for found in findings if found.check == "S10")
 
 
 @pytest.mark.parametrize("name", ["signatures only", "keras export", "TensorFlow 1", "TF1 Hub format"])
@@ -585,8 +931,10 @@ def test_a_file_that_is_none_or_damaged_or_too_large_is_refused(tmp_path: Path) 
         static_findings(tmp_path)
     path = tmp_path / "saved_model.pb"
     path.write_bytes(b"\xff" * 100)
-    with pytest.raises(ArchiveError, match="damaged"):
-        static_findings(tmp_path)
+    first, *others = static_findings(tmp_path)
+    assert (first.check, first.passed, {found.passed for found in others}) == ("S1", False, {None})
+    assert "a damaged file; fetch it again" in first.sentence
+    assert hinders_loading([first, *others]) == "S1"
     with path.open("r+b") as file:
         file.truncate(2 << 30)
     with pytest.raises(NotReusableError, match="smaller than 2 GiB"):

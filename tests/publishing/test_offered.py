@@ -1,11 +1,13 @@
 """`piecehub publish`: a model that no run of ours made is checked first, and not recommended for fine-tuning."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tf_keras.protobuf import saved_metadata_pb2
 
 from piecehub.errors import RecipeError, VersionExists
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
@@ -51,6 +53,19 @@ def _publish(model: Path, cwd: Path, *options: str, page: str = PAGE) -> subproc
     (cwd / "page.md").write_text(page)
     fixed = ["--name", "acme/rows", "--documentation", "page.md", "--store", "store", "--trust"]
     return piecehub("publish", str(model), *fixed, *options, cwd=cwd)
+
+
+def test_a2_a_model_is_published_without_the_file_that_holds_python(rows: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(rows, model)
+    described = saved_metadata_pb2.SavedMetadata()
+    described.nodes.add(metadata=json.dumps({"class_name": "__lambda__", "config": {"value": ""}}))
+    (model / "keras_metadata.pb").write_bytes(described.SerializeToString())
+    refused = _publish(model, tmp_path)
+    assert (refused.returncode, "S15 fell short" in refused.stderr) == (1, True), refused.stderr
+    done = _publish(model, tmp_path, "--without-keras-metadata")
+    assert (done.returncode, done.stdout) == (0, f"acme/rows/3  {content_digest(list_files(rows))}\n"), done.stderr
+    assert (model / "keras_metadata.pb").is_file()
 
 
 def test_a_model_that_conforms_is_published_signed_and_verifies(rows: Path, tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""What a file or folder is that somebody took for a SavedModel, and what to do with it. Reads a few bytes and names."""
+
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from piecehub.errors import RecipeError
+
+_SAVED_MODEL = "saved_model.pb"
+_EXPORT = "export it: `piecehub.export(keras.models.load_model('{}'), 'my_piece')`"
+_KERAS = "a Keras model in one file", _EXPORT
+_LITE = "a TensorFlow Lite model, which is made for inference alone", "check the SavedModel that it was converted from"
+_TORCH = "a file of PyTorch", "only models of TensorFlow and Keras can be checked"
+_WEIGHTS = "weights without a model", "build the model, load them into it, and export it with `piecehub.export`"
+_POINTER = "a pointer of Git LFS in the place of a file", "fetch the file itself with `git lfs pull`"
+_ONNX = "an ONNX model", "only models of TensorFlow and Keras can be checked"
+_ZIP = "a zip archive", "unpack it and name the folder with 'saved_model.pb', or pack that as .tar.gz"
+_GRAPH = "the graph of a SavedModel", "name the folder around it"
+_DEEPEST = 4
+_MOST_FOLDERS = 1000
+
+
+def refuse_foreign_file(path: Path) -> None:
+    """Raises RecipeError if `path` is a file that is plainly another thing than an archive: what it is, what to do."""
+    if found := _kind(path):
+        what, remedy = found
+        raise RecipeError(
+            f"Expected a SavedModel: a folder, or an archive of one. Received: '{path}', {what}; "
+            f"{remedy.format(path.name)}."
+        )
+
+
+def refuse_folder_around(folder: Path) -> None:
+    """Raises RecipeError if `folder` holds no SavedModel itself, but one below, or a model in one file."""
+    if (folder / _SAVED_MODEL).exists() or (folder / _SAVED_MODEL).is_symlink():
+        return
+    models: list[Path] = []
+    files: list[Path] = []
+    for place, names in _below(folder):
+        if _SAVED_MODEL in names:
+            models.append(place)
+        files += [place / name for name in names if name.endswith((".keras", ".h5", ".tflite"))]
+    if models:
+        newest = max(models, key=lambda model: [(len(part), part) for part in model.parts])
+        several = f", the newest of {len(models)} in it" if len(models) > 1 else ""
+        raise RecipeError(
+            f"Expected a SavedModel, a folder with '{_SAVED_MODEL}'. Received: '{folder}', which is around one; "
+            f"name '{newest}'{several}."
+        )
+    for file in sorted(files):
+        refuse_foreign_file(file)
+
+
+def _below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folders inside, a few levels deep, with the names of their files; links are not followed."""
+    for count, (place, folders, names) in enumerate(os.walk(folder)):
+        if count >= _MOST_FOLDERS:
+            return
+        if len(Path(place).relative_to(folder).parts) >= _DEEPEST:
+            folders.clear()
+        folders.sort()
+        yield Path(place), names
+
+
+def _kind(path: Path) -> tuple[str, str] | None:
+    """What a file is by its first bytes, or else its name, with what to do; None if it may be an archive."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"PK"):
+        return _kind_of_zip(path)
+    if head.startswith(b"\x89HDF"):
+        return _WEIGHTS if ".weights." in path.name else _KERAS
+    if head[4:8] == b"TFL3":
+        return _LITE
+    if head.startswith(b"version https://git-lfs"):
+        return _POINTER
+    if head.startswith(b"\x1f\x8b"):
+        return None
+    by_name = {".onnx": _ONNX, ".index": _WEIGHTS, ".safetensors": _WEIGHTS, ".pt": _TORCH, ".pth": _TORCH}
+    return _GRAPH if path.name == _SAVED_MODEL else by_name.get(path.suffix)
+
+
+def _kind_of_zip(path: Path) -> tuple[str, str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return _ZIP
+    if {"config.json", "metadata.json"} <= names:
+        return _KERAS
+    return _TORCH if any(name.endswith("/data.pkl") for name in names) else _ZIP
