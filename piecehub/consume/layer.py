@@ -84,7 +84,8 @@ class ReusableLayer(keras.layers.Layer):
         function = loaded_function(loaded, choice)
         if trainable:
             _check_trainable(function)
-        kwargs.setdefault("dtype", input_dtype(function))
+        # As a policy: a mere "int8" is the name of a quantization to Keras.
+        kwargs.setdefault("dtype", keras.DTypePolicy(input_dtype(function)))
         super().__init__(trainable=trainable, autocast=False, **kwargs)
         self._handle = fspath(handle) if isinstance(handle, str | PathLike) else None
         # Keras tracks what it finds as an attribute, and saves it again with the model. The functions lie in a

@@ -103,6 +103,7 @@ def loaded_function(loaded: loading.Loaded, choice: Choice) -> LoadedFunction:
     traces = traces_of(callee.function)
     _check_outputs(choice)
     _check_arguments(choice.arguments, traces)
+    fit_arguments(choice.arguments, traces)  # what they refuse is told now
     return LoadedFunction(
         callee,
         choice,

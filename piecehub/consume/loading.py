@@ -111,8 +111,14 @@ def find_callee(root: Any, piece: str | None, signature: str | None) -> Callee:
             f"Expected a callable object (a Reusable SavedModel). Received: {_description(owner)}; "
             'name a signature for inference, such as signature="serving_default", or export it through piecehub.'
         )
-    # Of a restored object `__call__` is an attribute of the instance, and tells its traces.
-    return Callee(owner.__call__ if hasattr(owner, "variables") else owner, owner, False)
+    return Callee(_call_of(owner), owner, False)
+
+
+def _call_of(owner: Any) -> Callable[..., Any]:
+    """Of a restored object `__call__` is an attribute of the instance, and tells its traces; a function is its own."""
+    if "__call__" in getattr(owner, "__dict__", {}) or hasattr(owner, "variables"):
+        return owner.__call__
+    return owner
 
 
 def _is_tf1(root: Any) -> bool:

@@ -2,16 +2,17 @@
 
 A restored function takes just the dtypes that it was traced with
 (tensorflow/python/saved_model/function_deserialization.py): a float64 array, or the float16 output of a mixed-precision
-layer, is refused. Casts which keep the meaning are made here.
+layer, is refused. Casts which keep the meaning are made by `exact`.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from piecehub.consume.exact import as_dtype, as_ragged, effort
 from piecehub.errors import ConsumerError
 
 
@@ -54,6 +55,9 @@ def fit_arguments(arguments: Mapping[str, Any], traces: Sequence[Trace]) -> dict
     """Arguments as the traces want them: a Python number becomes a tensor where a tensor was traced.
 
     Otherwise each number would be a new combination, and be refused.
+
+    Raises:
+        ConsumerError: if that would change what a value means.
     """
     dtypes = {
         name: spec.dtype
@@ -62,7 +66,7 @@ def fit_arguments(arguments: Mapping[str, Any], traces: Sequence[Trace]) -> dict
         if isinstance(spec, tf.TensorSpec)
     }
     return {
-        name: tf.cast(tf.convert_to_tensor(value), dtypes[name]) if name in dtypes else value
+        name: as_dtype(value, dtypes[name], f"in the argument '{name}'") if name in dtypes else value
         for name, value in arguments.items()
     }
 
@@ -70,14 +74,16 @@ def fit_arguments(arguments: Mapping[str, Any], traces: Sequence[Trace]) -> dict
 def fit_inputs(inputs: Any, traces: Sequence[Trace]) -> Any:
     """Inputs as tensors of the traced structure and dtypes; as they are where no trace is known.
 
-    The trace with the inputs' own dtypes is preferred to one that needs a cast.
+    The trace with the inputs' own dtypes is preferred to one that needs a cast, and a sure cast to one that may fail.
 
     Raises:
         ConsumerError: if they cannot be fitted without changing their meaning.
     """
     specs = [trace.inputs for trace in traces]
+    if len(specs) > 1:
+        specs.sort(key=lambda spec: _effort(inputs, spec))
     refusals: list[ConsumerError] = []
-    for spec in sorted(specs, key=lambda spec: not _has_dtypes(inputs, spec)):
+    for spec in specs:
         try:
             return _fit(inputs, spec)
         except ConsumerError as refusal:
@@ -87,10 +93,23 @@ def fit_inputs(inputs: Any, traces: Sequence[Trace]) -> Any:
     return inputs
 
 
-def _has_dtypes(inputs: Any, spec: Any) -> bool:
-    leaves, wanted = tf.nest.flatten(inputs), tf.nest.flatten(spec)
-    dtypes = [getattr(leaf, "dtype", None) for leaf in leaves]
-    return len(leaves) == len(wanted) and all(d == s.dtype for d, s in zip(dtypes, wanted, strict=True))
+def _effort(inputs: Any, spec: Any) -> int:
+    """Of the input that is furthest from its spec's dtype."""
+    return max((effort(value, wanted.dtype) for value, wanted in _pairs(inputs, spec)), default=0)
+
+
+def _pairs(inputs: Any, spec: Any) -> Iterator[tuple[Any, Any]]:
+    """Each input with its spec, as far as the structures agree."""
+    if isinstance(spec, Mapping):
+        if not isinstance(inputs, Mapping):
+            inputs = dict.fromkeys(list(spec)[:1], inputs)
+        for name in set(spec) & set(inputs):
+            yield from _pairs(inputs[name], spec[name])
+    elif isinstance(spec, list | tuple):
+        for one, wanted in zip(inputs if isinstance(inputs, list | tuple) else (), spec, strict=False):
+            yield from _pairs(one, wanted)
+    else:
+        yield inputs, spec
 
 
 def _fit(inputs: Any, spec: Any) -> Any:
@@ -98,7 +117,7 @@ def _fit(inputs: Any, spec: Any) -> Any:
         return _fit_dict(inputs, spec)
     if isinstance(spec, list | tuple):
         return _fit_list(inputs, spec)
-    return _fit_ragged(inputs, spec) if isinstance(spec, tf.RaggedTensorSpec) else _fit_tensor(inputs, spec)
+    return as_ragged(inputs, spec) if isinstance(spec, tf.RaggedTensorSpec) else as_dtype(inputs, spec.dtype)
 
 
 def _fit_dict(inputs: Any, specs: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,29 +136,3 @@ def _fit_list(inputs: Any, specs: "list[Any] | tuple[Any, ...]") -> Any:
         received = f"{len(inputs)}" if isinstance(inputs, list | tuple) else type(inputs).__name__
         raise ConsumerError(f"Expected a list of {len(specs)} inputs. Received: {received}; pass them as one list.")
     return type(specs)(_fit(one, spec) for one, spec in zip(inputs, specs, strict=True))
-
-
-def _fit_tensor(value: Any, spec: Any) -> Any:
-    return _cast(value if tf.is_tensor(value) else tf.convert_to_tensor(value, dtype_hint=spec.dtype), spec.dtype)
-
-
-def _fit_ragged(value: Any, spec: Any) -> tf.RaggedTensor:
-    if not tf.is_tensor(value):
-        value = tf.ragged.constant(value, ragged_rank=spec.ragged_rank)
-    if not isinstance(value, tf.RaggedTensor):
-        value = tf.RaggedTensor.from_tensor(value, ragged_rank=spec.ragged_rank)  # pyright: ignore[reportAttributeAccessIssue]
-    return _cast(value, spec.dtype).with_row_splits_dtype(spec.row_splits_dtype)
-
-
-def _cast(tensor: Any, dtype: tf.DType) -> Any:
-    own = tf.as_dtype(tensor.dtype)
-    if own == dtype:
-        return tensor
-    loses = (
-        tf.string in (own, dtype) or dtype == tf.bool or (dtype.is_integer and not (own.is_integer or own == tf.bool))
-    )
-    if loses:
-        raise ConsumerError(
-            f"Expected {dtype.name} inputs, as the SavedModel was traced. Received: {own.name}; convert them first."
-        )
-    return tf.cast(tensor, dtype)

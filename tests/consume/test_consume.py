@@ -437,3 +437,45 @@ def test_regularization_losses_that_cannot_be_called_are_refused() -> None:
     root.trainable_variables, root.regularization_losses = [root.factor], [tf.constant(1.0)]
     with pytest.raises(NotReusableError, match=r"to hold functions without arguments. Received: .*Tensor"):
         ReusableLayer(type("Root", (), {"__call__": root.__call__, **vars(root)})(), trainable=True)
+
+
+# --- lists that the interface lets a publisher leave out --------------------------------------------------------------
+
+
+def test_b7_a_training_trace_is_used_whatever_lists_are_left_out(tmp_path: Path) -> None:
+    """tensorflow/hub, docs/reusable_saved_models.md: an attribute that is left out counts as an empty list."""
+
+    def piece() -> Any:
+        root: Any = tf.__internal__.tracking.AutoTrackable()
+        root.weight = tf.Variable(3.0)
+        root.__call__ = tf.function(lambda x, training=False: x * root.weight * (10.0 if training else 1.0))
+        for training in (True, False):
+            root.__call__.get_concrete_function(tf.TensorSpec([None]), training=training)
+        return root
+
+    for lists in ((), ("variables",), ("trainable_variables",), ("regularization_losses",)):
+        root = piece()
+        for name in lists:
+            setattr(root, name, [] if name == "regularization_losses" else [root.weight])
+        folder = str(tmp_path / ("_".join(lists) or "none"))
+        tf.saved_model.save(root, folder)
+        layer = ReusableLayer(folder)
+        layer.trainable = True
+        hubs = hub.KerasLayer(folder, trainable=True)
+        ones = np.ones(1, np.float32)
+        for training, expected in ((True, 30.0), (False, 3.0)):
+            assert float(layer(ones, training=training)[0]) == float(hubs(ones, training=training)[0]) == expected
+        assert len(layer.trainable_weights) == len(hubs.trainable_weights) == ("trainable_variables" in lists)
+
+
+def test_b7_a_preprocessor_without_variables_takes_python_values(tmp_path: Path) -> None:
+    root: Any = tf.__internal__.tracking.AutoTrackable()
+    root.__call__ = tf.function(lambda texts: tf.strings.length(texts))
+    root.__call__.get_concrete_function(tf.TensorSpec([None], tf.string))
+    root.halve = tf.function(lambda numbers: numbers / 2, input_signature=[tf.TensorSpec([None], tf.float32)])
+    tf.saved_model.save(root, str(tmp_path))
+    layer = ReusableLayer(str(tmp_path))
+    assert layer(["the", "cats"]).numpy().tolist() == [3, 4] and layer.dtype_policy.name == "string"
+    assert ReusableLayer(str(tmp_path), piece="halve")([1, 3]).numpy().tolist() == [0.5, 1.5]
+    with pytest.raises(ConsumerError, match="Expected string inputs"):
+        layer([1, 2])

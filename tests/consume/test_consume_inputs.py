@@ -1,0 +1,163 @@
+"""What the layer makes of values of any dtype in any carrier: the exact value, or a refusal (`consume/exact.py`)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from piecehub.consume.layer import ReusableLayer
+from piecehub.errors import ConsumerError
+
+DTYPES = ("bool", "uint8", "int8", "int32", "int64", "uint64", "float16", "bfloat16", "float32", "float64",
+          "complex64", "complex128", "string")  # fmt: skip
+CARRIERS: dict[str, Callable[[np.ndarray], Any]] = {
+    "array": lambda array: array,
+    "list": lambda array: array.tolist(),
+    "list of arrays": list,
+    "list of scalars": lambda array: [list(row) for row in array],
+    "tensor": tf.constant,
+    "list of tensors": lambda array: [tf.constant(row) for row in array],
+    "variable": lambda array: tf.Variable(array),
+}
+
+
+def echo(dtype: str, folder: Path) -> ReusableLayer:
+    """A piece that gives its inputs `[…] dtype` as they came."""
+    root: Any = tf.__internal__.tracking.AutoTrackable()
+    root.__call__ = tf.function(tf.identity, input_signature=[tf.TensorSpec(None, dtype)])
+    tf.saved_model.save(root, str(folder))
+    return ReusableLayer(str(folder))
+
+
+@pytest.fixture(scope="module")
+def echoes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ReusableLayer]:
+    return {dtype: echo(dtype, tmp_path_factory.mktemp(dtype) / "model") for dtype in DTYPES}
+
+
+CHANGED = [  # would be another value, or none, in the piece's dtype
+    ("uint8", np.float32([[0.1, 0.5], [0.9, 0.99]])),
+    ("uint8", np.array([[1.0, 2.0]])),  # by its dtype, whatever the values: as tensors always were
+    ("int32", np.array([[np.nan, 1.0]])),
+    ("uint8", np.array([[300, 1]])),
+    ("uint8", np.array([[-1, 1]])),
+    ("uint64", np.array([[-1, 1]])),
+    ("int8", np.array([[200, 1]], np.uint8)),
+    ("int32", np.array([[2**40, 1]])),
+    ("int64", np.array([[2**63, 1]], np.uint64)),
+    ("float32", np.array([[2**24 + 1, 1]])),
+    ("float16", np.array([[2049, 1]])),
+    ("float16", np.array([[1e6, 1.0]])),
+    ("float32", np.array([[1e300, 1.0]])),
+    ("float32", np.array([[1j, 1.0]])),
+    ("complex64", np.array([[1e300j, 1.0]])),
+    ("bool", np.array([[2, 1]])),
+]
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_b1_values_that_an_integer_input_would_truncate_are_refused(
+    echoes: dict[str, ReusableLayer], carrier: str
+) -> None:
+    for dtype, array in CHANGED:
+        try:
+            made = echoes[dtype](CARRIERS[carrier](array))
+        except ConsumerError as refusal:
+            assert f"Expected {dtype} inputs" in str(refusal)
+            continue
+        pytest.fail(f"{array!r} in a {carrier} became {made}")
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_b1_values_that_the_dtype_holds_come_through_exactly(echoes: dict[str, ReusableLayer], carrier: str) -> None:
+    for dtype, array in (
+        ("uint8", np.array([[0, 255]])),
+        ("int64", np.array([[2**63 - 1, -(2**63)]])),
+        ("uint64", np.array([[2**64 - 1, 0]], np.uint64)),
+        ("int32", np.array([[True, False]])),
+        ("float32", np.array([[2**25, -3]])),
+        ("float32", np.array([[np.nan, np.inf]])),
+        ("float64", np.array([[0.1, 1e300]])),
+        ("bfloat16", np.array([[256, 1]])),
+        ("complex64", np.array([[3, 1]])),
+    ):
+        made = echoes[dtype](CARRIERS[carrier](array))
+        assert made.dtype == dtype
+        np.testing.assert_array_equal(made.numpy().astype(array.dtype), array, err_msg=dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [("uint8", 0.5), ("uint8", 300), ("uint64", 2**64), ("int32", True), ("float16", 70000), ("float32", "1.5"),
+     ("string", 5), ("string", [1, "a"]), ("float32", [1.0, None]), ("float32", [[1.0], [2.0, 3.0]]),
+     ("int64", np.datetime64("2020-01-01")), ("float32", np.longdouble(1.0)), ("bool", 1),
+     ("string", [b"\xff\x00"])],
+    ids=str,
+)  # fmt: skip
+def test_b1_single_values_and_texts_are_the_same_or_refused(
+    echoes: dict[str, ReusableLayer], dtype: str, value: Any
+) -> None:
+    try:
+        made = echoes[dtype](value)
+    except ConsumerError as refusal:
+        assert f"Expected {dtype} inputs" in str(refusal)
+    else:
+        assert made.numpy().tolist() == value
+
+
+def test_b1_nested_and_ragged_values_are_held_to_the_same(tmp_path: Path) -> None:
+    root: Any = tf.__internal__.tracking.AutoTrackable()
+    spec = {
+        "rows": tf.RaggedTensorSpec([None, None], tf.uint8, 1, tf.int64),
+        "pair": [tf.TensorSpec(None, tf.int32), tf.TensorSpec(None, tf.float32)],
+    }
+    root.__call__ = tf.function(lambda inputs: inputs)
+    root.__call__.get_concrete_function(spec)
+    tf.saved_model.save(root, str(tmp_path / "model"))
+    layer = ReusableLayer(str(tmp_path / "model"))
+    good = {"rows": [[1], [2, 255]], "pair": [np.int64(7), 3]}
+    made = layer(good)
+    assert made["rows"].to_list() == good["rows"] and [float(one) for one in made["pair"]] == [7.0, 3.0]
+    for rows in ([[1.5], []], [[256], []], [[-1], [1]], [np.array([0.5]), np.array([1.0, 2.0])], [["a"], []]):
+        with pytest.raises(ConsumerError, match="Expected uint8 inputs"):
+            layer(good | {"rows": rows})
+    for pair in ([1.5, 3], [2**40, 3], [7, 2**24 + 1], [7, 1e300], [np.float32(7.5), 3]):
+        with pytest.raises(ConsumerError, match=r"Expected (int32|float32) inputs"):
+            layer(good | {"pair": pair})
+
+
+def test_b1_an_argument_is_held_to_the_same(tmp_path: Path) -> None:
+    root: Any = tf.__internal__.tracking.AutoTrackable()
+    root.__call__ = tf.function(
+        lambda inputs, times=2: inputs * tf.cast(times, tf.float32),
+        input_signature=[tf.TensorSpec(None), tf.TensorSpec((), tf.int32)],
+    )
+    tf.saved_model.save(root, str(tmp_path / "model"))
+    assert float(ReusableLayer(str(tmp_path / "model"), arguments={"times": 3})(2.0)) == 6.0
+    for times in (2.7, 2**40, "3"):
+        with pytest.raises(ConsumerError, match="Expected int32 in the argument 'times'"):
+            ReusableLayer(str(tmp_path / "model"), arguments={"times": times})
+
+
+def test_b1_the_values_of_a_graph_are_held_to_the_same_when_it_runs(echoes: dict[str, ReusableLayer]) -> None:
+    step = tf.function(lambda ids: echoes["int32"](ids))
+    assert step(tf.constant([7], tf.int64)).numpy().tolist() == [7]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Expected int32 inputs, as the SavedModel was traced"):
+        step(tf.constant([2**40], tf.int64))
+    with pytest.raises(ConsumerError, match="Expected int32 inputs"):
+        tf.function(lambda ids: echoes["int32"](ids), autograph=False)(tf.constant([7.0]))
+
+
+def test_b1_of_several_traces_the_one_is_chosen_that_keeps_the_values(tmp_path: Path) -> None:
+    root: Any = tf.__internal__.tracking.AutoTrackable()
+    root.__call__ = tf.function(lambda inputs: tf.identity(inputs))
+    for dtype in (tf.float32, tf.int32, tf.int64):
+        root.__call__.get_concrete_function(tf.TensorSpec([None], dtype))
+    tf.saved_model.save(root, str(tmp_path / "model"))
+    layer = ReusableLayer(str(tmp_path / "model"))
+    for value, dtype in (([1], "int32"), ([2**40], "int64"), ([1, 2.5], "float32"), (np.uint8([1]), "int32"),
+                         (np.array([0.5]), "float32"), (np.array([2**33]), "int64")):  # fmt: skip
+        made = layer(value)
+        assert made.dtype == dtype and made.numpy().tolist() == list(value), value
