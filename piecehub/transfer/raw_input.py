@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from piecehub.transfer.texts import is_text
+
 Rows = NDArray[np.generic]
 Floats = NDArray[np.float32]
 
@@ -29,7 +31,7 @@ def _field(rows: Any, name: str) -> Rows:
 
 
 def _of_one_field(shots: Rows, *others: Rows) -> tuple[Floats, ...]:
-    if shots.dtype.kind == "S":
+    if is_text(shots):
         return _words(shots, *others)
     flat = [rows.reshape(len(rows), -1).astype(np.float32) for rows in (shots, *others)]
     deviation = flat[0].std(axis=0)
