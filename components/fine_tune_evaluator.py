@@ -2,20 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelEvaluation, Schema
 
 from components.artifacts import Evidence, Piece, ReusableSavedModel
-from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, component
+from components.dsl import Evaluate, InputArtifact, OptionalInput, OutputArtifact, Parameter, component
 from piecehub.extraction.piece import input_names
 from piecehub.facts import runs
 from piecehub.facts.reference import mode_words
 from piecehub.facts.tables import LimitsTable, TaskTable
 from piecehub.training.anomalies import refuse_anomalies
-from piecehub.training.examples import feature_spec_of, read_split
+from piecehub.training.examples import feature_spec_of, may_be_missing, read_split
 from piecehub.transfer import evaluation as evaluations
 from piecehub.transfer.evidence import PREDICTIONS
 from piecehub.transfer.kinds import check_kind
-from piecehub.transfer.leakage import find_leakage, refuse_leakage
+from piecehub.transfer.leakage import find_leakage, find_overlap, refuse_leakage, refuse_overlap
 from piecehub.transfer.metrics import write_metrics
 from piecehub.transfer.pool import Budget
 from piecehub.transfer.protocol import Protocol
@@ -31,7 +32,6 @@ def FineTuneEvaluator(
     schema: InputArtifact[Schema],
     anomalies: InputArtifact[ExampleAnomalies],
     upstream_examples: InputArtifact[Examples],
-    upstream_schema: InputArtifact[Schema],
     evidence: OutputArtifact[Evidence],
     evaluation: OutputArtifact[ModelEvaluation],
     task: Parameter[str],
@@ -43,16 +43,21 @@ def FineTuneEvaluator(
     trials_folder: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
+    upstream_schema: OptionalInput[Schema] = None,
 ) -> None:
     """Measures how well the piece fine-tunes on one downstream task: evidence, no verdict.
 
+    `upstream_schema` is left out where it is the task's own: Kubeflow hands no artifact to a task under two names.
     `task`, `protocol` and `limits` are JSON (piecehub/facts/tables.py, piecehub/transfer/protocol.py).
     """
     asked, most = TaskTable.from_json(task), LimitsTable.from_json(limits)
     refuse_anomalies(Path(anomalies.uri))
-    spec = feature_spec_of(f"{schema.uri}/schema.pbtxt")
-    pool, test = (read_split(examples.uri, split, spec) for split in ("pool", "test"))
-    upstream = read_split(upstream_examples.uri, "train", feature_spec_of(f"{upstream_schema.uri}/schema.pbtxt"))
+    own = f"{schema.uri}/schema.pbtxt"
+    upstream_own = f"{upstream_schema.uri}/schema.pbtxt" if upstream_schema else own
+    pool, test = (_read(examples, split, own) for split in ("pool", "test"))
+    upstream = _read(upstream_examples, "train", upstream_own)
+    overlap = find_overlap(pool, test, {asked.label})
+    refuse_overlap(overlap, asked.name, most.max_leakage)
     leakage = find_leakage(upstream, pool, test, {asked.label, upstream_label})
     refuse_leakage(leakage, asked.name, most.max_leakage)
     found = evaluations.evaluate(
@@ -66,6 +71,7 @@ def FineTuneEvaluator(
         ),
         Path(evidence.uri),
         leakage,
+        overlap,
     )
     if not found.complete:
         return
@@ -74,6 +80,10 @@ def FineTuneEvaluator(
     evidence.set_float_custom_property("gain_over_parent" if parent else "gain_over_scratch", gain.estimate)
     evidence.set_float_custom_property("gain_low", gain.low)
     evidence.set_float_custom_property("gain_high", gain.high)
+
+
+def _read(examples: Examples, split: str, schema: str) -> dict[str, np.ndarray]:
+    return read_split(examples.uri, split, feature_spec_of(schema), may_be_missing(schema))
 
 
 def _tell(done: int, total: int, trial: Trial) -> None:

@@ -12,7 +12,7 @@ from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
 from piecehub.training.anomalies import refuse_anomalies
 from piecehub.training.building import feature_specs, ready_to_train
-from piecehub.training.examples import feature_spec_of, read_split
+from piecehub.training.examples import feature_spec_of, may_be_missing, read_split
 from piecehub.training.recipe_modules import get_function, load_module
 
 
@@ -39,15 +39,16 @@ def FullModelTrainer(
     """
     built, told = ModelTable.from_json(model), TrainTable.from_json(train)
     refuse_anomalies(Path(anomalies.uri))
-    spec = feature_spec_of(f"{schema.uri}/schema.pbtxt")
+    file = f"{schema.uri}/schema.pbtxt"
+    spec, missing = feature_spec_of(file), may_be_missing(file)
     module = load_module(Path(recipe_folder), built.module)
     build = get_function(module, built.function)
     start = Path(recipe_folder) / checkpoint if checkpoint else None
     facts = training.train(
         ready_to_train(build, feature_specs(spec, label), start),
         {**built.arguments, **parent_keyword(parent_folder(parent))},
-        read_split(examples.uri, "train", spec),
-        read_split(examples.uri, "eval", spec),
+        read_split(examples.uri, "train", spec, missing),
+        read_split(examples.uri, "eval", spec, missing),
         label,
         training.TrainSettings(told.epochs, told.batch_size, told.learning_rate, told.seed, told.optimizer),
         Path(training_logs.uri),

@@ -7,13 +7,14 @@ for ExampleGen, whose driver Kubeflow never calls. The work on the JSON is `piec
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from absl import app
+from absl import flags
 from tfx.dsl.io import fileio
 from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils, kubeflow_v2_run_executor
 from tfx.orchestration.kubeflow.v2.file_based_example_gen import driver
@@ -92,4 +93,6 @@ def _write(path: Path, value: executor_input.Json) -> None:
 
 
 if __name__ == "__main__":
-    app.run(run, flags_parser=parse)
+    # Libraries below TFX ask absl for their flags, which raises until some arguments were parsed. None here is absl's.
+    flags.FLAGS(sys.argv[:1])
+    run(parse(sys.argv))

@@ -2,7 +2,7 @@
 
     <data>/<content digest>/upstream/{train,eval}/*.tfrecord      what the full model is trained on
     <data>/<content digest>/<task>/{pool,test}/*.tfrecord         one folder a downstream task
-    <data>/keys/<key>                                             content digest that a writer's code and arguments gave
+    <data>/keys/<key>                                             content digest that a writer gave, by what it can read
 
 A user's own TFRecords of tf.Example lie in the same layout in any folder (`data.folder`), and take the same road.
 """
@@ -15,7 +15,9 @@ from pathlib import Path
 from piecehub.containers.code import digest_of, lock_digest, recipe_closure
 from piecehub.errors import DataError, RecipeError
 from piecehub.facts.content import canonical_json, content_digest, list_files, sha256_bytes
-from piecehub.training.recipe_modules import get_function, load_module
+from piecehub.facts.workdir import mark
+from piecehub.training.examples import record_files, refuse_no_records
+from piecehub.training.recipe_modules import get_function, load_module, recipe_code
 from pipelines.recipe.tables import LoadedRecipe
 
 
@@ -24,15 +26,18 @@ def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:
 
     Raises:
         RecipeError: if the recipe's module or folder is missing, or the module raises.
-        DataError: if a split is missing or empty.
+        DataError: if a split is missing or empty, or holds something else than records.
     """
     config = loaded.config
+    mark(data.parent)
     folder = _written(loaded, data) if config.data.module else (loaded.folder / config.data.folder).resolve()
     for part, splits in [("upstream", ("train", "eval")), *((t.name, ("pool", "test")) for t in config.task)]:
         for split in splits:
-            files = [f for f in (folder / part / split).glob("*") if f.is_file() and f.stat().st_size]
-            if not files:
+            files = [Path(file) for file in record_files(str(folder / part / split))]
+            if not any(file.stat().st_size for file in files):
                 raise DataError(f"Expected records in the split '{part}/{split}'. Received: none in '{folder}'.")
+            for file in files:
+                refuse_no_records(file)
     return folder
 
 
@@ -61,9 +66,5 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
 def _call_writer(loaded: LoadedRecipe, folder: Path) -> None:
     settings = loaded.config.data
     write = get_function(load_module(loaded.folder, settings.module), "write")
-    try:
+    with recipe_code(f"'{settings.module}' to write the examples", RecipeError, loaded.folder):
         write(folder, **settings.arguments)
-    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise RecipeError(
-            f"Expected '{settings.module}' to write the examples. Received: {type(error).__name__}: {error}."
-        ) from error

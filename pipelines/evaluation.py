@@ -8,16 +8,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from piecehub.errors import PiecehubError, RecipeError
 from piecehub.facts import piece_manifest
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from piecehub.store.source import find_saved_model
-from piecehub.training.examples import feature_spec_of, read_split
+from piecehub.training.examples import feature_spec_of, may_be_missing, read_split
 from piecehub.transfer import evaluation
 from piecehub.transfer.approximate_controls import write_controls
 from piecehub.transfer.evaluation import Means, Subject
 from piecehub.transfer.evidence import Evidence
 from piecehub.transfer.kinds import check_kind
+from piecehub.transfer.leakage import Leakage, find_overlap, refuse_overlap
 from piecehub.transfer.pool import Budget, missing_trials, run_trials
 from piecehub.transfer.protocol import MODES
 from piecehub.transfer.tasks import Task, task_from_features
@@ -120,10 +123,20 @@ class Evaluator:
 
     def task(self, stated: DownstreamTask) -> Task:
         """The examples of a task, as the piece takes them."""
-        spec = feature_spec_of(str(self.loaded.folder / stated.schema))
-        pool, test = (read_split(str(self.examples / stated.name), split, spec) for split in ("pool", "test"))
+        pool, test = self._splits(stated)
         kind = check_kind(stated.kind)
         return task_from_features(stated.name, stated.label, pool, test, _input_names(self.saved_model), kind)
+
+    def overlap(self, stated: DownstreamTask) -> Leakage:
+        """What pool and test of a task have in common; raises DataError if that is more than the recipe allows."""
+        found = find_overlap(*self._splits(stated), {stated.label})
+        refuse_overlap(found, stated.name, self.loaded.config.evaluation.max_leakage)
+        return found
+
+    def _splits(self, stated: DownstreamTask) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        schema, place = str(self.loaded.folder / stated.schema), str(self.examples / stated.name)
+        spec, missing = feature_spec_of(schema), may_be_missing(schema)
+        return read_split(place, "pool", spec, missing), read_split(place, "test", spec, missing)
 
     def subject(self, stated: DownstreamTask) -> Subject:
         """The piece with its controls, which are drawn now if it came without."""
@@ -135,11 +148,14 @@ class Evaluator:
 
     def evaluate(self, stated: DownstreamTask, means: Means, destination: Path) -> Evidence:
         """The evidence of one task, written into `destination`; upstream is not known, so it tells of no leakage."""
-        protocol = protocol_of(self.loaded.config, stated)
-        return evaluation.evaluate(self.subject(stated), self.task(stated), protocol, means, destination)
+        protocol, overlap = protocol_of(self.loaded.config, stated), self.overlap(stated)
+        return evaluation.evaluate(
+            self.subject(stated), self.task(stated), protocol, means, destination, overlap=overlap
+        )
 
     def plan(self, stated: DownstreamTask, means: Means) -> Planned:
         """What `evaluate` would run; it runs one missing trial of each kind of training, which are kept."""
+        self.overlap(stated)
         protocol, task, subject = protocol_of(self.loaded.config, stated), self.task(stated), self.subject(stated)
         trials = evaluation.planned(subject, task, protocol)
         counts = {name: sum(t.mode == name for t in trials) for name in MODES}

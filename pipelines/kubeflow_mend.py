@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from piecehub.errors import RecipeError
-from piecehub.facts.content import canonical_json
+from piecehub.facts.content import canonical_json, sha256_bytes
 
 Spec = dict[str, Any]
 Scalar = str | int | float
@@ -86,11 +86,11 @@ def mend(
     Raises:
         RecipeError: for what Kubeflow cannot run and no mending cures.
     """
-    refuse(spec)
     mended = deepcopy(dict(spec))
+    _cache_none_of(mended, never_cached)
+    refuse(mended)
     _call_driver_at_run_time(mended)
     _keep_defaults(mended, defaults or {})
-    _cache_none_of(mended, never_cached)
     _retry(mended, retries or Retries())
     _ask_for(mended, resources or {})
     return mended
@@ -107,15 +107,27 @@ def refuse(spec: Mapping[str, Any]) -> None:
         _refuse_prefixes(component, body)
     for label, executor in _executors(spec).items():
         _refuse_executor(label, executor)
+    _refuse_artifacts_under_two_names(spec)
+
+
+class _Quoting(yaml.SafeDumper):
+    """Quotes every text: what PyYAML leaves without quotes may be a number, a date or a bool to another reader."""
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+
+_Quoting.add_representer(str, _quoted)
 
 
 def write_yaml(spec: Mapping[str, Any]) -> bytes:
-    """The spec as one YAML document; equal specs give equal bytes.
+    """The spec as one YAML document, all texts in it quoted; equal specs give equal bytes.
 
     Raises:
         RecipeError: if it is too large for Kubernetes.
     """
-    text = yaml.safe_dump(dict(spec), sort_keys=True, allow_unicode=True, width=120).encode()
+    text = yaml.dump(dict(spec), Dumper=_Quoting, sort_keys=True, allow_unicode=True, width=120).encode()
     if len(text) > _MAX_PACKAGE_BYTES:
         raise RecipeError(
             f"Expected a package of at most {_MAX_PACKAGE_BYTES} bytes. Received: {len(text)}, which Kubernetes would "
@@ -227,6 +239,48 @@ def _refuse_executor_input(task: str, body: Mapping[str, Any]) -> None:
     inputs = body.get("inputs", {})
     artifacts = b"x" * _BYTES_PER_ARTIFACT * len(inputs.get("artifacts", {}))
     _refuse_long(task, b"".join([artifacts, *_constants(inputs)]))
+
+
+def _refuse_artifacts_under_two_names(spec: Mapping[str, Any]) -> None:
+    # ML Metadata takes one event of an artifact, an execution and a type, so the driver fails, in every retry.
+    known: dict[str, str] = {}
+    for task, body in _tasks(spec).items():
+        seen: dict[tuple[str, str], tuple[str, str]] = {}
+        for key, (producer, output) in sorted(_read(body).items()):
+            artifact = (_identity(spec, producer, known), output)
+            if artifact in seen:
+                other, twin = seen[artifact]
+                makers = f"'{twin}'" if twin == producer else f"'{twin}' and '{producer}', of which the cache makes one"
+                raise RecipeError(
+                    f"Expected inputs of {task} that are different artifacts. Received: '{other}' and '{key}' from the "
+                    f"same output of {makers}; pass it under one name."
+                )
+            seen[artifact] = (key, producer)
+
+
+def _read(body: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """By the name of each input of a task, the task that makes it and the name of the output there."""
+    sources = body.get("inputs", {}).get("artifacts", {})
+    made = {key: source["taskOutputArtifact"] for key, source in sources.items() if "taskOutputArtifact" in source}
+    return {key: (source["producerTask"], source.get("outputArtifactKey", "")) for key, source in made.items()}
+
+
+def _identity(spec: Mapping[str, Any], task: str, known: dict[str, str]) -> str:
+    """What Kubeflow's cache knows a task by: tasks that agree in it get the same artifacts, whatever their names."""
+    body = _tasks(spec).get(task, {})
+    if not body.get("cachingOptions", {}).get("enableCache"):
+        return task
+    if task not in known:
+        component = spec["components"][body["componentRef"]["name"]]
+        container = _executors(spec)[component["executorLabel"]].get("container", {})
+        facts = [
+            {key: container.get(key) for key in ("image", "command", "args")},
+            body.get("inputs", {}).get("parameters", {}),
+            {key: [_identity(spec, producer, known), output] for key, (producer, output) in _read(body).items()},
+            component.get("outputDefinitions", {}),
+        ]
+        known[task] = sha256_bytes(canonical_json(facts))
+    return known[task]
 
 
 def _constants(inputs: Mapping[str, Any]) -> Iterator[bytes]:

@@ -18,8 +18,9 @@ from piecehub.errors import EnvironmentProblem, RecipeError
 from piecehub.facts.workdir import Workdir
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
+from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places
-from pipelines.pipeline import create_pipeline, never_cached
+from pipelines.pipeline import create_pipeline, examples_that_change, never_cached
 from pipelines.recipe.tables import LoadedRecipe
 
 # -P: what lies in the container's current folder must not hide an installed package.
@@ -37,6 +38,7 @@ def compile_recipe(loaded: LoadedRecipe, workdir: Workdir, output: Path, image: 
         PiecehubError: as `compile_package` and `examples_folder` do.
     """
     _refuse_words(output, image)
+    refuse_patterns(workdir.root)
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve()),
         examples=str(examples_folder(loaded, workdir.data.resolve())),
@@ -44,7 +46,9 @@ def compile_recipe(loaded: LoadedRecipe, workdir: Workdir, output: Path, image: 
         trials=str(workdir.trials.resolve()),
     )
     pipeline = create_pipeline(loaded, places, beam_args=["--runner=FnApiRunner"])
-    compile_package(pipeline, output, image, never_cached=never_cached(loaded.config))
+    # Kubeflow calls ExampleGen's driver too late to ask its cache: it would not see that a folder has other records.
+    seldom = [*never_cached(loaded.config), *examples_that_change(loaded.config)]
+    compile_package(pipeline, output, image, never_cached=seldom)
 
 
 def compile_package(

@@ -1,23 +1,32 @@
-"""TFX's launcher, which keeps a failure's sentence and knows an equal output again.
+"""TFX's launcher, which keeps a failure's sentence, knows an equal output again, and asks the cache what, not where.
 
 An output of a node that is never cached, if it equals the one before it, *is* the one before it: else everything after
 a node that only looks at the store would run again in every run.
+
+TFX's cache key holds all parameters as they are, so a recipe in another checkout would train again, and a schema that
+was edited would come from the cache. Here a place is no part of the key, and a file counts by its content.
 """
 
 # The generated protos have no types.
 # pyright: reportAttributeAccessIssue=false
 
+import contextlib
 import shutil
 import sys
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx.orchestration.portable import execution_publish_utils, launcher
+from tfx.orchestration.portable import cache_utils, execution_publish_utils, launcher
 from tfx.proto.orchestration import execution_result_pb2
 
 from piecehub.errors import PiecehubError
 from piecehub.facts import provenance
+from piecehub.facts.content import sha256_file
+
+# Of TFX's ImportSchemaGen.
+_FILE = "schema_file"
 
 
 def sentence_of(error: BaseException) -> str:
@@ -26,8 +35,32 @@ def sentence_of(error: BaseException) -> str:
     return " ".join(text.split())[:2000]
 
 
+@contextlib.contextmanager
+def _keyed_by_content() -> Generator[None]:
+    """While this lasts, TFX makes cache keys of what parameters say, not of where things lie."""
+    original = cache_utils.get_cache_context
+
+    def keyed(*arguments: Any, parameters: Mapping[str, Any] | None = None, **named: Any) -> Any:
+        return original(*arguments, parameters=_of_content(parameters or {}), **named)
+
+    cache_utils.get_cache_context = keyed
+    try:
+        yield
+    finally:
+        cache_utils.get_cache_context = original
+
+
+def _of_content(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    told = {key: value for key, value in parameters.items() if not provenance.is_place(key)}
+    return told | ({_FILE: sha256_file(Path(told[_FILE]))} if _FILE in told else {})
+
+
 class TruthfulLauncher(launcher.Launcher):
-    """TFX's launcher, which keeps a failure's sentence and knows an equal output again."""
+    """TFX's launcher, which keeps a failure's sentence, knows an equal output again, and asks the cache what."""
+
+    def _prepare_execution(self) -> Any:
+        with _keyed_by_content():
+            return super()._prepare_execution()
 
     def _publish_failed_execution(self, execution_id: int, contexts: Any, executor_output: Any = None) -> None:
         error = sys.exc_info()[1]

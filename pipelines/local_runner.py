@@ -37,6 +37,7 @@ from piecehub.store.push import read_outcome
 from pipelines import preflight
 from pipelines.data import examples_folder
 from pipelines.launcher import TruthfulLauncher, sentence_of
+from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places, evaluator_ids, piece_suffixes
 from pipelines.pipeline import create_pipeline, never_cached
 from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
@@ -88,6 +89,7 @@ def run(loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None = None)
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
     """
+    refuse_patterns(workdir.root)
     place = _signing_place(signing_key, workdir)
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)

@@ -95,6 +95,10 @@ class Shared:
     trainer: BaseNode
     downstream: tuple[Downstream, ...]
 
+    def upstream_schema_of(self, downstream: Downstream) -> dict[str, Any]:
+        """The schema of upstream's examples, for a task that has another."""
+        return {} if downstream.schema is self.schema else {"upstream_schema": self.schema.outputs["schema"]}
+
 
 def piece_suffixes(config: Recipe) -> list[str]:
     """What the ids of a piece's components end with: nothing for a single piece, else its name."""
@@ -157,7 +161,6 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
             schema=downstream.schema.outputs["schema"],
             anomalies=downstream.anomalies.outputs["anomalies"],
             upstream_examples=shared.upstream.outputs["examples"],
-            upstream_schema=shared.schema.outputs["schema"],
             upstream_label=config.data.label,
             task=TaskTable.of(downstream.task).to_json(),
             limits=LimitsTable.of(config.evaluation).to_json(),
@@ -165,6 +168,7 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
             parent=config.model.parent,
             protocol=json.dumps(asdict(protocol_of(config, downstream.task)), sort_keys=True),
             trials_folder=places.trials,
+            **shared.upstream_schema_of(downstream),
             **code.of("fine_tune_evaluator"),
         ).with_id(f"FineTuneEvaluator{suffix}{downstream.suffix}")
         for downstream in shared.downstream

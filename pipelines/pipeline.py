@@ -16,6 +16,8 @@ from piecehub.facts.handle import Handle
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.store.catalog import Store
 from piecehub.training.checkpoint import checkpoint_digest
+from piecehub.training.examples import RECORDS
+from pipelines.literal_paths import escaped
 from pipelines.piece_journey import Code, Downstream, Places, Shared, journey, piece_suffixes, task_suffixes
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Recipe
 from pipelines.recipe.words import camel_case
@@ -33,7 +35,7 @@ def create_pipeline(
 
     # Upstream examples, held against the curated schema.
     upstream = _examples(places.examples, "upstream", ("train", "eval"), "UpstreamExamples")
-    schema = tfx.components.ImportSchemaGen(schema_file=str(loaded.folder / config.data.schema))
+    schema = tfx.components.ImportSchemaGen(schema_file=str(_path(loaded, config.data.schema)))
     upstream_statistics, upstream_anomalies = _held_against(schema, upstream, "Upstream")
 
     # Train the full model, from random weights, a checkpoint, or a published piece.
@@ -57,9 +59,9 @@ def create_pipeline(
     )
 
     # The examples of each downstream task, and from there on each piece by itself.
-    schemas = {config.data.schema: schema, **_own_schemas(loaded)}
+    schemas = {_path(loaded, config.data.schema): schema, **_own_schemas(loaded)}
     downstream = [
-        _downstream(places, schemas[task.schema], task, suffix)
+        _downstream(places, schemas[_path(loaded, task.schema)], task, suffix)
         for suffix, task in zip(task_suffixes(config), config.task, strict=True)
     ]
     shared = Shared(config, places, code, builder, digest, schema, upstream, trainer, tuple(downstream))
@@ -84,6 +86,13 @@ def never_cached(config: Recipe) -> list[str]:
     return [resolver, *ids] if config.model.parent else ids
 
 
+def examples_that_change(config: Recipe) -> list[str]:
+    """The ids of the components that read examples which somebody else may change, in a folder of his own."""
+    if not config.data.folder:
+        return []
+    return ["UpstreamExamples", *(f"DownstreamExamples{suffix}" for suffix in task_suffixes(config))]
+
+
 def _parent_digest(config: Recipe, places: Places) -> str:
     """The content digest of the published piece to start from; empty if the recipe names none."""
     if not config.model.parent:
@@ -102,15 +111,21 @@ def _parent(config: Recipe, places: Places, digest: str, code: Code) -> dict[str
     }
 
 
-def _own_schemas(loaded: LoadedRecipe) -> dict[str, BaseNode]:
+def _path(loaded: LoadedRecipe, file: str) -> Path:
+    """Where a file of the recipe lies: one path, however it is written, so that one file is read by one component."""
+    return (loaded.folder / file).resolve()
+
+
+def _own_schemas(loaded: LoadedRecipe) -> dict[Path, BaseNode]:
     """A component for each schema file of a task that is not the one of `[data]`, by that file."""
     config = loaded.config
-    files = sorted({task.schema for task in config.task} - {config.data.schema})
+    paths = {_path(loaded, task.schema) for task in config.task} - {_path(loaded, config.data.schema)}
+    stems = [camel_case(path.stem) for path in sorted(paths)]
     return {
-        file: tfx.components.ImportSchemaGen(schema_file=str(loaded.folder / file)).with_id(
-            f"ImportSchemaGen{camel_case(Path(file).stem)}"
+        path: tfx.components.ImportSchemaGen(schema_file=str(path)).with_id(
+            f"ImportSchemaGen{stem}{number if stem in stems[:number] else ''}"
         )
-        for file in files
+        for number, (path, stem) in enumerate(zip(sorted(paths), stems, strict=True))
     }
 
 
@@ -122,9 +137,9 @@ def _downstream(places: Places, schema: BaseNode, task: DownstreamTask, suffix: 
 
 
 def _examples(base: str, part: str, splits: Sequence[str], node_id: str) -> BaseNode:
-    patterns = [tfx.proto.Input.Split(name=split, pattern=f"{split}/*") for split in splits]
+    patterns = [tfx.proto.Input.Split(name=split, pattern=f"{split}/{RECORDS}") for split in splits]
     generator = tfx.components.ImportExampleGen(
-        input_base=str(Path(base) / part), input_config=tfx.proto.Input(splits=patterns)
+        input_base=escaped(Path(base) / part), input_config=tfx.proto.Input(splits=patterns)
     )
     return generator.with_id(node_id)
 

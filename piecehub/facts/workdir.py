@@ -8,6 +8,7 @@ trials/            finished trials, by content digest
 unpacked/          published versions that a program of this machine loaded by their handle, by content digest
 runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py)
 logs/<run>/        events.jsonl, <component>.log
+.piecehub-workdir  tells that it is one: if it lies in a recipe's folder, it is no part of the recipe
 """
 
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 from piecehub.errors import EnvironmentProblem
 
 DEFAULT_NAME = ".piecehub"
+_MARK = ".piecehub-workdir"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,17 @@ class Workdir:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
+
+
+def mark(root: Path) -> None:
+    """Makes a folder, and marks it as a working folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / _MARK).touch()
+
+
+def is_workdir(folder: Path) -> bool:
+    """Whether `mark` marked the folder."""
+    return (folder / _MARK).is_file()
 
 
 def inside(workdir: Workdir, place: str) -> str:

@@ -71,7 +71,7 @@ def checkpoint_digest(folder: Path, checkpoint: str) -> str:
         return ""
     path = folder / checkpoint
     prefix = path if path.is_file() else Path(_prefix(path))
-    files = [path] if path.is_file() else sorted(prefix.parent.glob(f"{prefix.name}.*"))
+    files = [path] if path.is_file() else _beginning_with(prefix)
     if not files:
         raise RecipeError(f"Expected a checkpoint in the recipe's folder. Received: '{checkpoint}', not found there.")
     return content_digest(FileEntry(f.name, f.stat().st_size, sha256_file(f)) for f in files)
@@ -85,5 +85,13 @@ def _load_keras_weights(model: Any, file: Path) -> None:
 
 
 def _prefix(checkpoint: Path) -> str:
-    newest = tf.train.latest_checkpoint(str(checkpoint)) if checkpoint.is_dir() else None
-    return newest or str(checkpoint)
+    # Not tf.train.latest_checkpoint, to which brackets in a path are a pattern.
+    state: Any = tf.train.get_checkpoint_state(str(checkpoint)) if checkpoint.is_dir() else None
+    newest = state.model_checkpoint_path if state else ""
+    return newest if newest and _beginning_with(Path(newest)) else str(checkpoint)
+
+
+def _beginning_with(prefix: Path) -> list[Path]:
+    """The files of a TensorFlow checkpoint."""
+    found = prefix.parent.iterdir() if prefix.parent.is_dir() else ()
+    return sorted(path for path in found if path.name.startswith(f"{prefix.name}.") and path.is_file())

@@ -1,9 +1,13 @@
 """Examples (TFRecords of `tf.Example`) as arrays, and the digests of their records.
 
-Two layouts, read alike; a file may be gzipped:
+Two layouts, read alike:
 
-    <uri>/Split-<split>/*             an Examples artifact of TFX
-    <uri>/<split>/*.tfrecord[.gz]     as a recipe writes them
+    <uri>/Split-<split>/*     an Examples artifact of TFX
+    <uri>/<split>/*           as a recipe writes them
+
+Every file in such a folder counts as records, whatever it is called, but those whose names begin with `.` or `_`; TFX's
+ExampleGen is told the same by the pattern `RECORDS`. A gzipped file has a name that ends with `.gz`, and no other has,
+for by that Beam knows it. What else lies there is refused by its name.
 
 Beam shuffles records and cuts them into any number of files, and TFX writes a record's features in an order that
 changes from process to process. So records are serialized again with sorted features, and stand in the order of the
@@ -12,7 +16,8 @@ depend on order, sharding or compression.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,23 +28,39 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from piecehub.errors import DataError
 
+RECORDS = "[!._]*"
+_GZIP = b"\x1f\x8b"
+# A record is its length (8 bytes), a checksum of it (4), the bytes, and a checksum of them (4).
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4
+
 FeatureSpec = Mapping[str, tf.io.FixedLenFeature]
 _protos: Any = schema_pb2  # generated: the type checker sees none of its names
 _TYPES = {_protos.FLOAT: tf.float32, _protos.INT: tf.int64, _protos.BYTES: tf.string}
 
 
-def read_split(uri: str, split: str, feature_spec: FeatureSpec) -> dict[str, np.ndarray]:
+def read_split(
+    uri: str, split: str, feature_spec: FeatureSpec, may_be_missing: Collection[str] = ()
+) -> dict[str, np.ndarray]:
     """The features of a split, `[examples, *shape]` each, in the canonical order of their records.
 
+    Args:
+        uri: the folder of the examples.
+        split: its name.
+        feature_spec: how to parse the features (`feature_spec_of`).
+        may_be_missing: the features in which NaN stands for a missing value (`may_be_missing`).
+
     Raises:
-        DataError: if the split has no examples, or a record lacks a feature of `feature_spec`.
+        DataError: if the split has no examples, a record lacks a feature of `feature_spec`, or values are not finite.
     """
     records = read_records(uri, split)
     try:
         parsed = tf.io.parse_example(tf.constant(records), dict(feature_spec))
     except tf.errors.InvalidArgumentError as error:
         raise DataError(_first_fault(records, feature_spec) or f"Expected tf.Examples. Received: {error}") from error
-    return {name: parsed[name].numpy() for name in feature_spec}
+    found = {name: parsed[name].numpy() for name in feature_spec}
+    for name, values in found.items():
+        _refuse_not_finite(split, name, values, name in may_be_missing)
+    return found
 
 
 def read_records(uri: str, split: str) -> list[bytes]:
@@ -56,13 +77,43 @@ def feature_spec_of(schema_path: str) -> dict[str, tf.io.FixedLenFeature]:
     Raises:
         DataError: if a feature states no shape, or the file is no schema.
     """
+    return {feature.name: _fixed(feature, schema_path) for feature in _schema(schema_path).feature}
+
+
+def _schema(schema_path: str) -> Any:
     with tf.io.gfile.GFile(schema_path) as file:
         text = file.read()
     try:
-        schema = text_format.Parse(text, _protos.Schema())
+        return text_format.Parse(text, _protos.Schema())
     except text_format.ParseError as error:
         raise DataError(f"Expected a Schema in {schema_path}. Received: {error}.") from error
-    return {feature.name: _fixed(feature, schema_path) for feature in schema.feature}
+
+
+def may_be_missing(schema_path: str) -> frozenset[str]:
+    """The features that the schema says may be missing: those with a `presence` whose `min_fraction` is below 1."""
+    features = _schema(schema_path).feature
+    return frozenset(f.name for f in features if f.HasField("presence") and f.presence.min_fraction < 1)
+
+
+def _refuse_not_finite(split: str, name: str, values: np.ndarray, may_be_missing: bool) -> None:
+    if values.dtype.kind != "f":
+        return
+    endless, missing = int(np.isinf(values).sum()), int(np.isnan(values).sum())
+    if endless:
+        raise DataError(
+            f"Expected finite numbers in feature '{name}' of the split '{split}'. Received: {endless} infinite, "
+            f"in {_rows_with(np.isinf(values))} of {len(values)} examples; mend the data."
+        )
+    if missing and not may_be_missing:
+        raise DataError(
+            f"Expected numbers in feature '{name}' of the split '{split}'. Received: {missing} NaN, in "
+            f"{_rows_with(np.isnan(values))} of {len(values)} examples; mend the data, or say in the schema that the "
+            "feature may be missing, as with 'presence { min_fraction: 0.5 }'."
+        )
+
+
+def _rows_with(found: np.ndarray) -> int:
+    return int(found.reshape(len(found), -1).any(axis=1).sum())
 
 
 def records_digest(uri: str, split: str) -> str:
@@ -78,24 +129,69 @@ def split_digests(uri: str) -> dict[str, str]:
 
 def split_names(uri: str) -> list[str]:
     """The splits below `uri`, sorted; raises DataError if there are none."""
-    folders = sorted(name.rstrip("/") for name in (tf.io.gfile.listdir(uri) if tf.io.gfile.isdir(uri) else []))
+    folders = _names(uri)
     names = [name.removeprefix("Split-") for name in folders if name.startswith("Split-")]
-    names = names or [name for name in folders if tf.io.gfile.glob(f"{uri}/{name}/*.tfrecord*")]
+    names = names or [name for name in folders if record_files(f"{uri}/{name}")]
     if not names:
         raise DataError(f"Expected splits of examples. Received: none in {uri}; check the data's folder.")
     return names
 
 
+def record_files(folder: str) -> list[str]:
+    """The files in the folder of a split that count as records, sorted; none if there is no such folder."""
+    paths = [f"{folder}/{name}" for name in _names(folder)]
+    return [path for path in paths if not tf.io.gfile.isdir(path)]
+
+
+def refuse_no_records(path: Path) -> None:
+    """Passes if a file that counts as records is one, by its structure: what a stranger put there has another.
+
+    Raises:
+        DataError: naming the file.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        zipped = file.read(len(_GZIP)) == _GZIP
+        if zipped != (path.suffix == ".gz"):
+            raise DataError(
+                f"Expected a gzipped file of records to have a name with '.gz' at the end, and no other. Received: "
+                f"{path}; rename it."
+            )
+        place = 0
+        while place < size and not zipped:
+            file.seek(place)
+            header = file.read(_HEADER_BYTES)
+            place += _HEADER_BYTES + int.from_bytes(header[:8], "little") + _FOOTER_BYTES
+            if place > size:
+                raise DataError(
+                    f"Expected only TFRecord files in the folder of a split. Received: {path}, which is none, or is "
+                    "damaged; take it away, or begin its name with '.' or '_'."
+                )
+    dataset = tf.data.TFRecordDataset(str(path), "GZIP" if zipped else "").take(1)
+    for record in _read_all(dataset, str(path)):
+        _canonical(record, str(path))
+
+
+def _names(folder: str) -> list[str]:
+    """What lies in a folder, sorted, without what is hidden. No glob: a folder's name may have brackets in it."""
+    found = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
+    return sorted(name.rstrip("/") for name in found if not name.startswith((".", "_")))
+
+
 def _files(uri: str, split: str) -> list[str]:
-    return sorted(tf.io.gfile.glob(f"{uri}/Split-{split}/*") or tf.io.gfile.glob(f"{uri}/{split}/*.tfrecord*"))
+    return record_files(f"{uri}/Split-{split}") or record_files(f"{uri}/{split}")
 
 
 def _records(path: str) -> list[bytes]:
     with tf.io.gfile.GFile(path, "rb") as file:
-        compression = "GZIP" if file.read(2) == b"\x1f\x8b" else ""
+        compression = "GZIP" if file.read(2) == _GZIP else ""
+    return _read_all(tf.data.TFRecordDataset(path, compression), path)
+
+
+def _read_all(dataset: Any, path: str) -> list[bytes]:
     try:
-        return [bytes(record) for record in tf.data.TFRecordDataset(path, compression).as_numpy_iterator()]
-    except tf.errors.DataLossError as error:
+        return [bytes(record) for record in dataset.as_numpy_iterator()]
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         raise DataError(f"Expected a TFRecord file. Received: {path}, which is damaged; write it again.") from error
 
 

@@ -119,7 +119,8 @@ def train(
         _compile(model, settings, objective)
         with recipe_code("the full model to train", TrainingError):
             facts = _fit(model, _pair(model, train_arrays, label), _pair(model, eval_arrays, label), settings, log_dir)
-    if not np.isfinite([*facts.train.values(), *facts.evaluation.values()]).all():
+    epochs = (value for values in facts.history.values() for value in values)
+    if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *epochs]).all():
         raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
     _write(model, facts, out_dir)
     return facts

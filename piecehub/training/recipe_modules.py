@@ -3,11 +3,20 @@
 A recipe's folder becomes a package whose name is derived from where it lies. So relative imports between its files
 work, two recipes never meet, and neither the folder nor the current one goes on `sys.path`: a user's repository has
 folders named `components` and `pipelines` too, which must not stand in for ours.
+
+A process that recipe code starts (`multiprocessing` with `spawn`, or joblib's) imports that package by its name. It
+gets this one's `sys.path`, at whose end a folder of ours lies: in it is nothing but such packages, which say where to
+look.
 """
 
+import atexit
+import functools
 import importlib
 import importlib.util
+import os
+import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,14 +62,14 @@ def get_function(module: ModuleType, name: str) -> Callable[..., Any]:
 def recipe_code(expected: str, error_class: type[PiecehubError], folder: Path | None = None) -> Iterator[None]:
     """Turns whatever a recipe's code raises into one sentence: `Expected <expected>. Received: <type, message, line>`.
 
-    Errors of our own pass as they are. This is the one place that catches every exception: what a stranger's code
-    raises cannot be listed.
+    Errors of our own pass as they are, and so does Ctrl-C. This is the one place that catches every exception, an exit
+    too: what a stranger's code raises cannot be listed.
     """
     try:
         yield
-    except PiecehubError:
+    except (PiecehubError, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:
         message = " ".join(str(error).split()) or "no message"
         place = _place(error, folder)
         raise error_class(f"Expected {expected}. Received: {type(error).__name__}: {message} ({place}).") from error
@@ -73,10 +82,30 @@ def _package(root: Path) -> str:
         spec = ModuleSpec(name, loader=None, is_package=True)
         spec.submodule_search_locations = [str(root)]
         sys.modules[name] = importlib.util.module_from_spec(spec)
+        _tell_other_processes(name, root)
     return name
 
 
-def _place(error: Exception, folder: Path | None) -> str:
+def _tell_other_processes(name: str, root: Path) -> None:
+    """Lets processes that this one starts find the package, if they import it from `sys.path`."""
+    (_shelf() / f"{name}.py").write_text(f'"""A recipe\'s folder."""\n\n__path__ = [{str(root)!r}]\n', encoding="utf-8")
+
+
+@functools.cache
+def _shelf() -> Path:
+    """The folder on `sys.path` that is there for other processes; gone when this one ends."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="piecehub-recipes-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # a forked process ends earlier
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    sys.path.append(str(folder))
+    return folder
+
+
+def _place(error: BaseException, folder: Path | None) -> str:
     """`file:line` of the error: the last frame in `folder`, else the last frame."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"

@@ -85,7 +85,13 @@ def sensitivity_count(task: Task, protocol: Protocol) -> int:
 
 
 def evaluate(
-    subject: Subject, task: Task, protocol: Protocol, means: Means, destination: Path, leakage: Leakage | None = None
+    subject: Subject,
+    task: Task,
+    protocol: Protocol,
+    means: Means,
+    destination: Path,
+    leakage: Leakage | None = None,
+    overlap: Leakage | None = None,
 ) -> Evidence:
     """Measures a piece on a task, and writes the evidence into the folder `destination`.
 
@@ -109,7 +115,7 @@ def evaluate(
     wanted = len(trials) + (len(others) if chosen else sensitivity_count(task, protocol))
     because = "" if done == wanted else f"the budget was spent after {done} of {wanted} trials"
     piece = content_digest(list_files(subject.saved_model))
-    about = findings.About(task, piece, protocol, subject.parent, subject.control_kind, leakage, because)
+    about = findings.About(task, piece, protocol, subject.parent, subject.control_kind, leakage, because, overlap)
     destination.mkdir(parents=True, exist_ok=True)
     evidence = findings.write(about, {} if because else chosen, results, destination)
     (destination / FACTS).write_text(evidence.to_json(), encoding="utf-8")

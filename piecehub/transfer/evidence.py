@@ -122,6 +122,7 @@ class Evidence:
         parent: the handle of the piece that this one starts from, whose weights the controls then have (see
             `piecehub/facts/reference.py`); empty where the controls are re-initialised.
         leakage: what upstream and downstream examples have in common; None where upstream is not known.
+        overlap: what the test part and the pool have in common; None in evidence of before it was looked for.
         controls: `exact`, or `approximate` where the piece came without the code that initialises it.
         incomplete_because: why trials are missing; cells and contrasts are then empty.
     """
@@ -144,6 +145,7 @@ class Evidence:
     leakage: Leakage | None = None
     controls: Literal["exact", "approximate"] = "exact"
     incomplete_because: str = ""
+    overlap: Leakage | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -237,4 +239,5 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "sensitivity": _rows(Sensitivity),
     "learning": _rows(LearningCurve),
     "leakage": lambda value: value and Leakage.from_json(value),
+    "overlap": lambda value: value and Leakage.from_json(value),
 }

@@ -51,6 +51,7 @@ class About:
     controls: Literal["exact", "approximate"]
     leakage: Leakage | None
     incomplete_because: str
+    overlap: Leakage | None = None
 
 
 def choose(mode: Mode, shots: int, protocol: Protocol, results: Mapping[Trial, TrialResult]) -> Chosen:
@@ -101,6 +102,7 @@ def write(about: About, chosen: Chosens, results: Mapping[Trial, TrialResult], d
         folder=destination,
         parent=about.parent,
         leakage=about.leakage,
+        overlap=about.overlap,
         controls=about.controls,
         incomplete_because=about.incomplete_because,
     )

@@ -163,6 +163,11 @@ def _warnings(evidence: Evidence, rule: Rule) -> list[str]:
             f"{evidence.leakage.exact + evidence.leakage.near} of {evidence.leakage.examples} examples of "
             f"{evidence.task} equal an upstream example or nearly so ({_percent(evidence.leakage.rate)})."
         )
+    if evidence.overlap and evidence.overlap.rate:
+        found.append(
+            f"{evidence.overlap.exact + evidence.overlap.near} of {evidence.overlap.examples} test examples of "
+            f"{evidence.task} equal one of its pool or nearly so ({_percent(evidence.overlap.rate)})."
+        )
     if evidence.controls == "approximate":
         found.append(
             f"The controls on {evidence.task} were drawn without the code that initialises the piece, so the gain is "

@@ -1,5 +1,7 @@
 """Leakage: examples of a downstream task that upstream training has seen, exactly or nearly.
 
+Overlap is the same between a task's test part and its pool, found by the same rule.
+
 What is compared is the content of the decoded features, never the bytes of a record. Labels do not count.
 
     text        exact: equal after NFKC, case folding and folding of white space
@@ -44,11 +46,11 @@ _RULES = "a twentieth of the distance between nearest neighbours", "half of all 
 
 @dataclass(frozen=True)
 class Leakage:
-    """How many downstream examples upstream has seen.
+    """How many downstream examples upstream has seen; of an overlap, how many test examples the pool has.
 
     Attributes:
-        examples: downstream examples that were looked at, pool and test.
-        exact: how many of them equal an upstream example.
+        examples: downstream examples that were looked at, pool and test; of an overlap those of the test part.
+        exact: how many of them equal an upstream example, or one of the pool.
         near: how many of the others nearly equal one.
         upstream_examples: that they were compared with.
         rule: what "near" means here, in words; or why nothing could be compared.
@@ -80,9 +82,30 @@ def find_leakage(upstream: Features, pool: Features, test: Features, label_names
     kind. Where no names agree, each downstream feature is compared with each upstream feature of its kind. A part of
     an example counts by itself if it tells examples apart: no category that most share, nor fewer than four numbers.
     """
-    sides = [{k: v for k, v in side.items() if k not in label_names} for side in (upstream, pool, test)]
-    above, below = sides[0], {key: np.concatenate([sides[1][key], sides[2][key]]) for key in sides[1]}
-    count, pool_count, above_count = (len(next(iter(side.values()), ())) for side in (below, sides[1], above))
+    sides = [_without(side, label_names) for side in (upstream, pool, test)]
+    below = {key: np.concatenate([sides[1][key], sides[2][key]]) for key in sides[1]}
+    pool_count = _count(sides[1])
+    places = [f"pool {i}" for i in range(pool_count)] + [f"test {i}" for i in range(_count(below) - pool_count)]
+    return _compared(sides[0], below, places, "upstream")
+
+
+def find_overlap(pool: Features, test: Features, label_names: Collection[str] = ()) -> Leakage:
+    """Compares the test part with the pool, as `find_leakage` compares both with upstream."""
+    above, below = _without(pool, label_names), _without(test, label_names)
+    return _compared(above, below, [f"test {i}" for i in range(_count(below))], "pool")
+
+
+def _without(side: Features, label_names: Collection[str]) -> Features:
+    return {key: values for key, values in side.items() if key not in label_names}
+
+
+def _count(side: Features) -> int:
+    return len(next(iter(side.values()), ()))
+
+
+def _compared(above: Features, below: Features, places: Sequence[str], seen: str) -> Leakage:
+    """Which rows of `below` are like a row of `above`; `places` names each of them, `seen` those above."""
+    count, above_count = _count(below), _count(above)
     ways = _ways(above, below)
     if not ways:
         return Leakage(count, 0, 0, above_count, _NOT_COMPARABLE, ())
@@ -90,9 +113,8 @@ def find_leakage(upstream: Features, pool: Features, test: Features, label_names
     best, row = np.argmax([alike for _, alike in found], axis=0), np.arange(count)
     nearest, alike = (np.stack(part)[best, row] for part in zip(*found, strict=True))
     exact, near = alike >= 1, (alike > 0) & (alike < 1)
-    places = [f"pool {i}" for i in range(pool_count)] + [f"test {i}" for i in range(count - pool_count)]
     first = [*np.flatnonzero(exact), *np.flatnonzero(near)][:_SAMPLES]
-    samples = tuple(f"{places[i]} ~ upstream {nearest[i]} ({alike[i]:.2f})" for i in first)
+    samples = tuple(f"{places[int(i)]} ~ {seen} {nearest[i]} ({alike[i]:.2f})" for i in first)
     rule = "; ".join(dict.fromkeys(_RULES[_is_text(downs[0])] for way in ways for _, downs in way))
     return Leakage(count, int(exact.sum()), int(near.sum()), above_count, rule, samples)
 
@@ -104,6 +126,16 @@ def refuse_leakage(found: Leakage, task: str, limit: float) -> None:
             f"Expected at most {limit:.2%} of the examples of '{task}' to equal upstream examples, or nearly so. "
             f"Received: {found.exact} equal and {found.near} near of {found.examples} ({found.rate:.2%}), such as "
             f"{found.samples[0]}; take them out of one side, or raise evaluation.max_leakage."
+        )
+
+
+def refuse_overlap(found: Leakage, task: str, limit: float) -> None:
+    """Raises DataError if a larger share than `limit` of the task's test examples is in its pool."""
+    if found.rate > limit:
+        raise DataError(
+            f"Expected at most {limit:.2%} of the test examples of '{task}' to equal examples of its pool, or nearly "
+            f"so. Received: {found.exact} equal and {found.near} near of {found.examples} ({found.rate:.2%}), such as "
+            f"{found.samples[0]}; take them out of one part, or raise evaluation.max_leakage."
         )
 
 

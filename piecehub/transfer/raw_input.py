@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from piecehub.transfer.texts import is_text
+
 Rows = NDArray[np.generic]
 Floats = NDArray[np.float32]
 
@@ -15,7 +17,8 @@ Floats = NDArray[np.float32]
 def raw_features(shots: Rows, *others: Rows) -> tuple[Floats, ...]:
     """Features of the shots and of other examples, `[examples, width] float32` each.
 
-    Numbers are divided by their standard deviation over the shots; text becomes TF-IDF of its words; named fields
+    Numbers are divided by their standard deviation over the shots; a missing one (NaN) is the mean of those that are
+    there, and a column of 0 and 1 more says so where shots lack it. Text becomes TF-IDF of its words; named fields
     (NumPy's structured arrays) stand side by side.
     """
     if shots.dtype.names is None:
@@ -29,13 +32,19 @@ def _field(rows: Any, name: str) -> Rows:
 
 
 def _of_one_field(shots: Rows, *others: Rows) -> tuple[Floats, ...]:
-    if shots.dtype.kind == "S":
+    if is_text(shots):
         return _words(shots, *others)
     flat = [rows.reshape(len(rows), -1).astype(np.float32) for rows in (shots, *others)]
-    deviation = flat[0].std(axis=0)
+    missing = [np.isnan(values) for values in flat]
+    known = np.ma.masked_array(flat[0], missing[0]) if any(map(np.any, missing)) else flat[0]
+    mean, deviation = (np.ma.filled(part, 0) for part in (known.mean(axis=0), known.std(axis=0)))
     # A value that all shots share says nothing, and divided by next to nothing it would drown the others.
     scale = np.where(deviation > 0, deviation, np.inf)
-    return tuple((values - flat[0].mean(axis=0)) / scale for values in flat)
+    lacking = missing[0].any(axis=0)
+    return tuple(
+        np.concatenate([np.where(gone, 0, (values - mean) / scale), gone[:, lacking]], axis=1).astype(np.float32)
+        for values, gone in zip(flat, missing, strict=True)
+    )
 
 
 def _words(*texts: Rows) -> tuple[Floats, ...]:

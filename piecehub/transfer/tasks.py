@@ -23,6 +23,7 @@ from piecehub.errors import DataError
 from piecehub.facts.content import canonical_json
 from piecehub.transfer.kinds import METRICS, Kind
 from piecehub.transfer.labels import read_labels
+from piecehub.transfer.texts import as_records, exact_array, keeps_every_byte, sealed, text_rows, unsealed
 
 Indices = NDArray[np.int64]
 
@@ -66,7 +67,7 @@ class Task:
             DataError: if a split is empty, rows and labels differ in number, the pool has one class or one value only,
                 the test part has a class that the pool lacks, or labels are not of the kind.
         """
-        rows, labels = (_rows(pool_x), _rows(test_x)), (np.asarray(pool_y), np.asarray(test_y))
+        rows, labels = (_rows(pool_x), _rows(test_x)), (exact_array(pool_y), exact_array(test_y))
         for split, x, y in zip(("pool", "test"), rows, labels, strict=True):
             _check_split(name, split, x, y, kind)
         classes, pool_labels, test_labels = read_labels(name, kind, *labels)
@@ -87,6 +88,9 @@ class Task:
         """`sha256:<hex>` of everything that a trial can see; the name is not part of it."""
         digest = hashlib.sha256(canonical_json([self.metric, list(self.classes)]))
         for array in (self.pool_x, self.pool_y, self.test_x, self.test_y):
+            if not keeps_every_byte(array):
+                digest.update(b"sealed")
+                array = sealed(array)
             kind = array.dtype.str if array.dtype.names is None else array.dtype.descr
             digest.update(canonical_json([kind, list(array.shape)]))
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -95,16 +99,21 @@ class Task:
     def write(self, path: Path) -> None:
         """Writes the task as one `.npz` file."""
         arrays = {"pool_x": self.pool_x, "pool_y": self.pool_y, "test_x": self.test_x, "test_y": self.test_y}
+        changed = [name for name, array in arrays.items() if not keeps_every_byte(array)]
+        arrays |= {name: sealed(arrays[name]) for name in changed}
         classes = np.array([c.encode() for c in self.classes])
         with path.open("wb") as file:
-            np.savez(file, name=np.array(self.name), kind=np.array(self.kind), classes=classes, **arrays)
+            about = {"name": np.array(self.name), "kind": np.array(self.kind), "sealed": np.array(changed, "U6")}
+            np.savez(file, classes=classes, **about, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Reads what `write` wrote."""
         with np.load(path, allow_pickle=False) as file:
             classes = tuple(c.decode() for c in file["classes"].tolist())
-            arrays = (file["pool_x"], file["pool_y"], file["test_x"], file["test_y"])
+            changed = file["sealed"].tolist()
+            names = ("pool_x", "pool_y", "test_x", "test_y")
+            arrays = (unsealed(file[name]) if name in changed else file[name] for name in names)
             kind: Any = str(file["kind"])
             return cls(str(file["name"]), kind, classes, *arrays)
 
@@ -150,7 +159,7 @@ def _task_of_dicts(
             f"Expected a feature of '{name}' for each input of the piece, and the label. Received: no '{missing[0]}' "
             f"in {sorted(pool)} and {sorted(test)}; name features like inputs."
         )
-    rows = [_records({key: _rows(split[key]) for key in input_names}) for split in (pool, test)]
+    rows = [as_records({key: _rows(split[key]) for key in input_names}) for split in (pool, test)]
     return Task.from_arrays(name, rows[0], _column(pool[label]), rows[1], _column(test[label]), kind)
 
 
@@ -196,26 +205,14 @@ def _orders(task: Task, seed: int) -> list[Indices]:
 
 def _column(labels: ArrayLike) -> NDArray[np.generic]:
     """Labels `[examples]` of a feature that may be stored as `[examples, 1]`."""
-    array = np.asarray(labels)
+    array = exact_array(labels)
     return array.reshape(len(array)) if array.shape == (len(array), 1) else array
 
 
 def _rows(values: ArrayLike) -> NDArray[np.generic]:
     """`values` as an array that TensorFlow takes; text becomes UTF-8 bytes."""
-    array = np.asarray(values)
-    if array.dtype.kind in "OU":
-        encoded = [v if isinstance(v, bytes) else str(v).encode() for v in array.ravel().tolist()]
-        return np.array(encoded).reshape(array.shape)
-    return array
-
-
-def _records(arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.generic]:
-    """Arrays `[examples, …]` as one `[examples]` with a field for each."""
-    fields = [(key, array.dtype, array.shape[1:]) for key, array in sorted(arrays.items())]
-    records = np.empty(len(next(iter(arrays.values()))), np.dtype(fields))
-    for key, array in arrays.items():
-        records[key] = array
-    return records
+    array = exact_array(values)
+    return text_rows(array) if array.dtype.kind in "OU" else array
 
 
 def _check_split(name: str, split: str, rows: NDArray[np.generic], labels: NDArray[Any], kind: Kind) -> None:

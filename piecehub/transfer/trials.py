@@ -83,7 +83,7 @@ class TrialResult:
         validation_score: the task's metric on the validation examples; the setting is chosen by it.
         test_outputs: `[examples, width] float32` of the head (see `kinds`), those of no answer where the training
             diverged.
-        diverged: whether an output was not finite; such a model says nothing about any example.
+        diverged: whether an output or the loss of a step was not finite; such a model says nothing about any example.
         losses: of each step, `[steps] float32`; empty where nothing is trained by steps.
     """
 
@@ -97,7 +97,7 @@ class TrialResult:
         cls, kind: Kind, validation: Floats, validation_y: NDArray[Any], test: Floats, losses: Floats = NO_LOSSES
     ) -> Self:
         """A result from what the trained model says of validation and test; a diverged one says nothing of any."""
-        if np.isfinite(validation).all() and np.isfinite(test).all():
+        if all(np.isfinite(values).all() for values in (validation, test, losses)):
             right = kinds.scores(kind, validation_y, kinds.predictions(kind, validation))
             return cls(float(np.mean(right)), test, False, losses)
         # A diverged classifier is right by chance, whatever class is the most frequent.
@@ -117,11 +117,16 @@ class TrialStore:
         return self._folder / trial.id[:2] / f"{trial.id}.npz"
 
     def read(self, trial: Trial) -> TrialResult | None:
-        """The trial's result, or None if it is missing or its file is damaged: then it is run again."""
+        """The trial's result, or None if it is missing or its file is damaged: then it is run again.
+
+        So is what an earlier release took for a result though its loss was not finite.
+        """
         try:
             with np.load(self.path(trial), allow_pickle=False) as file:
                 score, diverged = float(file["validation_score"]), bool(file["diverged"])
-                return TrialResult(score, file["test_outputs"], diverged, file["losses"])
+                losses = file["losses"]
+                trusted = diverged or np.isfinite(losses).all()
+                return TrialResult(score, file["test_outputs"], diverged, losses) if trusted else None
         except (FileNotFoundError, BadZipFile, ValueError, KeyError, EOFError):
             return None
 

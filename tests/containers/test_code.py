@@ -12,6 +12,7 @@ import pytest
 
 from piecehub.containers import code
 from piecehub.errors import RecipeError
+from piecehub.facts.workdir import mark
 
 COMPONENTS = [
     "documentation_writer",
@@ -71,15 +72,93 @@ def test_an_edit_changes_the_digest_and_a_path_does_not(tmp_path: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_relative_imports_of_a_recipe_belong_to_its_code(tmp_path: Path) -> None:
-    (tmp_path / "blocks").mkdir()
-    (tmp_path / "model.py").write_text("from .blocks import dense\nfrom . import sizes\nimport numpy\n")
-    (tmp_path / "blocks" / "__init__.py").write_text("")
-    (tmp_path / "blocks" / "dense.py").write_text("from ..sizes import WIDTH\n")
-    (tmp_path / "sizes.py").write_text("WIDTH = 3\n")
-    (tmp_path / "data.py").write_text("")
-    names = [f.relative_to(tmp_path).as_posix() for f in code.recipe_closure(tmp_path, "model.py")]
-    assert names == ["blocks/__init__.py", "blocks/dense.py", "model.py", "sizes.py"]
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A recipe that reads and imports what lies beside it in many ways."""
+    folder = tmp_path / "recipe"
+    files = {
+        "recipe.toml": '[data]\nschema = "own.pbtxt"\n[[task]]\nname = "t"\nschema = "sub/task.txt"\n',
+        "model.py": "from .blocks import dense\nimport importlib\nTEXT = open('vocab.txt')\n",
+        "data.py": "",
+        "blocks/__init__.py": "",
+        "blocks/dense.py": "",
+        "sizes.py": "",
+        "vocab.txt": "a",
+        "labels.pbtxt": "item {}",
+        "own.pbtxt": "feature {}",
+        "schema.pbtxt": "",
+        "sub/task.txt": "feature {}",
+        "sub/notes.md": "read by the model",
+        "sub/.hidden": "1",
+        "README.md": "texts",
+        "LICENSE": "texts",
+        ".git/HEAD": "x",
+        ".venv/x.py": "x",
+        "env/pyvenv.cfg": "",
+        "env/x.py": "x",
+        "__pycache__/model.cpython-311.pyc": "x",
+        "model.py~": "x",
+        ".DS_Store": "x",
+        "work/store/acme": "x",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    mark(folder / "work")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "words.txt").write_text("linked")
+    (folder / "shared").symlink_to(tmp_path / "shared")
+    (folder / "loop").symlink_to(".")
+    return folder
+
+
+READ = ["blocks/__init__.py", "blocks/dense.py", "data.py", "labels.pbtxt", "model.py"]
+READ += ["schema.pbtxt", "shared/words.txt", "sizes.py", "sub/.hidden", "sub/notes.md", "vocab.txt"]
+
+
+def test_b2_all_that_a_recipes_code_can_read_belongs_to_it(recipe: Path) -> None:
+    files = [path.relative_to(recipe).as_posix() for path in code.recipe_closure(recipe, "model.py")]
+    assert files == READ
+
+
+@pytest.mark.parametrize("name", READ)
+def test_b2_an_edit_of_what_code_can_read_is_other_code(recipe: Path, name: str) -> None:
+    before = code.code_digest("piecehub.containers.code", str(recipe), "model.py")
+    with (recipe / name).open("a") as file:
+        file.write("\n")
+    assert code.code_digest("piecehub.containers.code", str(recipe), "model.py") != before
+
+
+def test_b2_an_edit_of_what_is_stated_apart_is_the_same_code_and_so_is_another_checkout(recipe: Path) -> None:
+    before = code.code_digest("piecehub.containers.code", str(recipe), "model.py")
+    for path in recipe.rglob("*"):
+        if path.is_file() and path.relative_to(recipe).as_posix() not in READ:
+            with path.open("a") as file:
+                file.write("# an edit")
+    assert code.code_digest("piecehub.containers.code", str(recipe), "model.py") == before
+    shutil.copytree(recipe, recipe.parent / "checkout", symlinks=True)
+    assert code.code_digest("piecehub.containers.code", str(recipe.parent / "checkout"), "model.py") == before
+
+
+def test_b2_records_of_a_folder_that_the_recipe_names_are_no_code(recipe: Path) -> None:
+    (recipe / "recipe.toml").write_text('[data]\nfolder = "own"\n')
+    before = code.recipe_closure(recipe, "model.py")
+    (recipe / "own").mkdir()
+    (recipe / "own" / "part.tfrecord").write_text("x")
+    assert code.recipe_closure(recipe, "model.py") == before
+
+
+def test_b2_a_folder_that_is_too_large_to_read_in_every_run_is_refused(recipe: Path) -> None:
+    with (recipe / "sub" / "large.bin").open("wb") as file:
+        file.truncate(2**30 + 1)
+    with pytest.raises(RecipeError, match=r"at most 1073741824 bytes.*'sub/large\.bin'"):
+        code.recipe_closure(recipe, "model.py")
+
+
+def test_b2_a_working_folder_that_is_the_recipes_is_refused(recipe: Path) -> None:
+    mark(recipe)
+    with pytest.raises(RecipeError, match="--workdir"):
+        code.recipe_closure(recipe, "model.py")
 
 
 @pytest.mark.parametrize(("text", "words"), [(None, "no such file"), ("def", "in line 1")])

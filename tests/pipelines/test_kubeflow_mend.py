@@ -242,3 +242,45 @@ def test_mending_refuses_what_it_cannot_mend(spec):
     _task(spec, "Trainer")["triggerPolicy"] = {"condition": "true"}
     with pytest.raises(RecipeError, match="without a condition"):
         mend(spec, never_cached=[])
+
+
+def _read_twice(spec, producer):
+    spec["root"]["dag"]["tasks"]["Trainer"]["inputs"]["artifacts"] = {
+        "schema": {"taskOutputArtifact": {"producerTask": "Examples", "outputArtifactKey": "schema"}},
+        "upstream_schema": {"taskOutputArtifact": {"producerTask": producer, "outputArtifactKey": "schema"}},
+    }
+
+
+def test_c2_an_output_that_a_task_reads_under_two_names_is_refused(spec):
+    _read_twice(spec, "Examples")
+    with pytest.raises(RecipeError, match=r"'schema' and 'upstream_schema' from the same output of 'Examples'"):
+        kubeflow_mend.refuse(spec)
+    spec["root"]["dag"]["tasks"]["Trainer"]["inputs"]["artifacts"]["schema"]["taskOutputArtifact"] |= {
+        "outputArtifactKey": "statistics"
+    }
+    kubeflow_mend.refuse(spec)
+
+
+def test_c2_a_second_task_that_the_cache_takes_for_the_first_is_no_cure(spec):
+    spec["root"]["dag"]["tasks"]["Again"] = copy.deepcopy(_task(spec, "Examples"))
+    _read_twice(spec, "Again")
+    with pytest.raises(RecipeError, match=r"'Examples' and 'Again', of which the cache makes one"):
+        mend(spec, never_cached=[])
+    mend(spec, never_cached=["Again"])
+    _task(spec, "Again")["inputs"] = {"parameters": {"file": {"runtimeValue": {"constant": "another"}}}}
+    mend(spec, never_cached=[])
+
+
+MISREAD = ["08", "1e5", "0o14", "1.e3", "yes", "No", "on", "y", "~", "null", "NULL", "", "2026-11-29", "0x1F", ".5"]
+MISREAD += [".inf", "+1", "1_000", "0b11", "12:30:45", "1e+3", "017", ".NaN", "true", "=", "<<", "- a", "# no", "a: b"]
+
+
+def test_c3_every_text_is_quoted(spec):
+    spec["root"]["dag"]["tasks"]["Trainer"]["inputs"]["parameters"] |= {
+        f"p{i}": {"runtimeValue": {"constant": text}} for i, text in enumerate(MISREAD)
+    }
+    spec["root"]["dag"]["tasks"]["Trainer"]["labels"] = dict.fromkeys(MISREAD, "x")
+    written = write_yaml(spec)
+    assert yaml.safe_load(written) == spec
+    plain = {t.value for t in yaml.scan(written.decode()) if isinstance(t, yaml.ScalarToken) and t.plain}
+    assert plain <= {"true", "false", "7.0"}

@@ -1,6 +1,8 @@
 """The package of a real recipe: every component and artifact type of ours compiles, and is importable by its name."""
 
 import importlib
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from kfp import components as kfp_components
 
 from piecehub.facts.workdir import Workdir
 from pipelines.kubeflow_runner import compile_recipe
-from pipelines.recipe.loader import load_recipe
+from pipelines.recipe.loader import RECIPES, load_recipe
 
 IMAGE = "registry.example/piecehub:0.1.0"
 OURS = {
@@ -93,3 +95,35 @@ def test_several_pieces_compile_with_one_task_each(tmp_path):
     never = {name for name, task in tasks.items() if not task["cachingOptions"]["enableCache"]}
     assert never == {f"{name}{piece}" for name in ("IncumbentResolver", "HubPusher") for piece in ("Whole", "Features")}
     assert {"ReusableExporterWhole", "ReusableExporterFeatures"} <= tasks.keys()
+
+
+def _sources(task):
+    given = task.get("inputs", {}).get("artifacts", {}).values()
+    return [tuple(source["taskOutputArtifact"].values()) for source in given]
+
+
+def test_c2_no_task_reads_one_output_under_two_names(spec):
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        assert len(set(_sources(task))) == len(_sources(task)), name
+
+
+def test_c2_a_task_with_a_schema_of_its_own_reads_both(tmp_path):
+    shutil.copytree(RECIPES / "digits", tmp_path / "recipe", ignore=shutil.ignore_patterns("__pycache__"))
+    schema = (tmp_path / "recipe" / "schema.pbtxt").read_text()
+    (tmp_path / "recipe" / "own.pbtxt").write_text(f"# its own\n{schema}")
+    work = Workdir(tmp_path / "work")
+    for own, read in [("own.pbtxt", {"schema", "upstream_schema"}), ("./schema.pbtxt", {"schema"})]:
+        loaded = load_recipe(tmp_path / "recipe", [])
+        loaded = replace(loaded, config=replace(loaded.config, task=(replace(loaded.config.task[0], schema=own),)))
+        compile_recipe(loaded, work, tmp_path / "own.yaml", IMAGE)
+        evaluator = yaml.safe_load((tmp_path / "own.yaml").read_bytes())["root"]["dag"]["tasks"]["FineTuneEvaluator"]
+        assert {key for key in evaluator["inputs"]["artifacts"] if "schema" in key} == read
+
+
+def test_b5_examples_of_a_folder_that_can_change_are_not_cached(package, tmp_path):
+    (examples,) = (f for f in (package.parent / "work" / "data").iterdir() if (f / "upstream").is_dir())
+    settings = {"data.folder": str(examples), "data.module": "", "data.arguments": {}}
+    compile_recipe(load_recipe("digits", settings), Workdir(tmp_path / "work"), tmp_path / "own.yaml", IMAGE)
+    tasks = yaml.safe_load((tmp_path / "own.yaml").read_bytes())["root"]["dag"]["tasks"]
+    never = {name for name, task in tasks.items() if not task["cachingOptions"]["enableCache"]}
+    assert never == {"IncumbentResolver", "HubPusher", "UpstreamExamples", "DownstreamExamples"}

@@ -1,5 +1,7 @@
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,7 +9,6 @@ import pytest
 import yaml
 from kfp import components as kfp_components
 
-from piecehub.containers import executor_input
 from piecehub.errors import RecipeError
 from pipelines.kubeflow_runner import compile_package, compile_spec
 
@@ -120,21 +121,40 @@ def test_a_bool_parameter_is_refused(tiny, tmp_path):
 
 
 class Launcher:
-    """Runs tasks as the driver and launcher of 2.16 do: placeholders, folders for uris, what they add and leave out."""
+    """Runs tasks as the driver and launcher of 2.16 do: placeholders, folders for uris, what they add and leave out.
+
+    Each task is a process of its own, by its compiled command. What it finds otherwise than in a pod is where `s3://`
+    lies, the module of its executors, and the interpreter that answers to `python`.
+    """
 
     def __init__(self, spec, root):
-        self.spec, self.root, self.outputs = spec, root, {}
+        self.spec, self.root, self.outputs, self.results = spec, root, {}, {}
+        local = f"executor_input._LOCAL_ROOTS = {{'s3://': '{root}/s3/'}}"
+        (root / "sitecustomize.py").write_text(f"from piecehub.containers import executor_input\n{local}\n")
 
     def run(self, name):
-        from components import kubeflow_entrypoint
-
         component = self.spec["components"][name]
         container = self.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
         asked = self._executor_input(name, component)
         arguments = [json.dumps(asked) if a == "{{$}}" else a for a in container["args"]]
-        kubeflow_entrypoint.run(kubeflow_entrypoint.parse(["entrypoint", *arguments]))
-        self.outputs[name] = json.loads(self._output_file(name).read_text())
-        return self.outputs[name]
+        self.results[name] = self.start([*container["command"], *arguments])
+        if self._output_file(name).exists():
+            self.outputs[name] = json.loads(self._output_file(name).read_text())
+        return self.results[name]
+
+    def start(self, command):
+        """What became of a command in a container, which starts in a folder that hides our packages if it can."""
+        (self.root / "cwd" / "components").mkdir(parents=True, exist_ok=True)
+        (self.root / "cwd" / "components" / "__init__.py").write_text("raise ImportError('the wrong package')")
+        paths = [self.root, Path(__file__).parent, Path(__file__).parents[2]]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        }
+        return subprocess.run(
+            command, env=environment, cwd=self.root / "cwd", capture_output=True, text=True, check=False
+        )
 
     def _output_file(self, name):
         return self.root / name / "output_metadata.json"
@@ -177,13 +197,23 @@ class Launcher:
 @pytest.fixture(scope="module")
 def launched(tiny, spec, tmp_path_factory):
     """The three tasks, run one after another by their compiled commands."""
-    root = tmp_path_factory.mktemp("pods")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(executor_input, "_LOCAL_ROOTS", {"s3://": f"{root}/s3/"})
-        launcher = Launcher(spec, root)
-        for name in ("Examples", "MakePiece", "UsePiece"):
-            launcher.run(name)
+    launcher = Launcher(spec, tmp_path_factory.mktemp("pods"))
+    for name in ("Examples", "MakePiece", "UsePiece"):
+        assert launcher.run(name).returncode == 0, launcher.results[name].stderr[-2000:]
     return launcher
+
+
+def test_c1_the_compiled_command_runs_as_a_process_of_its_own(launched):
+    assert [result.returncode for result in launched.results.values()] == [0, 0, 0]
+    assert launched.outputs.keys() == {"Examples", "MakePiece", "UsePiece"}
+
+
+def test_c1_what_the_command_cannot_run_is_its_own_error(launched):
+    nothing = ["--executor_class_path", "x.Y", "--json_serialized_invocation_args", "{}"]
+    done = launched.start(["python", "-P", "-m", "components.kubeflow_entrypoint", *nothing])
+    assert done.returncode != 0
+    assert "FLAGS must be parsed" not in done.stderr
+    assert "'outputs'" in done.stderr
 
 
 def test_the_newest_span_is_read_and_noted(launched):
@@ -211,9 +241,12 @@ def test_the_launcher_reads_remote_uris_of_declared_outputs_and_no_null(launched
             assert None not in artifact["metadata"].values()
 
 
-def test_tfx_is_as_it_was_after_a_task(launched):
+def test_tfx_is_as_it_was_after_a_task():
     from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils
 
+    from components import kubeflow_entrypoint
+
     parse = kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict
-    assert parse.__module__ == kubeflow_v2_entrypoint_utils.__name__
-    assert "components.kubeflow_entrypoint" in sys.modules
+    with kubeflow_entrypoint._ready_artifacts():
+        assert kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict is not parse
+    assert kubeflow_v2_entrypoint_utils.parse_raw_artifact_dict is parse

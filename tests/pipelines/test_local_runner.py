@@ -85,6 +85,32 @@ def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished, chec
     assert code.code_digest("components.publish_gate") != before
 
 
+def test_b2_another_checkout_and_an_edit_of_the_rule_in_the_file_train_nothing(
+    world: World, settled: Finished, tmp_path: Path
+) -> None:
+    from pipelines import local_runner
+    from pipelines.recipe.loader import load_recipe
+
+    checkout = tmp_path / "elsewhere" / "recipe"
+    shutil.copytree(world.recipe, checkout)
+    text = (checkout / "recipe.toml").read_text()
+    (checkout / "recipe.toml").write_text(re.sub(r"min_gain = .*", "min_gain = -0.03", text))
+    outcome = local_runner.run(load_recipe(checkout, [s for s in TINY if "min_gain" not in s]), world.workdir)
+    record = runs.read_run(world.workdir, outcome.run)
+    assert record is not None
+    states = runs.node_states(record, runs.read_events(world.workdir, outcome.run))
+    assert {node for node, event in states.items() if event.state == "done"} == FROM_THE_STORE | JUDGED
+
+
+@pytest.mark.long
+def test_b2_an_edit_of_a_file_that_the_model_may_read_trains_again(world: World, settled: Finished) -> None:
+    (world.recipe / "vocab.txt").write_text("words")
+    try:
+        assert "FullModelTrainer" in world.run().ran()
+    finally:
+        (world.recipe / "vocab.txt").unlink()
+
+
 @pytest.mark.long
 def test_a_new_learning_rate_trains_again_and_runs_all_after_it(world: World, settled: Finished) -> None:
     ran = world.run("train.learning_rate=0.0021").ran()

@@ -8,6 +8,7 @@ pytest.importorskip("tfx")
 
 from tfx.dsl.compiler.compiler import Compiler
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.types.channel import Channel
 
 from pipelines.piece_journey import Places, export_options
 from pipelines.pipeline import create_pipeline, never_cached
@@ -34,6 +35,19 @@ def test_every_downstream_task_has_an_evaluator_of_its_own(tmp_path: Path) -> No
     upstream = _nodes(tmp_path, 'task=[{name="digits-5-9"}, {name="letters"}]')
     assert {"FineTuneEvaluatorDigits59", "FineTuneEvaluatorLetters"} <= upstream["PublishGate"]
     assert "DownstreamLettersAnomalies" in upstream["FineTuneEvaluatorLetters"]
+
+
+@pytest.mark.parametrize(
+    "settings", [(), ('task=[{name="digits-5-9", schema="./schema.pbtxt"}, {name="letters", schema="schema.pbtxt"}]',)]
+)
+def test_c2_no_component_reads_one_output_under_two_names(tmp_path: Path, settings: tuple[str, ...]) -> None:
+    places = Places(*(str(tmp_path / name) for name in ("root", "examples", "store", "trials")))
+    read = 0
+    for node in create_pipeline(load_recipe("digits", settings), places).components:
+        channels = [(c.producer_component_id, c.output_key) for c in node.inputs.values() if isinstance(c, Channel)]
+        assert len(set(channels)) == len(channels), node.id
+        read += len(channels)
+    assert read > 20
 
 
 TWO_PIECES = 'piece=[{name="a/whole", road="whole"}, {name="features", layer="features"}]'

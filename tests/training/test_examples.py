@@ -152,3 +152,44 @@ def test_a_schema_that_cannot_be_used_is_refused(tmp_path: Path, text: str, word
     path.write_text(text)
     with pytest.raises(DataError, match=words):
         examples.feature_spec_of(str(path))
+
+
+def _with_images(folder: Path, *images: list[float]) -> str:
+    records = []
+    for image in images:
+        values = tf.train.Feature(float_list=tf.train.FloatList(value=image))
+        features = tf.train.Features(feature={"image": values, "label": _feature(1, "label")})
+        records.append(tf.train.Example(features=features).SerializeToString())
+    _write(folder / "train" / "part.tfrecord", records)
+    return str(folder)
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+def test_b8_nan_in_a_feature_is_named_and_counted(tmp_path: Path) -> None:
+    uri = _with_images(tmp_path, [NAN, NAN], [1.0, NAN], [1.0, 2.0])
+    with pytest.raises(DataError, match=r"feature 'image' of the split 'train'.* 3 NaN, in 2 of 3 examples"):
+        examples.read_split(uri, "train", SPEC)
+    with pytest.raises(DataError, match="3 NaN"):
+        examples.read_split(uri, "train", SPEC, {"label"})
+
+
+def test_b8_nan_is_a_missing_value_where_the_schema_says_so_and_inf_never(tmp_path: Path) -> None:
+    uri = _with_images(tmp_path / "nan", [NAN, 1.0])
+    assert np.isnan(examples.read_split(uri, "train", SPEC, {"image"})["image"]).sum() == 1
+    for value in (INF, -INF):
+        uri = _with_images(tmp_path / str(value), [value, 1.0], [NAN, 1.0])
+        with pytest.raises(DataError, match=r"feature 'image'.* 1 infinite, in 1 of 2 examples"):
+            examples.read_split(uri, "train", SPEC, {"image"})
+
+
+def test_b8_a_schema_says_which_features_may_be_missing(tmp_path: Path) -> None:
+    path = tmp_path / "schema.pbtxt"
+    path.write_text(
+        'feature { name: "a" type: FLOAT presence { min_fraction: 0.9 } }\n'
+        'feature { name: "b" type: FLOAT presence { min_fraction: 1.0 min_count: 1 } }\n'
+        'feature { name: "c" type: FLOAT }\n'
+        'feature { name: "d" type: FLOAT presence { min_count: 1 } }\n'
+    )
+    assert examples.may_be_missing(str(path)) == {"a", "d"}

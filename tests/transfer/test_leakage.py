@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piecehub.errors import DataError
-from piecehub.transfer.leakage import Leakage, find_leakage, refuse_leakage
+from piecehub.transfer.leakage import Leakage, find_leakage, find_overlap, refuse_leakage, refuse_overlap
 
 RANDOM = np.random.default_rng(0)
 WORDS = np.array([f"w{i}" for i in range(400)])
@@ -263,3 +263,27 @@ def test_noisy_copies_are_found_far_from_zero():
 def test_importing_it_loads_no_library_that_is_slow_to_load():
     code = "import sys, piecehub.transfer.leakage; print(sorted({'sklearn', 'scipy', 'tensorflow'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("shape", [(8,), (8, 8, 1)])
+def test_b9_test_examples_that_are_in_the_pool_are_found_exact_and_near(shape):
+    pool, test = RANDOM.normal(size=(60, *shape)), RANDOM.normal(size=(40, *shape))
+    test[3], test[9] = pool[11], pool[12] + RANDOM.normal(size=shape) * 0.005
+    found = find_overlap(named(pool), named(test), {"label"})
+    assert (found.examples, found.exact, found.near, found.upstream_examples) == (40, 1, 1, 60)
+    assert found.samples[0] == "test 3 ~ pool 11 (1.00)"
+
+
+def test_b9_a_pool_that_is_the_test_part_is_refused_and_texts_are_compared_too():
+    same = texts(30)
+    found = find_overlap(named(same), named(same), {"label"})
+    assert found.rate == 1
+    refuse_overlap(found, "trees", 1.0)
+    with pytest.raises(DataError, match=r"1.00% of the test examples of 'trees' .* 30 equal and 0 near of 30 .* pool "):
+        refuse_overlap(found, "trees", 0.01)
+    assert find_overlap(named(texts(30)), named(texts(30)), {"label"}).rate == 0
+
+
+def test_b9_the_label_does_not_make_examples_different():
+    pool = {"x": RANDOM.normal(size=(20, 6)), "label": np.zeros(20)}
+    assert find_overlap(pool, {**pool, "label": np.ones(20)}, {"label"}).exact == 20

@@ -38,3 +38,26 @@ def test_named_fields_stand_side_by_side():
     rows["ids"], rows["text"] = [[1, 2], [3, 4]], [b"ash tree", b"oak"]
     own, again = raw_features(rows, rows)
     assert own.shape[1] == 2 + 4 and np.array_equal(own, again)
+
+
+def test_n10_a_missing_number_is_the_mean_and_a_column_says_so():
+    shots = np.array([[1.0, 5.0], [np.nan, 7.0], [3.0, 5.0]], np.float32)
+    own, other = raw_features(shots, np.array([[np.nan, np.nan], [5.0, 5.0]], np.float32))
+    assert own[:, 0].tolist() == [-1, 0, 1] and own[:, 2].tolist() == [0, 1, 0]
+    # The second column is never missing in the shots, so nothing could be learned of its being missing.
+    assert other.shape == (2, 3) and other[:, 0].tolist() == [0, 3]
+    assert other[0, 1] == 0 and other[:, 2].tolist() == [1, 0]
+
+
+def test_n10_a_column_that_all_shots_lack_says_nothing():
+    own, other = raw_features(np.full((3, 1), np.nan, np.float32), np.ones((2, 1), np.float32))
+    assert np.isfinite(own).all() and np.isfinite(other).all()
+    assert not other.any()
+
+
+def test_n10_numbers_with_gaps_and_a_text_column_stand_side_by_side():
+    rows = np.empty(3, [("age", np.float32, (2,)), ("town", "S9")])
+    rows["age"], rows["town"] = [[1, np.nan], [3, 4], [5, 6]], [b"Ulm", b"Bonn", b"Ulm"]
+    own, again = raw_features(rows, rows[:1])
+    assert np.isfinite(own).all() and np.array_equal(own[:1], again)
+    assert own.shape == (3, 3 + 3)

@@ -213,3 +213,20 @@ def test_a_diverged_regression_says_the_mean_and_is_worth_nothing():
 def test_the_setting_is_chosen_by_the_mean_over_seeds_and_the_first_of_equals():
     assert choose_setting((0.1, 0.2, 0.3), [[0.5, 0.9], [0.8, 0.8], [0.8, 0.8]]) == 0.2
     assert choose_setting((0.1, 0.2), [[0.9], [0.1]]) == 0.1
+
+
+def test_b8_a_training_whose_loss_was_not_finite_has_diverged(tmp_path, trials):
+    outputs, y = np.zeros((4, 2), np.float32), np.array([0, 1, 0, 1])
+    for losses in ([1.0, np.nan], [np.inf, 0.1]):
+        result = TrialResult.score("classification", outputs, y, outputs, np.array(losses, np.float32))
+        assert (result.diverged, result.validation_score) == (True, 0.5)
+    assert not TrialResult.score("classification", outputs, y, outputs, np.ones(2, np.float32)).diverged
+
+
+def test_b8_what_was_kept_of_such_a_training_as_a_result_is_run_again(tmp_path, trials):
+    store, losses = TrialStore(tmp_path), np.array([np.nan], np.float32)
+    store.write(trials[0], TrialResult(0.9, np.zeros((4, 2), np.float32), False, losses))
+    assert store.read(trials[0]) is None
+    store.write(trials[0], TrialResult(0.5, np.zeros((4, 2), np.float32), True, losses))
+    kept = store.read(trials[0])
+    assert kept and kept.diverged

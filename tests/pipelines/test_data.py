@@ -1,0 +1,237 @@
+"""A recipe's examples on disk: what a writer may raise, which files count, and that a path is no pattern."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
+from piecehub.facts.workdir import Workdir
+from piecehub.training.records import write_records
+from pipelines.data import examples_folder
+from pipelines.recipe.loader import RECIPES, load_recipe
+from pipelines.recipe.tables import LoadedRecipe
+
+SPLITS = ("upstream/train", "upstream/eval", "digits-5-9/pool", "digits-5-9/test")
+
+
+def _loaded(place: Path, **data: Any) -> LoadedRecipe:
+    """The digits recipe in another folder, with other entries in `[data]`."""
+    config = load_recipe(RECIPES / "digits").config
+    return LoadedRecipe(place, replace(config, data=replace(config.data, **data)))
+
+
+def _written(tmp_path: Path, source: str) -> Path:
+    """The examples that a `data.py` writes."""
+    (tmp_path / "recipe").mkdir(exist_ok=True)
+    (tmp_path / "recipe" / "data.py").write_text(source)
+    return examples_folder(_loaded(tmp_path / "recipe", arguments={}), tmp_path / "work" / "data")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("assert False, 'no rows'", "AssertionError: no rows"),
+        ("import zipfile; zipfile.ZipFile(__file__)", "BadZipFile: File is not a zip file"),
+        ("raise EOFError", "EOFError: no message"),
+        ("import sqlite3; sqlite3.connect(':memory:').execute('select')", "OperationalError: incomplete input"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("import sys; sys.exit('gone')", "SystemExit: gone"),
+        ("raise BaseException('bare')", "BaseException: bare"),
+        ("raise ExceptionGroup('two', [ValueError(1)])", "ExceptionGroup: two"),
+        ("raise StopIteration", "StopIteration: no message"),
+        ("raise MemoryError", "MemoryError: no message"),
+    ],
+)
+def test_e11_whatever_a_writer_raises_is_one_sentence_with_its_line(tmp_path: Path, source: str, said: str) -> None:
+    file = tmp_path / "recipe" / "data.py"
+    with pytest.raises(PiecehubError) as caught:
+        _written(tmp_path, f"def write(folder):\n    {source}\n")
+    assert isinstance(caught.value, RecipeError)
+    assert f"Received: {said}" in caught.value.sentence
+    assert caught.value.sentence.endswith(f"({file}:2).")
+
+
+def test_e11_a_module_that_exits_while_it_loads_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PiecehubError, match=r"SystemExit: 0 .*data\.py:2") as caught:
+        _written(tmp_path, "import sys\nsys.exit(0)\n")
+    assert caught.value.exit_code == 2
+
+
+def test_e11_ctrl_c_stays_ctrl_c(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _written(tmp_path, "def write(folder):\n    raise KeyboardInterrupt\n")
+
+
+POOL = """
+import multiprocessing
+from piecehub import write_records
+from .rows import row
+
+def write(folder):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        rows = pool.map_async(row, range(3)).get(timeout=100)
+    for split in ("upstream/train", "upstream/eval", "digits-5-9/pool", "digits-5-9/test"):
+        write_records(folder / split, rows, shards=1)
+"""
+
+
+def test_e11_a_spawned_pool_in_a_writer_works(tmp_path: Path) -> None:
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "rows.py").write_text("def row(n):\n    return {'label': n}\n")
+    said = ""
+    try:
+        folder = _written(tmp_path, POOL)
+        assert (folder / "upstream" / "train" / "part-00000-of-00001.tfrecord").stat().st_size
+    except PiecehubError as error:
+        said = error.sentence
+    assert said == ""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder of records in the layout of `data.folder`."""
+    for split in SPLITS:
+        write_records(tmp_path / "own" / split, [{"label": n} for n in range(3)], shards=1)
+    return tmp_path / "own"
+
+
+def _own(folder: Path, tmp_path: Path) -> Path:
+    return examples_folder(_loaded(tmp_path, module="", folder=str(folder)), tmp_path / "work" / "data")
+
+
+PART = "part-00000-of-00001.tfrecord"
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "_SUCCESS", ".part-0.tfrecord.crc"])
+def test_e12_a_hidden_file_does_not_count(own: Path, tmp_path: Path, name: str) -> None:
+    (own / "upstream" / "train" / name).write_bytes(b"no record at all")
+    assert _own(own, tmp_path) == own
+
+
+@pytest.mark.parametrize("name", ["part-0.tfrec", "part-0", "data_tfrecord-00000"])
+def test_e12_records_count_whatever_the_file_is_called(own: Path, tmp_path: Path, name: str) -> None:
+    from piecehub.training.examples import read_records
+
+    split = own / "upstream" / "train"
+    (split / PART).rename(split / name)
+    assert _own(own, tmp_path) == own
+    assert len(read_records(str(own / "upstream"), "train")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("Thumbs.db", b"no record at all", "only TFRecord files"),
+        ("notes.txt", b"x", "only TFRecord files"),
+        ("part-1.gz", b"no record at all", "a gzipped file"),
+        ("part-1.tfrecord", b"\x1f\x8b\x08 gzipped", "a gzipped file"),
+        ("part-1.tfrecord.gz", b"\x1f\x8b\x08 damaged", "TFRecord file"),
+        ("zeros.bin", bytes(64), "TFRecord file"),
+    ],
+)
+def test_e12_a_file_that_holds_no_records_is_named(
+    own: Path, tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    (own / "digits-5-9" / "test" / name).write_bytes(content)
+    with pytest.raises(DataError, match=words) as caught:
+        _own(own, tmp_path)
+    assert str(own / "digits-5-9" / "test" / name) in caught.value.sentence
+
+
+def test_e12_a_file_that_was_cut_off_is_named(own: Path, tmp_path: Path) -> None:
+    file = own / "upstream" / "eval" / PART
+    file.write_bytes(file.read_bytes()[:-3])
+    with pytest.raises(DataError, match=f"{PART}, which is none, or is damaged"):
+        _own(own, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["own[1]", "own*", "own?", "{SPAN}", "own[!a]", "own]"])
+def test_b4_a_folder_of_records_is_no_pattern(own: Path, tmp_path: Path, name: str) -> None:
+    """As our reader finds them, and by the pattern that ExampleGen is given, in TFX's file systems and in Beam's."""
+    from apache_beam.io.filesystems import FileSystems
+    from tfx.dsl.io import fileio
+
+    from piecehub.training.examples import RECORDS, read_records
+    from pipelines.literal_paths import escaped
+
+    shutil.copytree(own, tmp_path / "own1")
+    own.rename(tmp_path / name)
+    place = _own(tmp_path / name, tmp_path)
+    assert place == tmp_path / name
+    assert len(read_records(str(place / "upstream"), "train")) == 3
+    (place / "upstream" / "train" / ".DS_Store").write_text("hidden")
+    pattern = f"{escaped(place / 'upstream')}/train/{RECORDS}"
+    wanted = [str(place / "upstream" / "train" / PART)]
+    assert [str(path) for path in fileio.glob(pattern)] == wanted
+    assert [found.path for found in FileSystems.match([pattern])[0].metadata_list] == wanted
+
+
+def test_b4_a_folder_of_records_with_a_backslash_is_refused() -> None:
+    from pipelines.literal_paths import escaped
+
+    with pytest.raises(RecipeError, match="without a backslash"):
+        escaped(Path("/data/own\\[1]"))
+
+
+@pytest.mark.parametrize("name", ["work[1]", "wo*rk", "w?", "a\\b"])
+def test_b4_a_working_folder_that_tfx_would_take_for_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
+    from pipelines import kubeflow_runner, local_runner
+
+    loaded = load_recipe(RECIPES / "digits")
+    with pytest.raises(EnvironmentProblem, match="--workdir"):
+        local_runner.run(loaded, Workdir(tmp_path / name))
+    with pytest.raises(EnvironmentProblem, match="--workdir"):
+        kubeflow_runner.compile_recipe(loaded, Workdir(tmp_path / name), tmp_path / "p.yaml", "piecehub:0.1.0")
+    assert not (tmp_path / name).exists()
+
+
+def test_b4_a_recipe_in_a_folder_with_brackets_is_found(tmp_path: Path) -> None:
+    shutil.copytree(RECIPES / "digits", tmp_path / "re[c]ipe*")
+    assert load_recipe(str(tmp_path / "re[c]ipe*")).folder == tmp_path / "re[c]ipe*"
+
+
+@pytest.mark.parametrize("data_py", ["vocab.txt", "data.py", "other/rows.csv"])
+def test_b2_examples_are_written_again_when_a_file_of_the_recipe_changes(tmp_path: Path, data_py: str) -> None:
+    source = POOL.partition("\n\n")[0].replace("from .rows import row", "from pathlib import Path")
+    source += """
+def write(folder):
+    for split in ("upstream/train", "upstream/eval", "digits-5-9/pool", "digits-5-9/test"):
+        texts = [path.read_text() for path in sorted(Path(__file__).parent.rglob("*.[tcp][xsy][tv]*"))]
+        write_records(folder / split, [{"label": text} for text in [*texts, Path(__file__).read_text()]], shards=1)
+"""
+    (tmp_path / "recipe" / "other").mkdir(parents=True)
+    for name in ("vocab.txt", "other/rows.csv", "recipe.toml", "README.md"):
+        (tmp_path / "recipe" / name).write_text("# before")
+    first = _written(tmp_path, source)
+    (tmp_path / "recipe" / "README.md").write_text("# after")
+    assert _written(tmp_path, source) == first
+    if data_py == "data.py":
+        assert _written(tmp_path, source + "# after\n") != first
+    else:
+        (tmp_path / "recipe" / data_py).write_text("# after")
+        assert _written(tmp_path, source) != first
+
+
+@pytest.fixture
+def evaluator(tmp_path: Path) -> Any:
+    """An evaluator of a recipe whose pool and test part are the same five examples."""
+    import numpy as np
+
+    from pipelines.evaluation import Evaluator
+
+    rows = [{"image": np.random.default_rng(n).random((8, 8, 1)), "label": n % 5} for n in range(10)]
+    for split in ("pool", "test"):
+        write_records(tmp_path / "own" / "digits-5-9" / split, rows, shards=1)
+    return Evaluator(load_recipe(RECIPES / "digits"), tmp_path, "", tmp_path, False, tmp_path / "own")
+
+
+def test_b9_an_evaluation_stops_where_the_test_part_is_the_pool(evaluator: Any, tmp_path: Path) -> None:
+    from piecehub.transfer.evaluation import Means
+
+    (task,) = evaluator.loaded.config.task
+    for ask in (evaluator.plan, lambda task, means: evaluator.evaluate(task, means, tmp_path / "out")):
+        with pytest.raises(DataError, match="10 equal and 0 near of 10"):
+            ask(task, Means(tmp_path / "trials"))
