@@ -5,6 +5,8 @@ from typing import Any
 
 from piecehub.errors import PieceError, RecipeError, TrainingError
 from piecehub.extraction.piece import Builder, piece_facts
+from piecehub.facts.handle import Handle
+from piecehub.store.catalog import Store
 from piecehub.store.source import find_saved_model
 from piecehub.tensors.specs import is_fact
 from piecehub.training.building import feature_specs
@@ -18,10 +20,11 @@ def check(loaded: LoadedRecipe, store_folder: Path) -> None:
 
     Raises:
         RecipeError: if the module, the function or a layer is missing, or the function raises.
-        StoreError: if the store lacks the parent.
+        StoreError: if the store lacks the parent, or has it in quarantine.
     """
     if not loaded.config.model.parent:
         return _check_pieces(loaded, None)
+    Store.open(store_folder).usable(Handle.parse(loaded.config.model.parent))
     with find_saved_model(loaded.config.model.parent, store_folder) as parent:
         return _check_pieces(loaded, parent.folder)
 

@@ -4,7 +4,10 @@ import re
 import pytest
 
 from piecehub.facts import runs
+from piecehub.facts.handle import Handle
 from piecehub.facts.runs import Event, Node, Run
+from piecehub.store.catalog import Store
+from piecehub.store.curate import quarantine, set_alias, yank
 
 RUN = "20261124-014400-001"
 XSS = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
@@ -352,3 +355,56 @@ def test_runs_are_paged(client, site):
 def test_lists_stand_on_the_first_page(client, path):
     answer = client.get(path, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (302, f"/#{path[1:]}")
+
+
+def _three_versions(site):
+    """Versions 1 to 3 of which 3 was quarantined and 2 yanked; 1 is the champion."""
+    for content in (b"one", b"two", b"three"):
+        site.publish(content=content)
+    store = Store.open(site.workdir.store)
+    for say, version, why in ((yank, 2, "The labels were swapped."), (quarantine, 3, "It runs code of others.")):
+        say(store, Handle("piecehub", "digits", version), by="Ada", why=why)
+    set_alias(store, Handle("piecehub", "digits", 1), "champion", by="Ada", why="It is the best.")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/piecehub/digits/3",
+        "/models/piecehub/digits/3/files/model.tar.gz",
+        "/models/piecehub/digits/3/files/documentation.md",
+        "/models/piecehub/digits/3/files/evidence/digits-5-9/accuracy.svg",
+        "/piecehub/digits/3",
+        "/piecehub/digits/3?tf-hub-format=compressed",
+        "/api/v1/models/piecehub/digits/3",
+        "/api/v1/models/piecehub/digits/3/manifest",
+        "/api/v1/models/piecehub/digits/3/blobs/model.tar.gz",
+    ],
+)
+def test_a3_no_route_hands_out_a_quarantined_version(browser, site, path):
+    _three_versions(site)
+    answer = browser.get(path)
+    assert answer.status_code == 410
+    assert "It runs code of others." in answer.text and b"\x1f\x8b" not in answer.content[:2]
+
+
+def test_a3_a_yanked_version_says_so_at_the_top_and_nothing_withdrawn_is_recommended(browser, site):
+    _three_versions(site)
+    yanked = browser.get("/models/piecehub/digits/2")
+    top = yanked.text[: yanked.text.index('id="use"')]
+    assert "This version was withdrawn." in top and "The labels were swapped." in top and "Ada" in top
+    assert 'href="/models/piecehub/digits/1">version 1</a>' in top and "is newer" not in top
+    assert yanked.headers["deprecation"].startswith("@")
+    assert browser.get("/models/piecehub/digits/2/files/documentation.md").headers["deprecation"].startswith("@")
+    newest = page(browser, "/models/piecehub/digits/1")
+    assert "is newer" not in newest and 'href="/models/piecehub/digits/3"' not in newest
+    assert "withdrawn" not in newest and '<span class="muted">(quarantined)</span>' in newest
+    location = browser.get("/models/piecehub/digits", follow_redirects=False).headers["location"]
+    assert location == "/models/piecehub/digits/1"
+    assert re.findall(r'href="/models/([^"#]+)"', page(browser, "/")) == ["piecehub/digits/1"]
+
+
+def test_a3_aliases_are_shown(browser, site):
+    _three_versions(site)
+    for path in ("/", "/models/piecehub/digits/1", "/models/piecehub/digits/2"):
+        assert '<span class="alias">champion</span>' in page(browser, path)
