@@ -13,7 +13,6 @@
 Read-only: GET and HEAD. No path is made from a URL: every file is found by looking its name up in what the page shows.
 """
 
-import ipaddress
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +32,7 @@ from starlette.staticfiles import StaticFiles
 
 from piecehub.errors import PiecehubError, RecipeError
 from piecehub.facts import runs
+from piecehub.facts.addresses import is_loopback
 from piecehub.facts.handle import VERSION_PATTERN
 from piecehub.facts.manifest import Manifest
 from piecehub.facts.workdir import Workdir
@@ -94,16 +94,6 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return app
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _hosts(host: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 from piecehub.errors import PiecehubError
 from piecehub.facts import runs
 from piecehub.facts.runs import Event, Node, Run
+from piecehub.facts.secrets import redacted_text
 from piecehub.facts.workdir import Workdir
 from piecehub.ui import layout, words
 from piecehub.ui.layout import Layout
@@ -156,7 +157,7 @@ def _row(run: Run, events: Sequence[Event]) -> RunRow:
         shown = _shown_state(event.state, state)
         counts[shown] = counts.get(shown, 0) + bool(node)
     seconds = (words.parse_time(last) - words.parse_time(run.started_at)).total_seconds()
-    message = ends[-1].message if ends else ""
+    message = redacted_text(ends[-1].message) if ends else ""
     return RunRow(run.run, run.pipeline, run.recipe, state, run.started_at, max(seconds, 0.0), counts, message)
 
 
@@ -177,7 +178,7 @@ def _component(workdir: Workdir, run: Run, row: RunRow, node: Node, event: Event
         node.id,
         state,
         event.seconds,
-        event.message,
+        redacted_text(event.message),
         node.upstream,
         dict(words.parameters(node.parameters)),
         tuple(_output(workdir, key, place) for key, place in sorted(event.outputs.items())),
@@ -214,7 +215,7 @@ def _end(path: Path, at_most_bytes: int) -> str | None:
         return None
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - at_most_bytes))
-        return file.read().decode(errors="replace")
+        return "\n".join(map(redacted_text, file.read().decode(errors="replace").split("\n")))
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,8 +1,9 @@
 """Models by their address: what is fetched, what is refused, and what is left."""
 
+import contextlib
 import io
 import tarfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,19 +16,23 @@ from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError
 from piecehub.facts.manifest import DOCUMENTATION_TITLE
 from piecehub.store.archive import pack
 from piecehub.store.catalog import Store
-from piecehub.store.download import download
+from piecehub.store.download import download, fetch_file
 from piecehub.store.publish import publish
 from piecehub.store.source import find_saved_model
 
 
 @contextmanager
-def _server(answers: dict[str, tuple[int, dict[str, str], bytes]]) -> Generator[tuple[str, list[str]], None, None]:
-    """A server with fixed answers by path, and the paths that it was asked for."""
+def _server(
+    answers: dict[str, tuple[int, dict[str, str], bytes]], tokens: list[str] | None = None
+) -> Generator[tuple[str, list[str]], None, None]:
+    """A server with fixed answers by path, and the paths that it was asked for; `tokens` gets what it was shown."""
     asked: list[str] = []
+    tokens = [] if tokens is None else tokens
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
+            tokens.append(self.headers.get("Authorization", ""))
             status, headers, body = answers.get(self.path, (404, {}, b"not here"))
             self.send_response(status)
             for name, value in headers.items():
@@ -143,3 +148,79 @@ def test_what_stands_in_the_local_store_is_trusted_and_brings_its_page(archive: 
         assert (source.folder / "saved_model.pb").read_bytes() == b"model"
     with pytest.raises(RecipeError, match="or an address with http"), find_saved_model("nonsense", tmp_path / "store"):
         pass
+
+
+_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
+
+
+@pytest.fixture
+def set_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets one variable of the environment, and no other one of proxies."""
+
+    def set_it(**variables: str) -> None:
+        for name in _PROXIES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return set_it
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a4_this_machine_is_never_asked_through_a_proxy(
+    variable: str, host: str, set_proxy: Callable[..., None], tmp_path: Path
+) -> None:
+    told: list[str] = []
+    with _server({"/m": (200, {}, b"direct")}) as (url, _), _server({}, told) as (proxy, through):
+        set_proxy(**{variable: proxy})
+        if host == "127.0.0.2":  # nobody listens there, and the proxy must not hear of it either
+            url = url.replace("127.0.0.1", host)
+            with contextlib.suppress(EnvironmentProblem):
+                fetch_file(f"{url}/m", tmp_path / "m", max_bytes=100, token="t0ken")
+        else:
+            fetch_file(f"{url.replace('127.0.0.1', host)}/m", tmp_path / "m", max_bytes=100, token="t0ken")
+            assert (tmp_path / "m").read_bytes() == b"direct"
+        assert (through, told) == ([], [])
+
+
+def test_a4_others_are_asked_through_the_proxy_without_a_token(set_proxy: Callable[..., None], tmp_path: Path) -> None:
+    told: list[str] = []
+    with _server({"http://models.example/m": (200, {}, b"proxied")}, told) as (proxy, through):
+        for name in ("http_proxy", "HTTP_PROXY"):
+            set_proxy(**{name: proxy})
+            fetch_file("http://models.example/m", tmp_path / name, max_bytes=100)
+            with pytest.raises(RecipeError, match="Expected https for a token"):
+                fetch_file("http://models.example/m", tmp_path / "no", max_bytes=100, token="t0ken")
+        assert through == ["http://models.example/m"] * 2 and told == ["", ""]
+
+
+@pytest.mark.parametrize("address", ["http://models.example/m?token=t0ken", "http://u:t0ken@models.example/m"])
+def test_a4_a_token_of_the_address_does_not_go_in_clear_either(
+    address: str, set_proxy: Callable[..., None], tmp_path: Path
+) -> None:
+    with _server({}) as (proxy, through):
+        set_proxy(http_proxy=proxy)
+        with pytest.raises(RecipeError) as refused:
+            download(address, tmp_path / "m")
+        assert "https for a token" in refused.value.sentence and "t0ken" not in refused.value.sentence
+        with (
+            _server({"/r": (302, {"Location": address}, b"")}) as (url, _),
+            pytest.raises(EnvironmentProblem) as redirected,
+        ):
+            fetch_file(f"{url}/r", tmp_path / "m", max_bytes=100)
+        assert "without TLS" in redirected.value.sentence and "t0ken" not in redirected.value.sentence
+        assert through == []
+
+
+def test_a4_a_token_is_not_sent_along_with_a_redirect(set_proxy: Callable[..., None], tmp_path: Path) -> None:
+    first: list[str] = []
+    told: list[str] = []
+    with (
+        _server({"http://models.example/m": (200, {}, b"proxied")}, told) as (proxy, through),
+        _server({"/r": (302, {"Location": "http://models.example/m"}, b"")}, first) as (url, _),
+    ):
+        set_proxy(http_proxy=proxy)
+        fetch_file(f"{url}/r", tmp_path / "m", max_bytes=100, token="t0ken")
+        assert through == ["http://models.example/m"]
+        assert (first, told) == (["Bearer t0ken"], [""])

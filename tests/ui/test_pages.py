@@ -408,3 +408,22 @@ def test_a3_aliases_are_shown(browser, site):
     _three_versions(site)
     for path in ("/", "/models/piecehub/digits/1", "/models/piecehub/digits/2"):
         assert '<span class="alias">champion</span>' in page(browser, path)
+
+
+def test_a5_secrets_of_parameters_and_messages_stand_on_no_page_and_in_no_json(browser, site):
+    secret = {
+        "auth": "PASS1",
+        "hf_tokens": '["PASS2"]',
+        "arguments": json.dumps({"db": {"password": "PASS3"}, "rows": 7}),
+        "source": "https://u:PASS4@h/x?token=PASS5",
+    }
+    runs.write_run(site.workdir, Run(RUN, "p", "r", "2026-11-24T01:44:00+00:00", 1, (Node("A", (), secret),)))
+    message = "No answer of https://u:PASS6@h/."
+    for node in ("A", ""):
+        runs.append_event(site.workdir, RUN, Event("2026-11-24T01:44:03+00:00", node, "failed", 1.0, message))
+    site.write_log(RUN, "A", f"{message}\nAuthorization: Bearer PASS7PASS7\n")
+    for path in ("/", f"/runs/{RUN}", f"/runs/{RUN}/logs/A", "/api/v1/runs", f"/api/v1/runs/{RUN}"):
+        text = browser.get(path).text
+        assert "PASS" not in text and "not shown" in text
+    [component] = browser.get(f"/api/v1/runs/{RUN}").json()["components"]
+    assert "7" in component["parameters"].values()
