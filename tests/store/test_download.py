@@ -174,14 +174,12 @@ def test_a4_this_machine_is_never_asked_through_a_proxy(
     told: list[str] = []
     with _server({"/m": (200, {}, b"direct")}) as (url, _), _server({}, told) as (proxy, through):
         set_proxy(**{variable: proxy})
-        if host == "127.0.0.2":  # nobody listens there, and the proxy must not hear of it either
-            url = url.replace("127.0.0.1", host)
-            with contextlib.suppress(EnvironmentProblem):
-                fetch_file(f"{url}/m", tmp_path / "m", max_bytes=100, token="t0ken")
-        else:
-            fetch_file(f"{url.replace('127.0.0.1', host)}/m", tmp_path / "m", max_bytes=100, token="t0ken")
-            assert (tmp_path / "m").read_bytes() == b"direct"
+        token = "t0ken" if host != "127.0.0.2" else ""  # nobody listens there, and the proxy must not hear of it either
+        with contextlib.suppress(EnvironmentProblem):
+            fetch_file(f"{url.replace('127.0.0.1', host)}/m", tmp_path / "m", max_bytes=100, token=token)
         assert (through, told) == ([], [])
+        if token:
+            assert (tmp_path / "m").read_bytes() == b"direct"
 
 
 def test_a4_others_are_asked_through_the_proxy_without_a_token(set_proxy: Callable[..., None], tmp_path: Path) -> None:
@@ -201,16 +199,17 @@ def test_a4_a_token_of_the_address_does_not_go_in_clear_either(
 ) -> None:
     with _server({}) as (proxy, through):
         set_proxy(http_proxy=proxy)
-        with pytest.raises(RecipeError) as refused:
+        with pytest.raises((RecipeError, EnvironmentProblem)) as refused:
             download(address, tmp_path / "m")
+        assert through == []
         assert "https for a token" in refused.value.sentence and "t0ken" not in refused.value.sentence
         with (
             _server({"/r": (302, {"Location": address}, b"")}) as (url, _),
             pytest.raises(EnvironmentProblem) as redirected,
         ):
             fetch_file(f"{url}/r", tmp_path / "m", max_bytes=100)
-        assert "without TLS" in redirected.value.sentence and "t0ken" not in redirected.value.sentence
         assert through == []
+        assert "without TLS" in redirected.value.sentence and "t0ken" not in redirected.value.sentence
 
 
 def test_a4_a_token_is_not_sent_along_with_a_redirect(set_proxy: Callable[..., None], tmp_path: Path) -> None:
