@@ -3,14 +3,14 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from piecehub.errors import PiecehubError
 from piecehub.facts import runs
-from piecehub.facts.runs import Event, Node, Run
+from piecehub.facts.runs import Event, Node, Result, Run
 from piecehub.facts.secrets import redacted_text
 from piecehub.facts.workdir import Workdir
 from piecehub.ui import layout, words
@@ -59,7 +59,7 @@ class Component:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run in a list; `counts` is the number of components by state."""
+    """A run in a list; `counts` is the number of components by state, `results` say what became of each piece."""
 
     run: str
     pipeline: str
@@ -69,6 +69,13 @@ class RunRow:
     seconds: float
     counts: dict[str, int]
     message: str
+    results: tuple[Result, ...]
+    outcome: Literal["published", "not published", ""]
+
+    @property
+    def shown_state(self) -> str:
+        """The state for a person, to whom a run that published nothing is not simply done."""
+        return self.outcome if self.outcome == "not published" else self.state
 
 
 @dataclass(frozen=True)
@@ -158,7 +165,26 @@ def _row(run: Run, events: Sequence[Event]) -> RunRow:
         counts[shown] = counts.get(shown, 0) + bool(node)
     seconds = (words.parse_time(last) - words.parse_time(run.started_at)).total_seconds()
     message = redacted_text(ends[-1].message) if ends else ""
-    return RunRow(run.run, run.pipeline, run.recipe, state, run.started_at, max(seconds, 0.0), counts, message)
+    results = tuple(replace(result, why=redacted_text(result.why)) for result in (ends[-1].results if ends else ()))
+    return RunRow(
+        run.run,
+        run.pipeline,
+        run.recipe,
+        state,
+        run.started_at,
+        max(seconds, 0.0),
+        counts,
+        message,
+        results,
+        _outcome(results),
+    )
+
+
+def _outcome(results: Sequence[Result]) -> Literal["published", "not published", ""]:
+    """What became of all pieces together; nothing is known of a run that did not end, or is from before."""
+    if not results:
+        return ""
+    return "published" if all(result.published for result in results) else "not published"
 
 
 def _states(run: Run, events: Sequence[Event]) -> list[tuple[Node, Event]]:

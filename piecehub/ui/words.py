@@ -18,6 +18,9 @@ STATES = {
     "failed": ("✗", "failed"),
     "not run": ("–", "not run"),
     "stopped": ("◼", "stopped"),
+    # Of a run that is done: every component is, and yet not every piece stands in the store.
+    "not published": ("!", "not published"),
+    "published": ("✓", "published"),
 }
 _DIGESTS = ("code_digest", "lock_digest")
 _LONGEST_VALUE = 600

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from piecehub.cli.main import cli
 from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
 from piecehub.facts import runs
+from piecehub.facts.runs import Result
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
 from tests.pipelines.world import TINY, Finished, World, write_foreign_repository
@@ -37,6 +38,8 @@ def test_the_first_run_computes_everything_and_publishes(world: World, first: Fi
     assert {event.state for event in first.states.values()} == {"done"}
     assert len(first.states) == 16
     assert [str(m.handle) for m in Store.open(world.workdir.store).models()] == ["piecehub/digits/1"]
+    ended = runs.read_events(world.workdir, first.run)[-1]
+    assert ended.results == (Result("digits", True, "piecehub/digits/1"),)
 
 
 def test_the_evaluator_says_how_far_it_is(world: World, first: Finished) -> None:
@@ -95,6 +98,8 @@ def test_random_weights_are_not_published(world: World, settled: Finished) -> No
     done = CliRunner().invoke(cli, ["run", str(world.recipe), "--workdir", str(world.workdir.root), *settings])
     assert done.exit_code == 4
     assert "not published: Expected a gain over from scratch" in done.stdout
+    [result] = runs.read_events(world.workdir, runs.run_ids(world.workdir)[0])[-1].results
+    assert not result.published and result.why.startswith("Expected a gain over from scratch")
     assert [m.handle for m in Store.open(world.workdir.store).models()] == before
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from piecehub.facts import runs
 from piecehub.facts.handle import Handle
-from piecehub.facts.runs import Event, Node, Run
+from piecehub.facts.runs import Event, Node, Result, Run
 from piecehub.store.catalog import Store
 from piecehub.store.curate import quarantine, set_alias, yank
 
@@ -427,3 +427,28 @@ def test_a5_secrets_of_parameters_and_messages_stand_on_no_page_and_in_no_json(b
         assert "PASS" not in text and "not shown" in text
     [component] = browser.get(f"/api/v1/runs/{RUN}").json()["components"]
     assert "7" in component["parameters"].values()
+
+
+def test_c11_a_run_that_published_nothing_says_so_and_why_on_page_list_and_json(browser, site):
+    why = "Expected a gain over from scratch above 0.9. Received: 0.03."
+    site.write_run(RUN, states=site.done, end="done", results=(Result("digits", False, "", why),))
+    for path in ("/", f"/runs/{RUN}"):
+        text = page(browser, path)
+        assert why in text
+        assert 'class="state not-published"' in text and "not published</span>" in text
+        assert 'done</span></div><div class="meaning">' not in text
+    for value in (browser.get(f"/api/v1/runs/{RUN}").json(), browser.get("/api/v1/runs").json()["runs"][0]):
+        assert (value["state"], value["outcome"]) == ("done", "not published")
+        assert value["results"] == [{"piece": "digits", "published": False, "handle": "", "why": why}]
+
+
+def test_c11_a_run_that_published_says_as_what(browser, site):
+    site.publish()
+    results = (Result("digits", True, "piecehub/digits/1"), Result("logits", False, "", "No gain."))
+    site.write_run(RUN, states=site.done, end="done", results=results[:1])
+    assert "Published as piecehub/digits/1." in page(browser, "/")
+    assert '<a href="/models/piecehub/digits/1">' in page(browser, f"/runs/{RUN}")
+    assert browser.get(f"/api/v1/runs/{RUN}").json()["outcome"] == "published"
+    site.write_run("20261124-024400-002", states=site.done, end="done", results=results)
+    assert browser.get("/api/v1/runs/20261124-024400-002").json()["outcome"] == "not published"
+    assert "logits: Not published: No gain." in page(browser, "/")
