@@ -1,6 +1,6 @@
 """The text of a model page, for `documentation.page` to fill in: Jinja in Markdown."""
 
-TEMPLATE = """\
+HEAD = """\
 # Module {{ publisher }}/{{ name }}/{{ version }}
 
 {{ person.description }}
@@ -16,7 +16,29 @@ TEMPLATE = """\
 ## Overview
 
 {{ person.intended_use }}
+"""
 
+# What is known before anything is measured, or even trained.
+DRAFT = (
+    HEAD
+    + """
+Input: {{ spec(inputs) }}. Output: {{ spec(outputs) }}.
+{% for key in hyperparameters %}
+Consumers may set `{{ key }}`.
+{% endfor %}
+## Training
+
+{{ person.training_data }}
+
+## Limitations
+
+{{ person.limitations }}
+"""
+)
+
+TEMPLATE = (
+    HEAD
+    + """
 The piece has {{ "{:,}".format(piece.parameters) }} parameters. Input: {{ spec(piece.input) }}. \
 Output: {{ spec(piece.output) }}. Its content digest is `{{ digest }}`.
 {% if parent %}
@@ -102,3 +124,4 @@ Warning: {{ warning }}
 
 {{ person.limitations }}
 """
+)

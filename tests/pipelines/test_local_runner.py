@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from piecehub.cli.main import cli
 from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
 from piecehub.facts import runs
+from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.facts.runs import Result
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
@@ -40,6 +41,12 @@ def test_the_first_run_computes_everything_and_publishes(world: World, first: Fi
     assert [str(m.handle) for m in Store.open(world.workdir.store).models()] == ["piecehub/digits/1"]
     ended = runs.read_events(world.workdir, first.run)[-1]
     assert ended.results == (Result("digits", True, "piecehub/digits/1"),)
+
+
+def test_c4_the_validator_of_a_run_reads_the_page_that_the_recipe_will_make(first: Finished) -> None:
+    report = ConformanceReport.read(Path(first.states["ReusabilityValidator"].outputs["conformance"]))
+    found = {finding.check: finding for finding in report.findings}
+    assert "X4" in found and found["X4"].passed is True and "names no task" not in found["X4"].sentence
 
 
 def test_the_evaluator_says_how_far_it_is(world: World, first: Finished) -> None:
