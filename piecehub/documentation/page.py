@@ -15,6 +15,7 @@ import jinja2
 
 from piecehub.documentation.advice import advice
 from piecehub.documentation.evidence_table import main_gain
+from piecehub.documentation.recommendation import recommend
 from piecehub.documentation.template import DRAFT, TEMPLATE
 from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
@@ -24,6 +25,7 @@ from piecehub.facts.piece_manifest import PieceManifest
 from piecehub.facts.reference import metric_words, mode_words, reference_words
 
 FILE_NAME = "documentation.md"
+GUIDANCE = "guidance.json"
 # What stands before the numbers of a task that was not judged.
 _ROLES = {"gate": "", "report": "Reported, not judged. ", "negative_control": "A negative control: nothing can help. "}
 
@@ -66,6 +68,8 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
     verdict = _json(sources.blessing / "verdict.json")
     shared = _shared(sources.reusable_model / "saved_model")
     full = _json(sources.full_model / "facts.json")
+    blessed = (sources.blessing / "BLESSED").is_file()
+    complete = [path for path in sources.evidence if (path / GUIDANCE).is_file()]
     roles = {task: rule.get("role", "gate") for task, rule in verdict["rule"]["tasks"].items()}
     return _template(TEMPLATE).render(
         publisher=publisher,
@@ -74,7 +78,8 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         version=incumbent["version"] + (incumbent["digest"] != digest),
         person=person,
         hub_tasks=json.loads(person.hub_tasks),
-        blessed=(sources.blessing / "BLESSED").is_file(),
+        blessed=blessed,
+        recommendation=recommend(blessed, [_json(path / GUIDANCE) for path in complete]),
         reasons=" ".join(verdict["reasons"]),
         warnings=verdict["warnings"],
         digest=digest,
@@ -83,7 +88,7 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         parent=_parent(shared.parent),
         full=full,
         optimizer_regularization=_optimizer_regularization(full["optimizer"]),
-        evidence=[_summary(path, roles) for path in sources.evidence if (path / "guidance.json").is_file()],
+        evidence=[_summary(path, roles) for path in complete],
         conformance=_checks(ConformanceReport.read(sources.conformance)),
     )
 
@@ -164,7 +169,7 @@ def _summary(folder: Path, roles: dict[str, str]) -> dict[str, Any]:
         "unit": "examples a class" if evidence["kind"] == "classification" else "examples",
         "metric": metric[0].upper() + metric[1:],
         "role": _ROLES[roles.get(evidence["task"], "gate")],
-        "advice": advice(_json(folder / "guidance.json"), evidence),
+        "advice": advice(_json(folder / GUIDANCE), evidence),
     }
 
 

@@ -53,7 +53,8 @@ import tensorflow_hub as hub
 
 piece = hub.load("<store>/{{ publisher }}/{{ name }}/{{ version }}")
 features = piece(inputs, training=False)
-layer = hub.KerasLayer("<store>/{{ publisher }}/{{ name }}/{{ version }}", trainable=True)  # in a tf_keras model
+layer = hub.KerasLayer("<store>/{{ publisher }}/{{ name }}/{{ version }}"{{ recommendation.argument }})\
+  # in a tf_keras model
 {%- if shared.hyperparameters %}
 features = piece(inputs, training=True{% for key, value in shared.hyperparameters.items() %}, {{ key }}={{ value }}\
 {% endfor %})
@@ -76,9 +77,9 @@ Parts of it can be called by themselves: {% for key, layer in shared.sub_pieces.
 ## Fine-tuning
 
 {% if blessed -%}
-Fine-tuning is recommended: the evidence below was judged before publishing.
+{{ recommendation.sentence }} The evidence below was judged before publishing.
 {%- else -%}
-Fine-tuning is not recommended: {{ reasons }}
+{{ recommendation.sentence[:-1] }}: {{ reasons }}
 {%- endif %} Variables that it trains: {{ shared.trainable_variables | length }}; weight regularizers \
 that come with it: {{ shared.regularizers | length }}.
 {% if shared.trainable_variables | length < piece.trainable_variables | length %}

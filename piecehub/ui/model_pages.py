@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from piecehub.documentation.recommendation import Recommendation, recommend
 from piecehub.errors import StoreError
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
 from piecehub.facts.handle import Handle
@@ -99,6 +100,7 @@ class ModelPage:
     status: Status
     reason: Event | None
     versions: tuple[Version, ...]
+    recommendation: Recommendation
     numbers: tuple[Number, ...]
     tasks: tuple[Task, ...]
     gains: str
@@ -136,6 +138,7 @@ def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
         status=state.status(handle.version),
         reason=state.reason(handle.version),
         versions=tuple(Version(v, state.status(v), state.aliases_of(v)) for v in reversed(state.versions)),
+        recommendation=_recommendation(store, manifest),
         numbers=tuple(_numbers(tasks, conformance)),
         tasks=tasks,
         gains=_GAINS if manifest.blob(_GAINS) else "",
@@ -145,6 +148,13 @@ def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
         lineage_problem=problem,
         blobs=tuple(Blob(b.title, words.size(b.size_bytes)) for b in (manifest.archive, *manifest.blobs)),
     )
+
+
+def _recommendation(store: Store, manifest: Manifest) -> Recommendation:
+    """By the facts that were published; those of a version from before there were any stand on its page alone."""
+    page = _documentation(store, manifest)
+    told = ("fine-tunable", "true") in page.metadata if page else False
+    return recommend(bool(manifest.facts.get("fine_tunable", told)), manifest.facts.get("guidance", ()))
 
 
 def _card(store: Store, manifest: Manifest, state: ModelState) -> ModelCard:

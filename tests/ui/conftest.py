@@ -157,7 +157,7 @@ class Site:
         if end:
             runs.append_event(self.workdir, run, Event("2026-11-24T01:45:10.000+00:00", "", end, results=results))
 
-    def publish(self, name="digits", documentation=DOCUMENTATION, evidence=None, content=b"graph", **blobs):
+    def publish(self, name="digits", documentation=DOCUMENTATION, evidence=None, content=b"graph", facts=None, **blobs):
         """Publishes a SavedModel of one file, with everything that a push publishes beside it."""
         folder = self.workdir.root / "source" / name
         model = folder / "saved_model"
@@ -173,7 +173,7 @@ class Site:
             "evidence/digits-5-9/accuracy.svg": PLOT,
             **blobs,
         }
-        return publish(Store.create(self.workdir.store), model, "piecehub", name, blobs=everything, facts={})
+        return publish(Store.create(self.workdir.store), model, "piecehub", name, blobs=everything, facts=facts or {})
 
     def write_log(self, run, node, text):
         folder = self.workdir.logs / run

@@ -452,3 +452,13 @@ def test_c11_a_run_that_published_says_as_what(browser, site):
     site.write_run("20261124-024400-002", states=site.done, end="done", results=results)
     assert browser.get("/api/v1/runs/20261124-024400-002").json()["outcome"] == "not published"
     assert "logits: Not published: No gain." in page(browser, "/")
+
+
+def test_n1_the_snippet_of_a_page_trains_only_what_is_recommended_for_it(browser, site):
+    guidance = [{"task": "digits-5-9", "recommended": "feature_extraction"}]
+    site.publish(content=b"a", facts={"fine_tunable": True, "guidance": guidance})
+    site.publish(content=b"b", facts={"fine_tunable": False, "made_elsewhere": True})
+    site.publish(content=b"c", facts={"fine_tunable": True, "guidance": [guidance[0] | {"recommended": "lp_ft"}]})
+    found = [page(browser, f"/models/piecehub/digits/{version}") for version in (1, 2, 3)]
+    assert ["trainable=True" in text for text in found] == [False, False, True]
+    assert "Frozen features are recommended" in found[0] and "Fine-tuning is not recommended." in found[1]
