@@ -151,8 +151,10 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, p
             if not isinstance(error, Exception):
                 raise
             raise ComponentFailed(f"{sentence} Log: {workdir.logs / record.run}") from error
-    runs.append_event(workdir, record.run, runs.Event(runs.now(), "", "done"))
-    return _outcome(workdir, record, loaded.config)
+    outcome = _outcome(workdir, record, loaded.config)
+    results = tuple(runs.Result(p.name, p.pushed, p.handle, p.why) for p in outcome.pieces)
+    runs.append_event(workdir, record.run, runs.Event(runs.now(), "", "done", results=results))
+    return outcome
 
 
 def _record(pipeline: str, nodes: list[pipeline_pb2.PipelineNode], loaded: LoadedRecipe) -> runs.Run:

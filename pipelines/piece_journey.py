@@ -17,6 +17,7 @@ from components.publish_gate import PublishGate
 from components.reusability_validator import ReusabilityValidator
 from components.reusable_exporter import ReusableExporter
 from piecehub.containers.code import code_digest, lock_digest
+from piecehub.documentation.page import Person
 from piecehub.facts.tables import LimitsTable, TaskTable
 from pipelines.protocols import protocol_of, task_rules
 from pipelines.recipe.tables import DownstreamTask, Piece, Recipe
@@ -122,6 +123,19 @@ def export_options(piece: Piece, parent: str = "") -> dict[str, Any]:
     return {**{key: value for key, value in asdict(piece).items() if key in _EXPORT_OPTIONS}, "parent": parent}
 
 
+def person_of(config: Recipe, piece: Piece) -> Person:
+    """What the recipe says on the piece's page."""
+    told = config.documentation
+    return Person(
+        description=piece.description or told.description,
+        intended_use=told.intended_use,
+        limitations=told.limitations,
+        training_data=told.training_data,
+        license_id=told.license,
+        hub_tasks=json.dumps(piece.hub_tasks or told.hub_tasks),
+    )
+
+
 def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
     """The components of one piece, in the order of the data."""
     config, places, code = shared.config, shared.places, shared.code
@@ -148,9 +162,11 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
         **code.with_recipe("reusable_exporter"),
     ).with_id(f"ReusableExporter{suffix}")
     reusable_model = exporter.outputs["reusable_model"]
-    validator = ReusabilityValidator(reusable_model=reusable_model, **code.of("reusability_validator")).with_id(
-        f"ReusabilityValidator{suffix}"
-    )
+    named = {"publisher": config.recipe.publisher, "name": piece.name}
+    told = asdict(person_of(config, piece))
+    validator = ReusabilityValidator(
+        reusable_model=reusable_model, **named, **told, **code.of("reusability_validator")
+    ).with_id(f"ReusabilityValidator{suffix}")
 
     # Evidence: how well the piece fine-tunes on each downstream task.
     evaluators = [
@@ -178,7 +194,6 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
     evidence = evidence[0] if len(evidence) == 1 else channel_utils.union(evidence)
 
     # The verdict, against what the store holds now; the page; the push.
-    named = {"publisher": config.recipe.publisher, "name": piece.name}
     resolver = IncumbentResolver(**named, store_folder=places.store, **code.of("incumbent_resolver")).with_id(
         f"IncumbentResolver{suffix}"
     )
@@ -198,14 +213,9 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
         piece=extractor.outputs["piece"],
         reusable_model=reusable_model,
         blessing=gate.outputs["blessing"],
-        description=piece.description or config.documentation.description,
-        intended_use=config.documentation.intended_use,
-        limitations=config.documentation.limitations,
-        training_data=config.documentation.training_data,
-        license_id=config.documentation.license,
-        hub_tasks=json.dumps(piece.hub_tasks or config.documentation.hub_tasks),
         **judged,
         **named,
+        **told,
         **code.of("documentation_writer"),
     ).with_id(f"DocumentationWriter{suffix}")
     pusher = HubPusher(

@@ -1,27 +1,36 @@
-"""What a recipe's code gets wrong, found before any training: the model builds, and every piece is in it."""
+"""What a recipe gets wrong, found before any training: the model builds, each piece is in it, and its page holds."""
 
 from pathlib import Path
 from typing import Any
 
+from piecehub.conformance.common_apis import Declared, apis_hold
+from piecehub.conformance.described import of_specs
+from piecehub.conformance.documentation_rules import page_conforms
+from piecehub.documentation.page import draft
 from piecehub.errors import PieceError, RecipeError, TrainingError
 from piecehub.extraction.piece import Builder, piece_facts
+from piecehub.facts.handle import Handle
+from piecehub.store.catalog import Store
 from piecehub.store.source import find_saved_model
-from piecehub.tensors.specs import is_fact
-from piecehub.training.building import feature_specs
+from piecehub.tensors.specs import flat_tensors, is_fact
+from piecehub.training.building import feature_specs, tensor_specs
 from piecehub.training.examples import feature_spec_of
 from piecehub.training.recipe_modules import get_function, load_module
-from pipelines.recipe.tables import LoadedRecipe, Piece
+from pipelines.piece_journey import person_of
+from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
 
 
 def check(loaded: LoadedRecipe, store_folder: Path) -> None:
     """Builds the full model once for each piece, and finds the piece in it.
 
     Raises:
-        RecipeError: if the module, the function or a layer is missing, or the function raises.
-        StoreError: if the store lacks the parent.
+        RecipeError: if the module, the function or a layer is missing, the function raises, or the model page would not
+            pass the validator.
+        StoreError: if the store lacks the parent, or has it in quarantine.
     """
     if not loaded.config.model.parent:
         return _check_pieces(loaded, None)
+    Store.open(store_folder).usable(Handle.parse(loaded.config.model.parent))
     with find_saved_model(loaded.config.model.parent, store_folder) as parent:
         return _check_pieces(loaded, parent.folder)
 
@@ -43,10 +52,27 @@ def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
             features=features,
         )
         try:
-            found = builder.find(builder.build(loaded.folder, config.train.seed, parent))
-            _check_features(piece, piece_facts(found)["output"])
+            facts = piece_facts(builder.find(builder.build(loaded.folder, config.train.seed, parent)))
+            _check_features(piece, facts["output"])
         except (PieceError, TrainingError) as error:
             raise RecipeError(error.sentence) from error
+        _check_page(config, piece, facts)
+
+
+def _check_page(config: Recipe, piece: Piece, facts: dict[str, Any]) -> None:
+    """What `piecehub check` would refuse of the page, it refuses now: the validator's own rules, on what is known."""
+    inputs, outputs = (tensor_specs(facts[key]) for key in ("input", "output"))
+    trainable, hyperparameters = len(facts["trainable_variables"]), list[str](piece.hyperparameters)
+    person = person_of(config, piece)
+    page = draft(config.recipe.publisher, piece.name, person, facts["input"], facts["output"], hyperparameters)
+    form = page_conforms(page, of_specs(flat_tensors(inputs), hyperparameters, trainable))
+    api = apis_hold(Declared(page, inputs, lambda: outputs, trainable))
+    for check, passed, sentence in (("X4", form.passed, form.sentence), ("D22", api.passed, api.sentence)):
+        if passed is False:
+            raise RecipeError(
+                f"Expected a page of '{piece.name}' that `piecehub check` takes. Received: one that falls short of "
+                f"{check}, by the recipe's texts and 'documentation.hub_tasks'. {sentence}"
+            )
 
 
 def _check_features(piece: Piece, outputs: Any) -> None:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from piecehub.documentation.evidence_table import evidence_table
+from piecehub.documentation.page import GUIDANCE
+from piecehub.documentation.recommendation import Recommendation, recommend
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from pipelines.local_runner import Outcome, PieceOutcome
 
@@ -23,9 +25,15 @@ def _piece(piece: PieceOutcome, outcome: Outcome, workdir: Workdir, store_url: s
 
 
 def _evidence(folder: Path) -> str:
-    guidance = folder / "guidance.json"
+    guidance = folder / GUIDANCE
     said = json.loads(guidance.read_text("utf-8")) if guidance.is_file() else None
     return evidence_table(json.loads((folder / "evidence.json").read_text("utf-8")), said)
+
+
+def _recommendation(piece: PieceOutcome) -> Recommendation:
+    """What stands on the page of a piece that was published, and so was blessed."""
+    files = [folder / GUIDANCE for folder in piece.evidence]
+    return recommend(True, [json.loads(file.read_text("utf-8")) for file in files if file.is_file()])
 
 
 def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str) -> str:
@@ -37,7 +45,7 @@ def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str) -> 
         [
             f"\n{verb} {piece.handle}",
             f"  serve    piecehub serve{option}",
-            f'  use      hub.KerasLayer("{store_url}/{piece.handle}", trainable=True)',
+            f'  use      hub.KerasLayer("{store_url}/{piece.handle}"{_recommendation(piece).argument})',
             f"  page     {store_url}/models/{piece.handle}",
             f"  run      {store_url}/runs/{run}",
             f"  lineage  piecehub lineage {piece.handle}{option}",

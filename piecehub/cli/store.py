@@ -266,7 +266,7 @@ def _version(opened: "Store", name: str) -> dict[str, Any]:
         "name": str(handle),
         "status": str(state.status(handle.version)),
         "why": f"{reason.why} ({reason.by}, {reason.at})" if reason else "",
-        "aliases": [alias for alias, version in state.aliases.items() if version == handle.version],
+        "aliases": list(state.aliases_of(handle.version)),
         "digest": manifest.digest,
         "published_at": manifest.published_at,
         "compression": manifest.compression,

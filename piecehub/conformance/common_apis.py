@@ -10,8 +10,10 @@ An encoder's `sequence_output` is float32 [batch, length, width], its `pooled_ou
 tasks have no common API.
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
@@ -25,34 +27,67 @@ _ENCODER = {"default": 2, "pooled_output": 2, "sequence_output": 3}
 _RANGE = re.compile(r"\[0(\.0)?, ?1(\.0)?\]")
 
 
+@dataclass(frozen=True)
+class Declared:
+    """What a common API is about: a page, and the model that it describes.
+
+    Attributes:
+        documentation: the text of the page.
+        inputs: specs of the inputs, in their structure.
+        outputs: gives the outputs, as tensors or as their specs.
+        trainable_variables: how many there are.
+    """
+
+    documentation: str
+    inputs: Any
+    outputs: Callable[[], Any]
+    trainable_variables: int
+
+
 def declared_apis_hold(loaded: Loaded) -> Verdict:
     """D22: inputs and outputs are those of every common API that the model page declares."""
-    page = parse(loaded.documentation) if loaded.documentation else ""
-    tasks = page.metadata.get("task", []) if isinstance(page, Page) else []
-    declared = [task for task in tasks if task in _APIS]
+    documentation = loaded.documentation
+    if not documentation or not _tasks(documentation):
+        return nothing("No common API is declared.")
+    outputs = functools.partial(_outputs, loaded)
+    return apis_hold(Declared(documentation, loaded.traces[0].inputs, outputs, len(loaded.trainable_variables)))
+
+
+def apis_hold(model: Declared) -> Verdict:
+    """The same of a model that need not be exported yet."""
+    declared = _tasks(model.documentation)
     if not declared:
         return nothing("No common API is declared.")
     for task in declared:
-        if fault := _APIS[task](loaded):
+        if fault := _APIS[task](model):
             return fault
     return held(f"Inputs and outputs are those of {', '.join(declared)}.")
 
 
-def _image(loaded: Loaded) -> Verdict | None:
-    spec = loaded.traces[0].inputs
+def _tasks(documentation: str) -> list[str]:
+    page = parse(documentation)
+    return [t for t in page.metadata.get("task", []) if t in _APIS] if isinstance(page, Page) else []
+
+
+def _outputs(loaded: Loaded) -> Any:
+    return loaded.obj(loaded.draw(EXAMPLES))
+
+
+def _image(model: Declared) -> Verdict | None:
+    spec = model.inputs
     if not _is_tensor(spec, tf.float32, 4) or spec.shape[3] != 3:
         return short("images as float32 [batch, height, width, 3]", _described(spec), "or declare another task")
-    if not _RANGE.search(loaded.documentation):
+    if not _RANGE.search(model.documentation):
         return short("a page that says that images are in [0, 1]", "nothing about it", "say it")
-    outputs = loaded.obj(loaded.draw(EXAMPLES))
+    outputs = model.outputs()
     if not _is_tensor(outputs, tf.float32, 2):
         return short("one output, float32 [batch, width]", _described(outputs), "give the feature vector alone")
     return None
 
 
-def _text_embedding(loaded: Loaded) -> Verdict | None:
-    specs = loaded.traces[0].inputs
-    outputs = loaded.obj(loaded.draw(EXAMPLES))
+def _text_embedding(model: Declared) -> Verdict | None:
+    specs = model.inputs
+    outputs = model.outputs()
     if isinstance(specs, Mapping):
         return _encoder(specs, outputs)
     if not _is_tensor(specs, tf.string, 1):
@@ -73,15 +108,15 @@ def _encoder(specs: Mapping[str, Any], outputs: Any) -> Verdict | None:
     return None
 
 
-def _text_preprocessing(loaded: Loaded) -> Verdict | None:
-    spec = loaded.traces[0].inputs
+def _text_preprocessing(model: Declared) -> Verdict | None:
+    spec = model.inputs
     if not _is_tensor(spec, tf.string, 1):
         return short("texts as string [batch]", _described(spec), "take such texts")
-    outputs = loaded.obj(loaded.draw(EXAMPLES))
+    outputs = model.outputs()
     if not isinstance(outputs, Mapping) or not all(_is_number(tensor) for tensor in outputs.values()):
         return short("a dict of numbers", _described(outputs), "name each output")
-    if loaded.trainable_variables:
-        return short("a preprocessor without trainable variables", str(len(loaded.trainable_variables)), "move them")
+    if model.trainable_variables:
+        return short("a preprocessor without trainable variables", str(model.trainable_variables), "move them")
     return None
 
 
@@ -101,7 +136,7 @@ def _described(value: Any) -> str:
     return f"{value.dtype.name} {value.shape}" if hasattr(value, "dtype") else type(value).__name__
 
 
-_APIS: Mapping[str, Callable[[Loaded], Verdict | None]] = {
+_APIS: Mapping[str, Callable[[Declared], Verdict | None]] = {
     "image-feature-vector": _image,
     "image-classification": _image,
     "image-classification-logits": _image,

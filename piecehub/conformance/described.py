@@ -41,8 +41,13 @@ def describe(folder: Path) -> Described:
     """
     graph = read_graph(folder)
     specs: list[Any] = _inputs(graph)
+    return of_specs(specs, hyperparameters(graph), listed(graph, "trainable_variables"))
+
+
+def of_specs(specs: list[Any], hyperparameters: list[str], trainable_variables: int) -> Described:
+    """The facts of a model with those inputs, which need not be exported yet."""
     shapes = [spec.shape.as_list() if spec.shape.rank is not None else [] for spec in specs]
-    return Described(shapes, _domain(specs), hyperparameters(graph), listed(graph, "trainable_variables"))
+    return Described(shapes, _domain(specs), hyperparameters, trainable_variables)
 
 
 def traces(graph: Graph) -> list[Trace]:

@@ -59,7 +59,7 @@ def check_documentation(
         ArchiveError: if that is damaged.
     """
     model = describe(saved_model_folder)
-    return [optimizer_told(text, optimizer), _page_conforms(text, model)]
+    return [optimizer_told(text, optimizer), page_conforms(text, model)]
 
 
 def optimizer_told(text: str, optimizer: Mapping[str, Any] | None) -> Finding:
@@ -74,7 +74,8 @@ def optimizer_told(text: str, optimizer: Mapping[str, Any] | None) -> Finding:
     return Finding(*_X1, True, f"The optimizer regularized by {', '.join(active) or 'nothing'}; the page says so.")
 
 
-def _page_conforms(text: str, model: Described) -> Finding:
+def page_conforms(text: str, model: Described) -> Finding:
+    """X4: the page keeps TensorFlow Hub's form, and says nothing that the model is not."""
     page = parse(text)
     fault = page if isinstance(page, str) else _metadata_fault(page, model) or _disagreement(page, model)
     if fault:

@@ -1,6 +1,7 @@
 """The model page, written from what was measured. Light; imports `facts`.
 
     page               the page; template: its form
+    recommendation     what a version is recommended for: one sentence for every place that says so
     evidence_table     accuracies with their intervals, for page and terminal; advice: what they say to a consumer
 
 Read `page.write` first.

@@ -6,6 +6,7 @@ come from the recipe, every number from an artifact.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,8 @@ import jinja2
 
 from piecehub.documentation.advice import advice
 from piecehub.documentation.evidence_table import main_gain
-from piecehub.documentation.template import TEMPLATE
+from piecehub.documentation.recommendation import recommend
+from piecehub.documentation.template import DRAFT, TEMPLATE
 from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import ConformanceReport
@@ -23,6 +25,7 @@ from piecehub.facts.piece_manifest import PieceManifest
 from piecehub.facts.reference import metric_words, mode_words, reference_words
 
 FILE_NAME = "documentation.md"
+GUIDANCE = "guidance.json"
 # What stands before the numbers of a task that was not judged.
 _ROLES = {"gate": "", "report": "Reported, not judged. ", "negative_control": "A negative control: nothing can help. "}
 
@@ -65,17 +68,18 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
     verdict = _json(sources.blessing / "verdict.json")
     shared = _shared(sources.reusable_model / "saved_model")
     full = _json(sources.full_model / "facts.json")
+    blessed = (sources.blessing / "BLESSED").is_file()
+    complete = [path for path in sources.evidence if (path / GUIDANCE).is_file()]
     roles = {task: rule.get("role", "gate") for task, rule in verdict["rule"]["tasks"].items()}
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.globals |= _WORDS  # type: ignore[operator]
-    return environment.from_string(TEMPLATE).render(
+    return _template(TEMPLATE).render(
         publisher=publisher,
         name=name,
         # The same content keeps its version; other content gets the next one.
         version=incumbent["version"] + (incumbent["digest"] != digest),
         person=person,
         hub_tasks=json.loads(person.hub_tasks),
-        blessed=(sources.blessing / "BLESSED").is_file(),
+        blessed=blessed,
+        recommendation=recommend(blessed, [_json(path / GUIDANCE) for path in complete]),
         reasons=" ".join(verdict["reasons"]),
         warnings=verdict["warnings"],
         digest=digest,
@@ -84,9 +88,45 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         parent=_parent(shared.parent),
         full=full,
         optimizer_regularization=_optimizer_regularization(full["optimizer"]),
-        evidence=[_summary(path, roles) for path in sources.evidence if (path / "guidance.json").is_file()],
+        evidence=[_summary(path, roles) for path in complete],
         conformance=_checks(ConformanceReport.read(sources.conformance)),
     )
+
+
+def draft(publisher: str, name: str, person: Person, inputs: Any, outputs: Any, hyperparameters: Sequence[str]) -> str:
+    """What the page will say that a check of it looks at, before anything is measured, or even trained.
+
+    Args:
+        publisher: first part of the handle.
+        name: second part of the handle.
+        person: what the recipe says.
+        inputs: of the piece, as `facts.json` of a piece has them.
+        outputs: likewise.
+        hyperparameters: the names of what consumers may set.
+    """
+    return _template(DRAFT).render(
+        publisher=publisher,
+        name=name,
+        version=1,
+        person=person,
+        hub_tasks=json.loads(person.hub_tasks),
+        blessed=True,
+        inputs=inputs,
+        outputs=outputs,
+        hyperparameters=hyperparameters,
+    )
+
+
+def draft_of(publisher: str, name: str, person: Person, saved_model: Path) -> str:
+    """The same for a piece that is exported; raises NotReusableError if it says nothing of itself."""
+    shared = _shared(saved_model)
+    return draft(publisher, name, person, shared.input, shared.output, list(shared.hyperparameters))
+
+
+def _template(text: str) -> jinja2.Template:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    environment.globals |= _WORDS  # type: ignore[operator]
+    return environment.from_string(text)
 
 
 def _shared(saved_model: Path) -> PieceManifest:
@@ -129,7 +169,7 @@ def _summary(folder: Path, roles: dict[str, str]) -> dict[str, Any]:
         "unit": "examples a class" if evidence["kind"] == "classification" else "examples",
         "metric": metric[0].upper() + metric[1:],
         "role": _ROLES[roles.get(evidence["task"], "gate")],
-        "advice": advice(_json(folder / "guidance.json"), evidence),
+        "advice": advice(_json(folder / GUIDANCE), evidence),
     }
 
 

@@ -1,6 +1,6 @@
 """The text of a model page, for `documentation.page` to fill in: Jinja in Markdown."""
 
-TEMPLATE = """\
+HEAD = """\
 # Module {{ publisher }}/{{ name }}/{{ version }}
 
 {{ person.description }}
@@ -16,7 +16,29 @@ TEMPLATE = """\
 ## Overview
 
 {{ person.intended_use }}
+"""
 
+# What is known before anything is measured, or even trained.
+DRAFT = (
+    HEAD
+    + """
+Input: {{ spec(inputs) }}. Output: {{ spec(outputs) }}.
+{% for key in hyperparameters %}
+Consumers may set `{{ key }}`.
+{% endfor %}
+## Training
+
+{{ person.training_data }}
+
+## Limitations
+
+{{ person.limitations }}
+"""
+)
+
+TEMPLATE = (
+    HEAD
+    + """
 The piece has {{ "{:,}".format(piece.parameters) }} parameters. Input: {{ spec(piece.input) }}. \
 Output: {{ spec(piece.output) }}. Its content digest is `{{ digest }}`.
 {% if parent %}
@@ -31,7 +53,8 @@ import tensorflow_hub as hub
 
 piece = hub.load("<store>/{{ publisher }}/{{ name }}/{{ version }}")
 features = piece(inputs, training=False)
-layer = hub.KerasLayer("<store>/{{ publisher }}/{{ name }}/{{ version }}", trainable=True)  # in a tf_keras model
+layer = hub.KerasLayer("<store>/{{ publisher }}/{{ name }}/{{ version }}"{{ recommendation.argument }})\
+  # in a tf_keras model
 {%- if shared.hyperparameters %}
 features = piece(inputs, training=True{% for key, value in shared.hyperparameters.items() %}, {{ key }}={{ value }}\
 {% endfor %})
@@ -54,9 +77,9 @@ Parts of it can be called by themselves: {% for key, layer in shared.sub_pieces.
 ## Fine-tuning
 
 {% if blessed -%}
-Fine-tuning is recommended: the evidence below was judged before publishing.
+{{ recommendation.sentence }} The evidence below was judged before publishing.
 {%- else -%}
-Fine-tuning is not recommended: {{ reasons }}
+{{ recommendation.sentence[:-1] }}: {{ reasons }}
 {%- endif %} Variables that it trains: {{ shared.trainable_variables | length }}; weight regularizers \
 that come with it: {{ shared.regularizers | length }}.
 {% if shared.trainable_variables | length < piece.trainable_variables | length %}
@@ -102,3 +125,4 @@ Warning: {{ warning }}
 
 {{ person.limitations }}
 """
+)

@@ -5,7 +5,9 @@
     manifest            the facts of a published archive; piece_manifest: those inside a SavedModel
     conformance_report  what the validator found
     provenance, steps   what an artifact was made from
+    addresses           which ones are this machine's own
     runs, workdir       a run on disk, and the folder that everything lies in
+    secrets             what may be one is not shown
     reference           the words for modes and metrics, which tables, pages and plots share
     keras_metadata      the file that only tf_keras' own loader reads
     text_file           text files that a person names

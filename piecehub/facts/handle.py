@@ -10,6 +10,10 @@ from piecehub.errors import RecipeError
 _PUBLISHER = re.compile(r"[a-z\d][a-z\d-]*")
 _SEGMENT = re.compile(r"[a-z\d][a-z\d._-]*")
 _VERSION = re.compile(r"\d{1,18}", re.ASCII)
+# The one bound for versions, and the one spelling: what reads a version out of a path or a key reads nothing else, so a
+# version beyond it could be written and never be seen again. (Python refuses to read numbers of thousands of digits.)
+MAX_VERSION = 10**18 - 1
+VERSION_PATTERN = r"[1-9][0-9]{0,17}"
 # Routes of our own server, and words of the store's layout, that a handle must not collide with.
 RESERVED_PUBLISHERS = frozenset(
     {"models", "runs", "artifacts", "lineage", "pipelines", "api", "healthz", "static", "store"}
@@ -50,8 +54,8 @@ class Handle:
     def __post_init__(self) -> None:
         check_publisher(self.publisher)
         check_name(self.name)
-        if self.version < 1:
-            raise RecipeError(f"Expected a version of 1 or more. Received: {self.version}.")
+        if type(self.version) is not int or not 1 <= self.version <= MAX_VERSION:
+            raise RecipeError(f"Expected a whole version from 1 to {MAX_VERSION}. Received: {self.version!r}.")
 
     def __str__(self) -> str:
         return f"{self.publisher}/{self.name}/{self.version}"

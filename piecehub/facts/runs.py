@@ -2,9 +2,11 @@
 
     runs/<run>/run.json     {"schema": 1, "run", "pipeline", "recipe", "started_at", "pid",
                              "nodes": [{"id", "upstream": [id…], "parameters": {key: value}}…]}
-    logs/<run>/events.jsonl one JSON object a line: {"at", "node", "state", "seconds", "message", "outputs"}
+    logs/<run>/events.jsonl one JSON object a line: {"at", "node", "state", "seconds", "message", "outputs",
+                             "results": [{"piece", "published", "handle", "why"}…]}
 
-`at` and `started_at` are UTC, ISO 8601. A run's own end is an event whose node is "" and whose state is done or failed.
+`at` and `started_at` are UTC, ISO 8601. A run's own end is an event whose node is "" and whose state is done or failed;
+the results of one that is done say what became of each piece.
 `outputs` maps an output's key to the artifact's folder, as a path below the working folder, which may be moved. Run ids
 sort by time. A component that is long at work says by further events `running`, with a message, how far it is.
 """
@@ -17,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from piecehub.facts.workdir import Workdir, inside, outside
 
@@ -47,8 +49,25 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Result:
+    """What became of one piece: published as `handle`, or not, and then `why` says why."""
+
+    piece: str
+    published: bool
+    handle: str = ""
+    why: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The same for a person."""
+        if not self.published:
+            return f"Not published: {self.why}"
+        return f"Published as {self.handle}." if not self.why else f"Published as {self.handle}. {self.why}"
+
+
+@dataclass(frozen=True)
 class Event:
-    """A component changed its state; `seconds` is the time it took, once it ended."""
+    """A component changed its state; `seconds` is the time it took, once it ended; `results` are those of a run."""
 
     at: str
     node: str
@@ -56,6 +75,7 @@ class Event:
     seconds: float = 0.0
     message: str = ""
     outputs: dict[str, str] = field(default_factory=dict[str, str])
+    results: tuple[Result, ...] = ()
 
 
 def now() -> str:
@@ -107,9 +127,10 @@ def read_events(workdir: Workdir, run: str) -> list[Event]:
         try:
             event = Event(**json.loads(line))
             places = {key: outside(workdir, place) for key, place in event.outputs.items()}
+            results = tuple(Result(**cast("dict[str, Any]", result)) for result in event.results)
         except (ValueError, TypeError, AttributeError):
             continue
-        events.append(replace(event, outputs=places))
+        events.append(replace(event, outputs=places, results=results))
     return events
 
 

@@ -20,12 +20,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from piecehub.facts.content import sha256_bytes
+from piecehub.facts.handle import VERSION_PATTERN
 from piecehub.facts.manifest import MEDIA_TYPE
 from piecehub.store import describe, layout
 from piecehub.store.blob_response import blob_response, is_known
 from piecehub.store.wanted import Found, Service, find, status_of_errors
 
-_PATH = re.compile(r"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>[1-9]\d{0,17})(?:/(?P<what>.+))?)?", re.ASCII)
+_PATH = re.compile(rf"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>{VERSION_PATTERN})(?:/(?P<what>.+))?)?")
 # A blob may be HTML or SVG of anybody: opened by itself it can run and load nothing.
 _INERT = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 _ASK_AGAIN = {"Cache-Control": "no-cache"}

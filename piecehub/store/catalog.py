@@ -107,6 +107,13 @@ class Store:
             raise StoreError(f"Expected a published version. Received: '{handle}'; `piecehub models` lists them.")
         return manifest
 
+    def usable(self, handle: Handle) -> Manifest:
+        """The manifest of a version that may be used; raises StoreError if there is none, or it is quarantined."""
+        manifest = self.manifest(handle)
+        if refusal := self.state(handle.publisher, handle.name).refusal(handle.version):
+            raise StoreError(f"Expected a version that may be used. Received: '{handle}', {refusal}")
+        return manifest
+
     def models(self) -> list[Manifest]:
         """Every version that is neither yanked nor quarantined, the newest published first."""
         return [manifest for manifest, status in self.listing() if status is Status.PUBLISHED]

@@ -42,7 +42,7 @@ def version(manifest: Manifest, state: ModelState, store_url: str) -> dict[str, 
     return summary(manifest, store_url) | {
         "status": state.status(number),
         "why": reason.why if reason else "",
-        "aliases": [alias for alias, meant in state.aliases.items() if meant == number],
+        "aliases": list(state.aliases_of(number)),
         "compression": manifest.compression,
         "facts": dict(manifest.facts),
         "archive": _blob(manifest, manifest.archive, store_url),

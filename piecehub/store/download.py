@@ -9,14 +9,15 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError
+from piecehub.facts.addresses import is_loopback
+from piecehub.facts.secrets import carries_secret, redacted_text
 
 MAX_DOWNLOAD_BYTES = 8 << 30
 _BLOCK_BYTES = 1 << 20
 _SILENCE_S = 60
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _QUERY = ("tf-hub-format", "compressed")
 
 
@@ -41,11 +42,13 @@ def fetch_file(url: str, destination: Path, *, max_bytes: int, token: str = "", 
         destination: a file that does not exist yet.
         max_bytes: a longer answer is refused.
         token: a bearer token; it goes to this server only, not along with a redirect, and never over the open network
-            without TLS.
+            without TLS, nor to a proxy that could read it. One in the query of `url` is held to the same, but that it
+            goes where the server redirects it.
         what: how errors call the address; the address itself if empty.
     """
     what, parts = what or url, urllib.parse.urlsplit(url)
-    if token and parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+    what = redacted_text(what)
+    if (token or carries_secret(url)) and _is_in_clear(parts):
         raise RecipeError(f"Expected https for a token. Received: '{what}'; without TLS everybody on the way reads it.")
     request = urllib.request.Request(url)
     if token:
@@ -70,10 +73,10 @@ def _opener() -> urllib.request.OpenerDirector:
     """Opens http and https and nothing else; urllib's own also opens files and ftp, also when redirected there."""
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(),
+        _Proxies(),
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(),
-        urllib.request.HTTPRedirectHandler(),
+        _Redirects(),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
@@ -82,8 +85,34 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
+class _Proxies(urllib.request.ProxyHandler):
+    """The proxies of the environment, for all but this machine: a token may go there without TLS, and no further."""
+
+    def proxy_open(self, req: urllib.request.Request, proxy: str, type: str) -> Any:
+        """Sends a request through a proxy, or returns None: directly."""
+        if is_loopback(urllib.parse.urlsplit(req.full_url).hostname or ""):
+            return None
+        return super().proxy_open(req, proxy, type)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect, unless a token of its query would then go in clear."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """The request that follows."""
+        if carries_secret(newurl) and _is_in_clear(urllib.parse.urlsplit(newurl)):
+            raise urllib.error.URLError(f"a redirect to '{redacted_text(newurl)}', where a token would go without TLS")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _is_in_clear(parts: urllib.parse.SplitResult) -> bool:
+    return parts.scheme != "https" and not is_loopback(parts.hostname or "")
+
+
 def _why(error: Exception) -> str:
-    return f"status {error.code}" if isinstance(error, urllib.error.HTTPError) else str(error) or type(error).__name__
+    if isinstance(error, urllib.error.HTTPError):
+        return f"status {error.code}"
+    return redacted_text(str(error)) or type(error).__name__
 
 
 def _copy(answer: IO[bytes], file: IO[bytes], url: str, max_bytes: int) -> None:

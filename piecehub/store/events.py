@@ -117,6 +117,17 @@ class ModelState:
         kind = {Status.QUARANTINED: Kind.QUARANTINE, Status.YANKED: Kind.YANK}.get(self.status(version))
         return next((e for e in reversed(self.events) if e.version == version and e.kind is kind), None)
 
+    def refusal(self, version: int) -> str:
+        """Why nobody may have a version, as the rest of a sentence; empty if it is not quarantined."""
+        if self.status(version) is not Status.QUARANTINED:
+            return ""
+        reason = self.reason(version)
+        return f"quarantined on {reason.at[:10]}: {reason.why}" if reason else "quarantined"
+
+    def aliases_of(self, version: int) -> tuple[str, ...]:
+        """The names that mean a version."""
+        return tuple(alias for alias, meant in self.aliases.items() if meant == version)
+
     def changes(self, kind: Kind, version: int, alias: str) -> bool:
         """Whether saying so would change anything."""
         if kind is Kind.ALIAS:

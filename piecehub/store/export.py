@@ -159,9 +159,9 @@ class _Export:
 
     def _gone(self, manifest: Manifest, state: ModelState) -> None:
         """Says so before the archive goes, and takes the archive away at once, not only at the end."""
-        handle, reason = manifest.handle, state.reason(manifest.handle.version)
+        handle = manifest.handle
         if self._where is NGINX:
-            why = f"quarantined on {reason.at[:10]}: {reason.why}" if reason else "quarantined"
+            why = state.refusal(handle.version)
             sentence = f"Expected a version that may be served. Received: '{handle}', {why}\n"
             self._tree.write(f"{handle}/gone", sentence.encode())
         self._tree.remove(self._where.archive(handle))

@@ -16,7 +16,7 @@ half a version. Nothing is ever overwritten, and nothing else is to be trusted: 
 
 import re
 
-from piecehub.facts.handle import Handle, check_name, check_publisher
+from piecehub.facts.handle import VERSION_PATTERN, Handle, check_name, check_publisher
 from piecehub.facts.manifest import FILE_NAME, check_digest
 
 SCHEMA = 1
@@ -32,8 +32,7 @@ PROBE = "probe"
 _EVENTS = "_events"
 _BLOB = re.compile(rf"{BLOBS}/([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})")
 _EXPANDED = re.compile(rf"{EXPANDED}/([0-9a-f]{{64}})/(.+)")
-# The one spelling of a version: '7', not '07'.
-_MANIFEST = re.compile(rf"{MODELS}/((?:[^/]+/)+)([1-9]\d{{0,17}})/{re.escape(FILE_NAME)}", re.ASCII)
+_MANIFEST = re.compile(rf"{MODELS}/((?:[^/]+/)+)({VERSION_PATTERN})/{re.escape(FILE_NAME)}", re.ASCII)
 _EVENT = re.compile(rf"{MODELS}/((?:[^/]+/)+){_EVENTS}/(\d{{6,18}})\.json", re.ASCII)
 
 

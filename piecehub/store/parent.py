@@ -18,12 +18,13 @@ def write_parent(store_folder: Path, handle: str, digest: str, destination: Path
     """Unpacks the version `handle` into `destination`.
 
     Raises:
-        StoreError: if the store lacks it, or holds other content under that name than `digest` says.
+        StoreError: if the store lacks it, has it in quarantine, or holds other content under that name than `digest`
+            says.
         ArchiveError: if its archive is damaged.
     """
     store = Store.open(store_folder)
     destination.mkdir(parents=True, exist_ok=True)
-    unpack(store.blob_path(store.manifest(Handle.parse(handle)).archive.digest), destination / SAVED_MODEL)
+    unpack(store.blob_path(store.usable(Handle.parse(handle)).archive.digest), destination / SAVED_MODEL)
     found = content_digest(list_files(destination / SAVED_MODEL))
     if found != digest:
         raise StoreError(f"Expected the content {digest} of {handle}. Received: {found}; start the pipeline again.")

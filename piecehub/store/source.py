@@ -92,7 +92,7 @@ def keep_unpacked(source: str, workdir: Workdir) -> Path | None:
     A path that exists is a path, whatever the store holds.
 
     Raises:
-        StoreError: if the store is damaged.
+        StoreError: if the store is damaged, or the version quarantined.
         EnvironmentProblem: if the working folder cannot be written.
     """
     if "://" in source or Path(source).exists() or not workdir.store.is_dir():
@@ -102,9 +102,9 @@ def keep_unpacked(source: str, workdir: Workdir) -> Path | None:
     except RecipeError:
         return None
     store = Store.open(workdir.store)
-    manifest = store.find(handle)
-    if manifest is None:
+    if store.find(handle) is None:
         return None
+    manifest = store.usable(handle)
     folder = workdir.unpacked / manifest.digest.removeprefix("sha256:")
     if not folder.is_dir():
         workdir.unpacked.mkdir(parents=True, exist_ok=True)

@@ -14,17 +14,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from piecehub.errors import RecipeError, StoreError
-from piecehub.facts.handle import Handle
+from piecehub.facts.handle import VERSION_PATTERN, Handle
 from piecehub.facts.manifest import Manifest
 from piecehub.store.blob_response import SoundFiles
 from piecehub.store.catalog import Store
-from piecehub.store.events import ModelState, Status
+from piecehub.store.events import ModelState
 from piecehub.store.tokens import Tokens
 
 _FOREVER = "max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
-# A version as `str(int)` spells it; Python refuses to read numbers of thousands of digits.
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_VERSION = re.compile(VERSION_PATTERN)
 _log = logging.getLogger(__name__)
 
 
@@ -117,13 +116,9 @@ def _name_and_version(text: str) -> tuple[str, int | None]:
 
 
 def _deprecation(state: ModelState, handle: Handle) -> dict[str, str]:
+    if refusal := state.refusal(handle.version):
+        raise HTTPException(410, f"Expected a version that may be served. Received: '{handle}', {refusal}")
     reason = state.reason(handle.version)
     if reason is None:
         return {}
-    if state.status(handle.version) is Status.QUARANTINED:
-        raise HTTPException(
-            410,
-            f"Expected a version that may be served. Received: '{handle}', quarantined on {reason.at[:10]}: "
-            f"{reason.why}",
-        )
     return {"Deprecation": f"@{int(datetime.fromisoformat(reason.at).timestamp())}"}

@@ -123,10 +123,20 @@ def _recommended(evidence: Evidence) -> tuple[Recommendation, str]:
         said = _words(gain.estimate, gain.low, gain.high)
         return "fine_tuning", f"fine-tuning gains {said} points over {reference_words(evidence.parent)}"
     if frozen[1] > 0:
-        said = f"{_words(*frozen)} points over {reference_words(evidence.parent)}"
-        return "feature_extraction", f"frozen features gain {said}"
+        return "feature_extraction", f"frozen features gain {_over_reference(evidence, frozen)}"
     said = f"{_words(gain.estimate, gain.low, gain.high)} points over {reference_words(evidence.parent)}"
     return "from_scratch", f"fine-tuning gains {said}, which may be nothing"
+
+
+def _over_reference(evidence: Evidence, over_scratch: tuple[float, float, float]) -> str:
+    """What frozen features gain, a mode held against the same mode; of a piece without a parent there is none."""
+    if not evidence.parent:
+        return f"{_words(*over_scratch)} points over training from scratch"
+    same = _difference(evidence, "feature_extraction", "random_features")
+    return (
+        f"{_words(*same)} points over the frozen features of {reference_words(evidence.parent)}, and "
+        f"{_words(*over_scratch)} points over fine-tuning it"
+    )
 
 
 def _difference(evidence: Evidence, candidate: str, reference: str) -> tuple[float, float, float]:

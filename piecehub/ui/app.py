@@ -13,7 +13,6 @@
 Read-only: GET and HEAD. No path is made from a URL: every file is found by looking its name up in what the page shows.
 """
 
-import ipaddress
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -33,13 +32,15 @@ from starlette.staticfiles import StaticFiles
 
 from piecehub.errors import PiecehubError, RecipeError
 from piecehub.facts import runs
-from piecehub.facts.handle import Handle
+from piecehub.facts.addresses import is_loopback
+from piecehub.facts.handle import VERSION_PATTERN
 from piecehub.facts.manifest import Manifest
 from piecehub.facts.workdir import Workdir
-from piecehub.store.blob_response import SoundFiles, blob_response
+from piecehub.store.blob_response import blob_response
 from piecehub.store.catalog import Store
 from piecehub.store.server import hub_routes
 from piecehub.store.tokens import Tokens
+from piecehub.store.wanted import Found, Service, find, status_of_errors
 from piecehub.ui import words
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
 from piecehub.ui.model_pages import model_cards, model_page
@@ -49,7 +50,7 @@ _HERE = Path(__file__).parent
 _LOOPBACK = ["localhost", "127.0.0.1", "::1", "[::1]"]
 _RUNS_SHOWN = 25
 # A name has no segment that is a plain number (piecehub/facts/handle.py), so the first such segment is the version.
-_MODEL_PATH = re.compile(r"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>[1-9]\d{0,17})(?:/files/(?P<title>.+))?)?")
+_MODEL_PATH = re.compile(rf"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>{VERSION_PATTERN})(?:/files/(?P<title>.+))?)?")
 _IMAGES = ("image/svg+xml", "image/png")
 
 
@@ -95,16 +96,6 @@ def create_app(
     return app
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _hosts(host: str) -> list[str]:
     """The `Host` headers that are answered; a page of another site that resolves to this machine has another one."""
     return ["*"] if host in ("", "0.0.0.0", "::") else [*_LOOPBACK, host.lower()]
@@ -116,7 +107,7 @@ class _Pages:
     def __init__(self, workdir: Workdir, store: Path | str | None = None) -> None:
         self._workdir = workdir
         self._store = workdir.store if store is None else store
-        self._sound = SoundFiles()
+        self._service = Service(self.open_store)
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -188,24 +179,16 @@ class _Pages:
         found = _MODEL_PATH.fullmatch(request.path_params["path"].strip("/"))
         if found is None:
             raise HTTPException(404, "Expected /models/publisher/name/version. Received: another path.")
-        manifest = self._manifest(found["model"], found["version"])
+        with status_of_errors():
+            # The same question as the hosting protocol asks: no page hands out what that would refuse.
+            wanted = find(self._service, request, "/".join(filter(None, (found["model"], found["version"]))))
         if found["version"] is None:
-            return RedirectResponse(f"/models/{manifest.handle}", 302)
+            return RedirectResponse(f"/models/{wanted.manifest.handle}", 302)
         if found["title"]:
-            return self._file(request, manifest, found["title"])
-        return self._model_page(request, manifest)
-
-    def _manifest(self, model: str, version: str | None) -> Manifest:
-        """The version that a URL names; raises HTTPException 404 if there is none."""
-        publisher, _, name = model.partition("/")
-        store = self.open_store()
-        try:
-            found = store.find(Handle(publisher, name, int(version))) if version else store.newest(publisher, name)
-        except RecipeError as error:
-            raise HTTPException(404, error.sentence) from error
-        if found is None:
-            raise HTTPException(404, f"Expected a published model. Received: '{model}'; this store does not have it.")
-        return found
+            return self._file(request, wanted, found["title"])
+        answer = self._model_page(request, wanted.manifest)
+        answer.headers.update(wanted.headers)
+        return answer
 
     async def document(self, request: Request, manifest: Manifest) -> Response:
         """The page that the hosting protocol shows where a person opens a handle."""
@@ -214,14 +197,15 @@ class _Pages:
     def _model_page(self, request: Request, manifest: Manifest) -> Response:
         return self._html("model.html", page=model_page(self.open_store(), manifest, str(request.base_url)))
 
-    def _file(self, request: Request, manifest: Manifest, title: str) -> Response:
+    def _file(self, request: Request, wanted: Found, title: str) -> Response:
+        manifest = wanted.manifest
         blob = manifest.blob(title)
         if blob is None:
             raise HTTPException(404, f"Expected a file of {manifest.handle}. Received: '{title}'; it has none such.")
         headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(title.rpartition('/')[2])}"}
         if blob.media_type in _IMAGES:
             headers = PLOT_HEADERS
-        return blob_response(request, self.open_store().backend, blob, dict(headers), self._sound)
+        return blob_response(request, wanted.store.backend, blob, headers | wanted.headers, self._service.sound)
 
     def http_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from piecehub.documentation.recommendation import Recommendation, recommend
 from piecehub.errors import StoreError
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
+from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import DOCUMENTATION_TITLE, Manifest
 from piecehub.facts.reference import metric_words, mode_words, reference_words
 from piecehub.lineage import published as lineage
 from piecehub.lineage.published import Lineage
 from piecehub.store.catalog import Store
+from piecehub.store.events import Event, ModelState, Status
 from piecehub.ui import words
 from piecehub.ui.markdown import Documentation, render
 
@@ -60,12 +63,22 @@ class Blob:
 
 
 @dataclass(frozen=True)
+class Version:
+    """One of a model's versions; `aliases` are the names that mean it."""
+
+    number: int
+    status: Status
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ModelCard:
-    """A model in a list."""
+    """A model in a list; `aliases` are the names that mean this version."""
 
     handle: str
     model: str
     version: int
+    aliases: tuple[str, ...]
     published_at: str
     description: str
     number: Number | None
@@ -73,14 +86,21 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class ModelPage:
-    """Everything on the page of a version; `lineage_problem` says why there is no lineage."""
+    """Everything on the page of a version.
+
+    `newest` is 0 if every version is withdrawn, `reason` the event that made `status`, and `lineage_problem` says why
+    there is no lineage.
+    """
 
     card: ModelCard
     url: str
     digest: str
     archive_size: str
     newest: int
-    versions: tuple[int, ...]
+    status: Status
+    reason: Event | None
+    versions: tuple[Version, ...]
+    recommendation: Recommendation
     numbers: tuple[Number, ...]
     tasks: tuple[Task, ...]
     gains: str
@@ -93,29 +113,32 @@ class ModelPage:
 
 def model_cards(store: Store) -> list[ModelCard]:
     """The newest version of each model, the newest published first."""
-    newest: dict[tuple[str, str], Manifest] = {}
-    for manifest in store.models():
-        key = manifest.handle.publisher, manifest.handle.name
-        if key not in newest or newest[key].handle.version < manifest.handle.version:
-            newest[key] = manifest
-    return [_card(store, manifest) for manifest in newest.values()]
+    found = [
+        _card(store, store.manifest(Handle.parse(f"{state.model}/{state.newest}")), state)
+        for state in store.states()
+        if state.newest
+    ]
+    return sorted(found, key=lambda card: (card.published_at, card.handle), reverse=True)
 
 
 def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
     """The page of one version, for a store that is reached at `store_url`."""
     handle = manifest.handle
-    versions = store.versions(handle.publisher, handle.name)
+    state = store.state(handle.publisher, handle.name)
     report = _text(store, manifest, REPORT_NAME)
     conformance = ConformanceReport.from_json(report) if report else None
     tasks = tuple(_tasks(store, manifest))
     found, problem = _lineage(store, manifest)
     return ModelPage(
-        card=_card(store, manifest),
+        card=_card(store, manifest, state),
         url=handle.url(store_url),
         digest=manifest.digest,
         archive_size=words.size(manifest.archive.size_bytes),
-        newest=versions[-1],
-        versions=tuple(reversed(versions)),
+        newest=state.newest,
+        status=state.status(handle.version),
+        reason=state.reason(handle.version),
+        versions=tuple(Version(v, state.status(v), state.aliases_of(v)) for v in reversed(state.versions)),
+        recommendation=_recommendation(store, manifest),
         numbers=tuple(_numbers(tasks, conformance)),
         tasks=tasks,
         gains=_GAINS if manifest.blob(_GAINS) else "",
@@ -127,13 +150,21 @@ def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
     )
 
 
-def _card(store: Store, manifest: Manifest) -> ModelCard:
+def _recommendation(store: Store, manifest: Manifest) -> Recommendation:
+    """By the facts that were published; those of a version from before there were any stand on its page alone."""
+    page = _documentation(store, manifest)
+    told = ("fine-tunable", "true") in page.metadata if page else False
+    return recommend(bool(manifest.facts.get("fine_tunable", told)), manifest.facts.get("guidance", ()))
+
+
+def _card(store: Store, manifest: Manifest, state: ModelState) -> ModelCard:
     handle = manifest.handle
     page = _documentation(store, manifest)
     gain = next((number for number in map(_gain_number, _tasks(store, manifest)) if number), None)
     model = f"{handle.publisher}/{handle.name}"
     description = page.description if page else ""
-    return ModelCard(str(handle), model, handle.version, manifest.published_at, description, gain)
+    aliases = state.aliases_of(handle.version)
+    return ModelCard(str(handle), model, handle.version, aliases, manifest.published_at, description, gain)
 
 
 def _documentation(store: Store, manifest: Manifest) -> Documentation | None:

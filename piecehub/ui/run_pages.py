@@ -3,14 +3,15 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from piecehub.errors import PiecehubError
 from piecehub.facts import runs
-from piecehub.facts.runs import Event, Node, Run
+from piecehub.facts.runs import Event, Node, Result, Run
+from piecehub.facts.secrets import redacted_text
 from piecehub.facts.workdir import Workdir
 from piecehub.ui import layout, words
 from piecehub.ui.layout import Layout
@@ -58,7 +59,7 @@ class Component:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run in a list; `counts` is the number of components by state."""
+    """A run in a list; `counts` is the number of components by state, `results` say what became of each piece."""
 
     run: str
     pipeline: str
@@ -68,6 +69,13 @@ class RunRow:
     seconds: float
     counts: dict[str, int]
     message: str
+    results: tuple[Result, ...]
+    outcome: Literal["published", "not published", ""]
+
+    @property
+    def shown_state(self) -> str:
+        """The state for a person, to whom a run that published nothing is not simply done."""
+        return self.outcome if self.outcome == "not published" else self.state
 
 
 @dataclass(frozen=True)
@@ -156,8 +164,27 @@ def _row(run: Run, events: Sequence[Event]) -> RunRow:
         shown = _shown_state(event.state, state)
         counts[shown] = counts.get(shown, 0) + bool(node)
     seconds = (words.parse_time(last) - words.parse_time(run.started_at)).total_seconds()
-    message = ends[-1].message if ends else ""
-    return RunRow(run.run, run.pipeline, run.recipe, state, run.started_at, max(seconds, 0.0), counts, message)
+    message = redacted_text(ends[-1].message) if ends else ""
+    results = tuple(replace(result, why=redacted_text(result.why)) for result in (ends[-1].results if ends else ()))
+    return RunRow(
+        run.run,
+        run.pipeline,
+        run.recipe,
+        state,
+        run.started_at,
+        max(seconds, 0.0),
+        counts,
+        message,
+        results,
+        _outcome(results),
+    )
+
+
+def _outcome(results: Sequence[Result]) -> Literal["published", "not published", ""]:
+    """What became of all pieces together; nothing is known of a run that did not end, or is from before."""
+    if not results:
+        return ""
+    return "published" if all(result.published for result in results) else "not published"
 
 
 def _states(run: Run, events: Sequence[Event]) -> list[tuple[Node, Event]]:
@@ -177,7 +204,7 @@ def _component(workdir: Workdir, run: Run, row: RunRow, node: Node, event: Event
         node.id,
         state,
         event.seconds,
-        event.message,
+        redacted_text(event.message),
         node.upstream,
         dict(words.parameters(node.parameters)),
         tuple(_output(workdir, key, place) for key, place in sorted(event.outputs.items())),
@@ -214,7 +241,7 @@ def _end(path: Path, at_most_bytes: int) -> str | None:
         return None
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - at_most_bytes))
-        return file.read().decode(errors="replace")
+        return "\n".join(map(redacted_text, file.read().decode(errors="replace").split("\n")))
 
 
 def _is_alive(pid: int) -> bool:

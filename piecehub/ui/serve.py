@@ -8,9 +8,10 @@ from pathlib import Path
 import uvicorn
 
 from piecehub.errors import EnvironmentProblem
+from piecehub.facts.addresses import is_loopback
 from piecehub.facts.workdir import Workdir
 from piecehub.store.tokens import Tokens
-from piecehub.ui.app import create_app, is_loopback
+from piecehub.ui.app import create_app
 
 
 def serve(

@@ -29,10 +29,7 @@ def static_pages(url: str) -> Pages:
     def version(store: Store, manifest: Manifest, state: ModelState) -> str:
         page = model_page(store, manifest, url)
         blobs_at = f"{API}/{manifest.handle}/blobs"
-        reason = state.reason(manifest.handle.version)
-        return templates.get_template("static_model.html", globals=shared).render(
-            page=page, blobs_at=blobs_at, reason=reason
-        )
+        return templates.get_template("static_model.html", globals=shared).render(page=page, blobs_at=blobs_at)
 
     def index(rows: list[tuple[Manifest, str]]) -> str:
         return templates.get_template("static_index.html", globals=shared).render(rows=rows)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from piecehub.facts.secrets import redacted
 from piecehub.facts.tables import unfolded
 
 # Each state is an icon, a word and (in style.css) a colour, so that none of the three is needed alone.
@@ -17,8 +18,10 @@ STATES = {
     "failed": ("✗", "failed"),
     "not run": ("–", "not run"),
     "stopped": ("◼", "stopped"),
+    # Of a run that is done: every component is, and yet not every piece stands in the store.
+    "not published": ("!", "not published"),
+    "published": ("✓", "published"),
 }
-_SECRET = re.compile(r"secret|(?<![a-z])token(?![a-z])|passw|api.?key|credential", re.IGNORECASE)
 _DIGESTS = ("code_digest", "lock_digest")
 _LONGEST_VALUE = 600
 _LONGEST_NAME = 20
@@ -98,9 +101,8 @@ def humps(name: str) -> list[str]:
 
 def parameter(key: str, value: Any) -> str:
     """A parameter's value for the page; what may be a secret is not shown."""
-    if _SECRET.search(key):
-        return "(not shown: the key looks like a secret)"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    shown = redacted(value, key)
+    text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}… ({len(text):,} characters)"
 
 

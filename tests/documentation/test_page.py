@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from piecehub.documentation.page import Person, Sources, page
+from piecehub.documentation.recommendation import recommend
 from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import ConformanceReport, Finding
@@ -25,7 +26,12 @@ def _write(folder: Path, name: str, value: dict[str, Any]) -> Path:
 
 
 def _sources(
-    root: Path, manifest: PieceManifest | None, parent: str, optimizer: dict[str, Any], warnings: list[str]
+    root: Path,
+    manifest: PieceManifest | None,
+    parent: str,
+    optimizer: dict[str, Any],
+    warnings: list[str],
+    recommended: str = "fine_tuning",
 ) -> Sources:
     model = root / "model" / "saved_model"
     model.mkdir(parents=True)
@@ -54,7 +60,7 @@ def _sources(
     }
     guidance = {
         "task": "late-digits",
-        "recommended": "fine_tuning",
+        "recommended": recommended,
         "because": "it gains",
         "settings": [{"learning_rate": 0.001, "shots": 5}],
         "gain_over_frozen": {**gain, "shots": 5},
@@ -167,3 +173,33 @@ def test_no_line_of_a_page_runs_into_the_next(tmp_path: Path) -> None:
 def test_a_saved_model_that_says_nothing_of_itself_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(NotReusableError, match="export it again"):
         _page(tmp_path, None)
+
+
+def test_n1_a_page_recommends_one_thing_and_its_snippet_does_it(tmp_path: Path) -> None:
+    for recommended, said, trains in (
+        ("fine_tuning", "Fine-tuning is recommended.", True),
+        ("lp_ft", "Fine-tuning is recommended.", True),
+        ("feature_extraction", "Frozen features are recommended", False),
+        ("from_scratch", "Nothing is recommended", False),
+    ):
+        text = page("p", "n", PERSON, _sources(tmp_path / recommended, PLAIN, "", {}, [], recommended))
+        section = text.partition("## Fine-tuning\n\n")[2]
+        assert section.startswith(said)
+        assert ("Fine-tuning is recommended" in text) is trains
+        assert ("trainable=True" in text) is trains
+
+
+def test_n1_what_may_not_be_fine_tuned_has_no_snippet_that_does(tmp_path: Path) -> None:
+    sources = _sources(tmp_path, PLAIN, "", {}, [])
+    (sources.blessing / "BLESSED").unlink()
+    text = page("p", "n", PERSON, sources)
+    assert "<!-- fine-tunable: false -->" in text
+    assert "trainable=True" not in text and "Fine-tuning is not recommended: It gains." in text
+
+
+def test_n1_tasks_that_recommend_different_things_are_named() -> None:
+    told = [{"task": "a", "recommended": "lp_ft"}, {"task": "b", "recommended": "feature_extraction"}]
+    control = {"task": "noise", "recommended": "from_scratch"}
+    found = recommend(True, [*told, control])
+    assert found.trains and found.sentence == "Fine-tuning is recommended for a, and frozen features for b."
+    assert recommend(True, [told[1], control]).argument == recommend(False, told).argument == ""

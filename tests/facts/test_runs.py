@@ -1,8 +1,12 @@
 """What a component at work says of itself."""
 
+from pathlib import Path
+
 import pytest
 
 from piecehub.facts import runs
+from piecehub.facts.runs import Event, Result
+from piecehub.facts.workdir import Workdir
 
 
 def test_progress_goes_to_who_listens_and_to_nobody_else() -> None:
@@ -31,3 +35,11 @@ def test_an_error_inside_ends_the_listening() -> None:
         raise ZeroDivisionError
     runs.progress("after")
     assert told == []
+
+
+def test_c11_what_became_of_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+    results = (Result("digits", True, "acme/digits/1"), Result("logits", False, "", "No gain."))
+    runs.append_event(Workdir(tmp_path), "1", Event(runs.now(), "", "done", results=results))
+    [event] = runs.read_events(Workdir(tmp_path), "1")
+    assert event.results == results
+    assert [r.sentence for r in results] == ["Published as acme/digits/1.", "Not published: No gain."]

@@ -17,6 +17,8 @@ from piecehub.cli.main import cli
 from piecehub.containers import code
 from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
 from piecehub.facts import runs
+from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.facts.runs import Result
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
 from tests.pipelines.world import TINY, Finished, World, write_foreign_repository
@@ -38,6 +40,14 @@ def test_the_first_run_computes_everything_and_publishes(world: World, first: Fi
     assert {event.state for event in first.states.values()} == {"done"}
     assert len(first.states) == 16
     assert [str(m.handle) for m in Store.open(world.workdir.store).models()] == ["piecehub/digits/1"]
+    ended = runs.read_events(world.workdir, first.run)[-1]
+    assert ended.results == (Result("digits", True, "piecehub/digits/1"),)
+
+
+def test_c4_the_validator_of_a_run_reads_the_page_that_the_recipe_will_make(first: Finished) -> None:
+    report = ConformanceReport.read(Path(first.states["ReusabilityValidator"].outputs["conformance"]))
+    found = {finding.check: finding for finding in report.findings}
+    assert "X4" in found and found["X4"].passed is True and "names no task" not in found["X4"].sentence
 
 
 def test_the_evaluator_says_how_far_it_is(world: World, first: Finished) -> None:
@@ -137,6 +147,8 @@ def test_random_weights_are_not_published(world: World, settled: Finished) -> No
     done = CliRunner().invoke(cli, ["run", str(world.recipe), "--workdir", str(world.workdir.root), *settings])
     assert done.exit_code == 4
     assert "not published: Expected a gain over from scratch" in done.stdout
+    [result] = runs.read_events(world.workdir, runs.run_ids(world.workdir)[0])[-1].results
+    assert not result.published and result.why.startswith("Expected a gain over from scratch")
     assert [m.handle for m in Store.open(world.workdir.store).models()] == before
 
 

@@ -1,7 +1,9 @@
 """Models by their address: what is fetched, what is refused, and what is left."""
 
+import contextlib
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError
 from piecehub.facts.manifest import DOCUMENTATION_TITLE
 from piecehub.store.archive import pack
 from piecehub.store.catalog import Store
-from piecehub.store.download import download
+from piecehub.store.download import download, fetch_file
 from piecehub.store.publish import publish
 from piecehub.store.source import find_saved_model
 from tests.loopback import answering
@@ -112,3 +114,82 @@ def test_what_stands_in_the_local_store_is_trusted_and_brings_its_page(archive: 
         assert (source.folder / "saved_model.pb").read_bytes() == b"model"
     with pytest.raises(RecipeError, match="or an address with http"), find_saved_model("nonsense", tmp_path / "store"):
         pass
+
+
+_PROXIES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
+
+
+@pytest.fixture
+def set_proxy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Sets one variable of the environment, and no other one of proxies."""
+
+    def set_it(**variables: str) -> None:
+        for name in _PROXIES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return set_it
+
+
+Seen = list[tuple[str, str]]  # path and token of each question
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2"])
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a4_this_machine_is_never_asked_through_a_proxy(
+    variable: str, host: str, set_proxy: Callable[..., None], tmp_path: Path
+) -> None:
+    through: Seen = []
+    with answering({"/m": (200, {}, b"direct")}) as url, answering({}, through) as proxy:
+        set_proxy(**{variable: proxy})
+        token = "t0ken" if host != "127.0.0.2" else ""  # nobody listens there, and the proxy must not hear of it either
+        with contextlib.suppress(EnvironmentProblem):
+            fetch_file(f"{url.replace('127.0.0.1', host)}/m", tmp_path / "m", max_bytes=100, token=token)
+        assert through == []
+        if token:
+            assert (tmp_path / "m").read_bytes() == b"direct"
+
+
+def test_a4_others_are_asked_through_the_proxy_without_a_token(set_proxy: Callable[..., None], tmp_path: Path) -> None:
+    through: Seen = []
+    with answering({"http://models.example/m": (200, {}, b"proxied")}, through) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            set_proxy(**{name: proxy})
+            fetch_file("http://models.example/m", tmp_path / name, max_bytes=100)
+            with pytest.raises(RecipeError, match="Expected https for a token"):
+                fetch_file("http://models.example/m", tmp_path / "no", max_bytes=100, token="t0ken")
+        assert through == [("http://models.example/m", "")] * 2
+
+
+@pytest.mark.parametrize("address", ["http://models.example/m?token=t0ken", "http://u:t0ken@models.example/m"])
+def test_a4_a_token_of_the_address_does_not_go_in_clear_either(
+    address: str, set_proxy: Callable[..., None], tmp_path: Path
+) -> None:
+    through: Seen = []
+    with answering({}, through) as proxy:
+        set_proxy(http_proxy=proxy)
+        with pytest.raises((RecipeError, EnvironmentProblem)) as refused:
+            download(address, tmp_path / "m")
+        assert through == []
+        assert "https for a token" in refused.value.sentence and "t0ken" not in refused.value.sentence
+        with (
+            answering({"/r": (302, {"Location": address}, b"")}) as url,
+            pytest.raises(EnvironmentProblem) as redirected,
+        ):
+            fetch_file(f"{url}/r", tmp_path / "m", max_bytes=100)
+        assert through == []
+        assert "without TLS" in redirected.value.sentence and "t0ken" not in redirected.value.sentence
+
+
+def test_a4_a_token_is_not_sent_along_with_a_redirect(set_proxy: Callable[..., None], tmp_path: Path) -> None:
+    first: Seen = []
+    through: Seen = []
+    with (
+        answering({"http://models.example/m": (200, {}, b"proxied")}, through) as proxy,
+        answering({"/r": (302, {"Location": "http://models.example/m"}, b"")}, first) as url,
+    ):
+        set_proxy(http_proxy=proxy)
+        fetch_file(f"{url}/r", tmp_path / "m", max_bytes=100, token="t0ken")
+        assert through == [("http://models.example/m", "")]
+        assert first == [("/r", "Bearer t0ken")]

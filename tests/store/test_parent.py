@@ -6,9 +6,13 @@ import pytest
 
 from piecehub.errors import StoreError
 from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.handle import Handle
+from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
+from piecehub.store.curate import quarantine
 from piecehub.store.parent import SAVED_MODEL, write_parent
 from piecehub.store.publish import publish
+from piecehub.store.source import keep_unpacked
 
 
 @pytest.fixture
@@ -38,3 +42,14 @@ def test_an_unknown_version_is_refused(published: tuple[Path, str], tmp_path: Pa
     store, digest = published
     with pytest.raises(StoreError, match="acme/thing/2"):
         write_parent(store, "acme/thing/2", digest, tmp_path / "parent")
+
+
+def test_a3_a_quarantined_version_is_no_parent_and_is_not_loaded_by_its_handle(
+    published: tuple[Path, str], tmp_path: Path
+) -> None:
+    store, digest = published
+    quarantine(Store.open(store), Handle("acme", "thing", 1), by="anna", why="It runs code of others.")
+    with pytest.raises(StoreError, match=r"acme/thing/1', quarantined on .*: It runs code of others\."):
+        write_parent(store, "acme/thing/1", digest, tmp_path / "parent")
+    with pytest.raises(StoreError, match=r"quarantined on .*: It runs code of others\."):
+        keep_unpacked("acme/thing/1", Workdir(tmp_path))

@@ -20,7 +20,7 @@ from piecehub.errors import (
     VersionExists,
 )
 from piecehub.facts.content import content_digest, list_files
-from piecehub.facts.handle import Handle
+from piecehub.facts.handle import MAX_VERSION, Handle
 from piecehub.store import archive
 from piecehub.store.catalog import Store
 from piecehub.store.publish import Published, publish
@@ -325,3 +325,13 @@ def test_two_blobs_of_one_content_leave_the_next_one_and_themselves_whole(store:
     handle = publish(store, make_model(), "acme", "tiny", blobs=blobs, facts={}).handle
     manifest = store.manifest(handle)
     assert {title: store.read_blob(manifest.blob(title).digest) for title in blobs} == blobs
+
+
+def test_b13_the_highest_version_is_found_again_and_a_higher_one_is_not_published(store, make_model):
+    highest = _publish(store, make_model("one"), version=MAX_VERSION).handle
+    assert store.versions("acme", "vision/tiny") == [MAX_VERSION] and store.find(highest)
+    before = _files(store)
+    for version in (1795947743282894000, None):  # None: the next one
+        with pytest.raises(RecipeError, match="a whole version from 1 to"):
+            _publish(store, make_model("two"), version=version)
+        assert _files(store) == before

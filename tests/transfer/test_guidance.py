@@ -112,6 +112,18 @@ def test_frozen_features_are_recommended_where_fine_tuning_is_no_better(told: To
     assert found.wins_over_frozen_from == 20 and found.gain_over_scratch.low > 0
 
 
+def test_n2_frozen_features_are_held_against_those_of_the_parent(told: Told) -> None:
+    frozen, parents = (0.87, 0.87, 0.87, 0.87), (0.865, 0.865, 0.865, 0.865)
+    alone = told(feature_extraction=frozen, random_features=parents)
+    found = guide(replace(alone, parent="acme/leaves/1"))
+    assert found.recommended == "feature_extraction"
+    like_for_like = alone.contrast("feature_extraction", "random_features").estimate
+    assert found.because.startswith(f"frozen features gain {100 * like_for_like:+.1f} [")
+    assert "points over the frozen features of its parent acme/leaves/1, and" in found.because
+    assert found.because.endswith("points over fine-tuning it")
+    assert _guided(alone).because.endswith("points over training from scratch")
+
+
 def test_from_scratch_is_recommended_where_nothing_gains(told: Told) -> None:
     level = FLAT["from_scratch"]
     found = _guided(told(fine_tuning=level, lp_ft=level, feature_extraction=level))

@@ -143,7 +143,7 @@ class Site:
     def __init__(self, workdir: Workdir):
         self.workdir = workdir
 
-    def write_run(self, run, upstream=UPSTREAM, states=None, end=None, pid=None, pipeline="digits"):
+    def write_run(self, run, upstream=UPSTREAM, states=None, end=None, pid=None, pipeline="digits", results=()):
         """A run of `upstream`: the components of `states` in that state, each taking some seconds after the last."""
         nodes = tuple(Node(key, tuple(value), dict(PARAMETERS)) for key, value in upstream.items())
         started = "2026-11-24T01:44:00.000+00:00"
@@ -155,9 +155,9 @@ class Site:
             outputs = {"evidence": str(self.workdir.artifacts / "digits" / node)} if state in ("done", "cached") else {}
             runs.append_event(self.workdir, run, Event(at, node, state, seconds, message, outputs))
         if end:
-            runs.append_event(self.workdir, run, Event("2026-11-24T01:45:10.000+00:00", "", end, message=""))
+            runs.append_event(self.workdir, run, Event("2026-11-24T01:45:10.000+00:00", "", end, results=results))
 
-    def publish(self, name="digits", documentation=DOCUMENTATION, evidence=None, content=b"graph", **blobs):
+    def publish(self, name="digits", documentation=DOCUMENTATION, evidence=None, content=b"graph", facts=None, **blobs):
         """Publishes a SavedModel of one file, with everything that a push publishes beside it."""
         folder = self.workdir.root / "source" / name
         model = folder / "saved_model"
@@ -173,7 +173,7 @@ class Site:
             "evidence/digits-5-9/accuracy.svg": PLOT,
             **blobs,
         }
-        return publish(Store.create(self.workdir.store), model, "piecehub", name, blobs=everything, facts={})
+        return publish(Store.create(self.workdir.store), model, "piecehub", name, blobs=everything, facts=facts or {})
 
     def write_log(self, run, node, text):
         folder = self.workdir.logs / run

@@ -4,7 +4,10 @@ import re
 import pytest
 
 from piecehub.facts import runs
-from piecehub.facts.runs import Event, Node, Run
+from piecehub.facts.handle import Handle
+from piecehub.facts.runs import Event, Node, Result, Run
+from piecehub.store.catalog import Store
+from piecehub.store.curate import quarantine, set_alias, yank
 from piecehub.ui import run_pages
 
 RUN = "20261124-014400-001"
@@ -377,3 +380,110 @@ def test_runs_are_paged(client, site):
 def test_lists_stand_on_the_first_page(client, path):
     answer = client.get(path, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (302, f"/#{path[1:]}")
+
+
+def _three_versions(site):
+    """Versions 1 to 3 of which 3 was quarantined and 2 yanked; 1 is the champion."""
+    for content in (b"one", b"two", b"three"):
+        site.publish(content=content)
+    store = Store.open(site.workdir.store)
+    for say, version, why in ((yank, 2, "The labels were swapped."), (quarantine, 3, "It runs code of others.")):
+        say(store, Handle("piecehub", "digits", version), by="Ada", why=why)
+    set_alias(store, Handle("piecehub", "digits", 1), "champion", by="Ada", why="It is the best.")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/models/piecehub/digits/3",
+        "/models/piecehub/digits/3/files/model.tar.gz",
+        "/models/piecehub/digits/3/files/documentation.md",
+        "/models/piecehub/digits/3/files/evidence/digits-5-9/accuracy.svg",
+        "/piecehub/digits/3",
+        "/piecehub/digits/3?tf-hub-format=compressed",
+        "/api/v1/models/piecehub/digits/3",
+        "/api/v1/models/piecehub/digits/3/manifest",
+        "/api/v1/models/piecehub/digits/3/blobs/model.tar.gz",
+    ],
+)
+def test_a3_no_route_hands_out_a_quarantined_version(browser, site, path):
+    _three_versions(site)
+    answer = browser.get(path)
+    assert answer.status_code == 410
+    assert "It runs code of others." in answer.text and b"\x1f\x8b" not in answer.content[:2]
+
+
+def test_a3_a_yanked_version_says_so_at_the_top_and_nothing_withdrawn_is_recommended(browser, site):
+    _three_versions(site)
+    yanked = browser.get("/models/piecehub/digits/2")
+    top = yanked.text[: yanked.text.index('id="use"')]
+    assert "This version was withdrawn." in top and "The labels were swapped." in top and "Ada" in top
+    assert 'href="/models/piecehub/digits/1">version 1</a>' in top and "is newer" not in top
+    assert yanked.headers["deprecation"].startswith("@")
+    assert browser.get("/models/piecehub/digits/2/files/documentation.md").headers["deprecation"].startswith("@")
+    newest = page(browser, "/models/piecehub/digits/1")
+    assert "is newer" not in newest and 'href="/models/piecehub/digits/3"' not in newest
+    assert "withdrawn" not in newest and '<span class="muted">(quarantined)</span>' in newest
+    location = browser.get("/models/piecehub/digits", follow_redirects=False).headers["location"]
+    assert location == "/models/piecehub/digits/1"
+    assert re.findall(r'href="/models/([^"#]+)"', page(browser, "/")) == ["piecehub/digits/1"]
+
+
+def test_a3_aliases_are_shown(browser, site):
+    _three_versions(site)
+    for path in ("/", "/models/piecehub/digits/1", "/models/piecehub/digits/2"):
+        assert '<span class="alias">champion</span>' in page(browser, path)
+
+
+def test_a5_secrets_of_parameters_and_messages_stand_on_no_page_and_in_no_json(browser, site):
+    secret = {
+        "auth": "PASS1",
+        "hf_tokens": '["PASS2"]',
+        "arguments": json.dumps({"db": {"password": "PASS3"}, "rows": 7}),
+        "source": "https://u:PASS4@h/x?token=PASS5",
+    }
+    runs.write_run(site.workdir, Run(RUN, "p", "r", "2026-11-24T01:44:00+00:00", 1, (Node("A", (), secret),)))
+    message = "No answer of https://u:PASS6@h/."
+    for node in ("A", ""):
+        runs.append_event(site.workdir, RUN, Event("2026-11-24T01:44:03+00:00", node, "failed", 1.0, message))
+    site.write_log(RUN, "A", f"{message}\nAuthorization: Bearer PASS7PASS7\n")
+    for path in ("/", f"/runs/{RUN}", f"/runs/{RUN}/logs/A", "/api/v1/runs", f"/api/v1/runs/{RUN}"):
+        text = browser.get(path).text
+        assert "PASS" not in text and "not shown" in text
+    [component] = browser.get(f"/api/v1/runs/{RUN}").json()["components"]
+    assert "7" in component["parameters"].values()
+
+
+def test_c11_a_run_that_published_nothing_says_so_and_why_on_page_list_and_json(browser, site):
+    why = "Expected a gain over from scratch above 0.9. Received: 0.03."
+    site.write_run(RUN, states=site.done, end="done", results=(Result("digits", False, "", why),))
+    for path in ("/", f"/runs/{RUN}"):
+        text = page(browser, path)
+        assert why in text
+        assert 'class="state not-published"' in text and "not published</span>" in text
+        assert 'done</span></div><div class="meaning">' not in text
+    for value in (browser.get(f"/api/v1/runs/{RUN}").json(), browser.get("/api/v1/runs").json()["runs"][0]):
+        assert (value["state"], value["outcome"]) == ("done", "not published")
+        assert value["results"] == [{"piece": "digits", "published": False, "handle": "", "why": why}]
+
+
+def test_c11_a_run_that_published_says_as_what(browser, site):
+    site.publish()
+    results = (Result("digits", True, "piecehub/digits/1"), Result("logits", False, "", "No gain."))
+    site.write_run(RUN, states=site.done, end="done", results=results[:1])
+    assert "Published as piecehub/digits/1." in page(browser, "/")
+    assert '<a href="/models/piecehub/digits/1">' in page(browser, f"/runs/{RUN}")
+    assert browser.get(f"/api/v1/runs/{RUN}").json()["outcome"] == "published"
+    site.write_run("20261124-024400-002", states=site.done, end="done", results=results)
+    assert browser.get("/api/v1/runs/20261124-024400-002").json()["outcome"] == "not published"
+    assert "logits: Not published: No gain." in page(browser, "/")
+
+
+def test_n1_the_snippet_of_a_page_trains_only_what_is_recommended_for_it(browser, site):
+    guidance = [{"task": "digits-5-9", "recommended": "feature_extraction"}]
+    site.publish(content=b"a", facts={"fine_tunable": True, "guidance": guidance})
+    site.publish(content=b"b", facts={"fine_tunable": False, "made_elsewhere": True})
+    site.publish(content=b"c", facts={"fine_tunable": True, "guidance": [guidance[0] | {"recommended": "lp_ft"}]})
+    found = [page(browser, f"/models/piecehub/digits/{version}") for version in (1, 2, 3)]
+    assert ["trainable=True" in text for text in found] == [False, False, True]
+    assert "Frozen features are recommended" in found[0] and "Fine-tuning is not recommended." in found[1]

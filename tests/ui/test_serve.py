@@ -10,7 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from piecehub.errors import EnvironmentProblem
-from piecehub.ui.app import create_app, is_loopback
+from piecehub.facts.addresses import is_loopback
+from piecehub.ui.app import create_app
 from piecehub.ui.serve import listen
 
 SERVE = (
