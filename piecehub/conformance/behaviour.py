@@ -185,8 +185,8 @@ def outputs_differ(loaded: Loaded) -> Verdict:
     specs = [spec for trace in loaded.traces for spec in tf.nest.flatten(trace.inputs)]
     if not all(isinstance(spec, tf.TensorSpec) and spec.dtype.is_floating for spec in specs):
         return nothing("Not made, since inputs that are drawn for it say little of texts and indices.")
-    drawn = [loaded.draw(_MANY, seed) for seed in range(_CALLS)]
-    calls = [loaded.infer(inputs) for inputs in (*drawn, widened(drawn[0]))]
+    drawn = loaded.draw(_MANY)
+    calls = [loaded.infer(drawn), loaded.infer(widened(drawn))]
     for name in calls[0]:
         whole = np.concatenate([call[name].reshape(len(call[name]), -1) for call in calls])
         same, of = int((whole == whole[0]).all(axis=0).sum()), whole.shape[1]

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from piecehub.comparing.interface import interface_of
 from piecehub.conformance.described import describe
 from piecehub.conformance.dynamic import crashed, dynamic_findings
+from piecehub.conformance.graph import read_graph
 from piecehub.conformance.xla import xla_finding
 from piecehub.exporting import reusable
 from piecehub.facts.conformance_report import Finding
@@ -137,6 +139,7 @@ def test_c13_training_may_be_traced_as_a_tensor(tmp_path: Path) -> None:
     assert _short(findings) == set(), [f for f in findings if f.passed is False]
     assert "training=True and False" in _by_check(findings)["D6"].sentence
     assert describe(folder).hyperparameters == []
+    assert {call.training for call in interface_of(read_graph(folder), None).calls} == {True, False}
 
 
 def _doubled_in_training(root: Any, x: Any, training: Any) -> Any:
