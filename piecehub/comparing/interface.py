@@ -63,7 +63,7 @@ class Interface:
 def interface_of(graph: Graph, manifest: PieceManifest | None) -> Interface:
     """The interface of the SavedModel with that graph, and the manifest of a piece if it has one."""
     return Interface(
-        calls=tuple(map(_call, described.traces(graph))),
+        calls=tuple(call for trace in described.traces(graph) for call in _calls(trace)),
         hyperparameters=tuple(described.hyperparameters(graph)),
         trainable_variables=described.listed(graph, "trainable_variables"),
         sub_pieces=tuple(sorted(manifest.sub_pieces)) if manifest else (),
@@ -101,9 +101,11 @@ def spec_text(facts: Facts) -> str:
     return "[" + ", ".join(map(spec_text, facts)) + "]"
 
 
-def _call(trace: Trace) -> Call:
+def _calls(trace: Trace) -> list[Call]:
+    """The calls that a trace takes: in both modes where `training` was traced as a tensor."""
     training = trace.arguments.get("training")
-    return Call(_facts(trace.inputs), _facts(trace.outputs), training if isinstance(training, bool) else None)
+    modes = [True, False] if isinstance(training, tf.TensorSpec) else [training if isinstance(training, bool) else None]
+    return [Call(_facts(trace.inputs), _facts(trace.outputs), mode) for mode in modes]
 
 
 def _facts(value: Any) -> Facts:

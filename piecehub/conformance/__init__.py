@@ -1,9 +1,10 @@
 """The reusability validator: does a SavedModel keep the Reusable SavedModel interface?
 
-static.py    S1 to S15, which read files and protos only: contents.py (files), operations.py (the graph), ops.py (which
+static.py    S1 to S16, which read files and protos only: contents.py (files), operations.py (the graph), ops.py (which
              operations may stand in it), savers.py (what restores), tables.py (where tables come from),
-             keras_metadata.py (what tf_keras builds), graph.py (reads the protos)
-dynamic.py   D1 to D33, which load the model and call it
+             keras_metadata.py (what tf_keras builds), settings.py (what servers are told), fingerprint.py, graph.py
+             (reads the protos)
+dynamic.py   D1 to D35, which load the model and call it
 inside.py    both, as one process runs them
 check.py     that process, fresh, on a moved copy, in a sandbox (sandbox.py); imports no TensorFlow itself
 

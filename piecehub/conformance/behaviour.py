@@ -1,4 +1,4 @@
-"""D7 to D10 and S13: what the loaded object does with inputs at inference."""
+"""D7 to D10, D35 and S13: what the loaded object does with inputs at inference."""
 
 import contextlib
 from collections.abc import Mapping
@@ -16,6 +16,8 @@ EXAMPLES = 5
 _MANY = 33
 _CALLS = 4
 _PROBABILITIES = frozenset({"Softmax", "Sigmoid", "LogSoftmax", "TopK", "TopKV2", "ArgMax", "OneHot"})
+_MOSTLY = 0.75
+_DEAD = "train it from other weights, or at a lower rate"
 _STATE_ONLY = "leave state alone unless training=True"
 
 
@@ -178,3 +180,18 @@ def _by_name(inputs: Any, wanted: list[str], names: Mapping[str, str]) -> dict[s
         return {names.get(key, key): value for key, value in inputs.items()}
     leaves = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
     return dict(zip(sorted(wanted, key=lambda name: (len(name), name)), leaves, strict=True))
+
+
+def outputs_differ(loaded: Loaded) -> Verdict:
+    """D35: most numbers of an output are not the same for all inputs: of a feature that is always 0 nobody learns."""
+    specs = [spec for trace in loaded.traces for spec in tf.nest.flatten(trace.inputs)]
+    if not all(isinstance(spec, tf.TensorSpec) and spec.dtype.is_floating for spec in specs):
+        return nothing("Not made, since inputs that are drawn for it say little of texts and indices.")
+    drawn = loaded.draw(_MANY)
+    calls = [loaded.infer(drawn), loaded.infer(widened(drawn))]
+    for name in calls[0]:
+        whole = np.concatenate([call[name].reshape(len(call[name]), -1) for call in calls])
+        same, of = int((whole == whole[0]).all(axis=0).sum()), whole.shape[1]
+        if of > 1 and same >= _MOSTLY * of:
+            return short("outputs that differ between inputs", f"{same} of {of} numbers of {name} that never do", _DEAD)
+    return held("Outputs differ between inputs.")

@@ -16,6 +16,7 @@ _FILES = re.compile(
     r"|variables/variables\.[^/]+|assets/.+|assets\.extra/.+"
 )
 _SEGMENT = re.compile(r"[\w-][-!',_\w.=:% ]*")
+_TEXT = "saved_model.pbtxt"
 _CHECKPOINT = "variables/variables"
 _OPTIMIZER = re.compile(r"(.*/)?(_?optimizer/|\.OPTIMIZER_SLOT/).*")
 _METRIC = re.compile(r"(.*/)?(keras_api/|_?metrics/).*")
@@ -28,6 +29,8 @@ def only_its_files(model: Model) -> Verdict:
     strange = [path for path in model.paths if not _allowed(path)]
     if strange:
         return short("only files of a SavedModel", some(strange), "remove them, or use 'assets.extra/'")
+    if _TEXT in model.paths:
+        return short("one graph", f"'{_TEXT}' beside 'saved_model.pb'", "remove it: nobody has looked at it")
     return held("Every file belongs to a SavedModel.")
 
 

@@ -69,6 +69,8 @@ _ROOT: tuple[_Check, ...] = (
     ("D30", "gradients are other than 0", "warn", training.gradients_are_not_zero),
     ("D31", "recorded dropout acts in training", "warn", recorded.dropout_acts),
     ("D32", "inference uses what is trained", "fail", training.inference_learns),
+    ("D34", "all combinations of options are traced", "warn", interface.combinations_traced),
+    ("D35", "most outputs differ between inputs", "warn", behaviour.outputs_differ),
     ("S13", "'serving_default' gives the numbers of '__call__'", "warn", behaviour.serves_the_same),
     ("X2", "what the interface loses is told", "warn", lost.told_or_exported),
     ("X3", "travels as an archive", "fail", archive_rules.travels),
@@ -81,7 +83,7 @@ _D1 = ("D1", "loads and is callable in a fresh process", "fail")
 def dynamic_findings(
     folder: Path, documentation: str = "", begun: Callable[[str], object] = lambda _: None
 ) -> list[Finding]:
-    """What D1 to D33, S13, X2 and X3 find about the SavedModel in `folder`, in this process; D19 is in `xla.py`.
+    """What D1 to D35, S13, X2 and X3 find about the SavedModel in `folder`, in this process; D19 is in `xla.py`.
 
     A check that has nothing to look at (no golden outputs, no sub-object, …) is of level info and was not made.
 

@@ -16,6 +16,7 @@ reads the graph, so they are compared where this very release wrote them.
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.saved_model.pywrap_saved_model import fingerprinting
 
 from piecehub.conformance.model import Model, some
@@ -61,8 +62,9 @@ def _checksums(model: Model, written: FingerprintDef, computed: FingerprintDef) 
     """What the checksum may be by the meaning that its producer gave it; None if that cannot be told."""
     producer = written.version.producer
     if producer == _OF_ONE_ORDER:
-        in_order = model.graph.saved_model.SerializeToString(deterministic=True)
-        return {_hash((model.folder / "saved_model.pb").read_bytes()), _hash(in_order), computed.saved_model_checksum}
+        raw = (model.folder / "saved_model.pb").read_bytes()  # not the graph that was looked at: looking adds defaults
+        in_order = SavedModel.FromString(raw).SerializeToString(deterministic=True)
+        return {_hash(raw), _hash(in_order), computed.saved_model_checksum}
     return {computed.saved_model_checksum} if producer == computed.version.producer else None
 
 

@@ -1,7 +1,8 @@
-"""D2 to D6, D29 and D33: what the loaded object offers."""
+"""D2 to D6, D29, D33 and D34: what the loaded object offers."""
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import product
 from typing import Any, cast
 
 import numpy as np
@@ -98,6 +99,26 @@ def traced_for_both(loaded: Loaded) -> Verdict:
     if lacking:
         return short("traces for training=True and False", f"none for {' and '.join(lacking)}", "trace both")
     return held(f"{len(loaded.traces)} traces: for training=True and False, and False by default.")
+
+
+def combinations_traced(loaded: Loaded) -> Verdict:
+    """D34: whatever values two optional arguments were traced for, they were traced together.
+
+    A caller cannot know which combinations are lacking: the guide asks for all that are permitted.
+    """
+    by_inputs: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for trace in loaded.traces:
+        by_inputs[str(trace.inputs)].append({name: str(value) for name, value in sorted(trace.others.items())})
+    for calls in by_inputs.values():
+        values = {name: sorted({call[name] for call in calls if name in call}) for name in calls[0]}
+        for combination in product(*values.values()):
+            wanted = dict(zip(values, combination, strict=True))
+            if wanted not in calls:
+                told = ", ".join(f"{name}={value}" for name, value in wanted.items())
+                return short(
+                    "traces for all combinations of the optional arguments", f"none for {told}", "trace it too"
+                )
+    return held(f"{len(loaded.traces)} traces: all combinations of the values that they have.")
 
 
 def floats_as_float32(loaded: Loaded) -> Verdict:

@@ -28,6 +28,7 @@ _REACHING_OUT = re.compile(
     r"|PyFuncStateless|MlirPassthroughOp"  # code
     r"|Copy|CopyHost|Debug.*"  # print, write, or send to the address in an attribute
     r"|Queue.*|Barrier.*|Accumulator.*|Reader.*|DTensor.*|CopyToMesh|Relayout.*"  # shared with others
+    r"|Batch|BatchFunction|Unbatch(Grad)?|CustomAggregator"  # puts what several callers ask into one, or keeps it
     r"|Abort|.*Sleep.*"
 )
 
@@ -50,7 +51,7 @@ _OWN_STATE = re.compile(
     r"|TensorArray\w*|Stack(V2|PushV2|PopV2|CloseV2)?|IteratorGetNext"
 )
 
-_BOUND = re.compile(r"_?(Cudnn|Nccl|Xla)\w*|\w*(TPU|Tpu)\w*|(In|Out)feed\w*|Prelinearize\w*")
+_BOUND = re.compile(r"_?(Cudnn|Nccl|Xla)\w*|\w*(TPU|Tpu|SparseCore|DedupData)\w*|(In|Out)feed\w*|Prelinearize\w*")
 
 _LIBRARIES = (
     (re.compile(r"TFText>.*|.*Sentencepiece.*|.*[Ww]ordpiece.*|.*UTF8.*|.*TokenizeWithOffsets.*"), "tensorflow_text"),

@@ -1,13 +1,13 @@
-"""S1 to S15: checks that read a SavedModel's files and protos only, so nothing in it is run.
+"""S1 to S16: checks that read a SavedModel's files and protos only, so nothing in it is run.
 
-The checks stand in contents.py (files), operations.py (the graph) and keras_metadata.py (what tf_keras builds); here
-are their numbers, levels and order.
+The checks stand in contents.py (files), operations.py (the graph), fingerprint.py, keras_metadata.py (what tf_keras
+builds) and settings.py; here are their numbers, levels and order.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from piecehub.conformance import contents, fingerprint, keras_metadata, operations
+from piecehub.conformance import contents, fingerprint, keras_metadata, operations, settings
 from piecehub.conformance.graph import Graph, read_graph
 from piecehub.conformance.model import Model
 from piecehub.conformance.verdict import Verdict, held, short
@@ -15,16 +15,16 @@ from piecehub.errors import ArchiveError
 from piecehub.facts.conformance_report import Finding, Level
 
 # A fault in these keeps a model from being served as well, or makes that unwise.
-_SERVING = frozenset({"S1", "S4", "S5", "S6", "S10", "S14", "S15"})
+_SERVING = frozenset({"S1", "S4", "S5", "S6", "S10", "S14", "S15", "S16"})
 # A model that falls short in one of these is not loaded.
-_DANGER = frozenset({"S1", "S3", "S4", "S5", "S6", "S10"})
+_DANGER = frozenset({"S1", "S3", "S4", "S5", "S6", "S10", "S16"})
 _Check = tuple[str, str, Level, Callable[[Model], Verdict]]
 
 
 def static_findings(
     folder: Path, begun: Callable[[str], object] = lambda _: None, ended: Mapping[str, str] | None = None
 ) -> list[Finding]:
-    """The findings of S1 to S15 about the SavedModel in `folder`; nothing of it is loaded or run.
+    """The findings of S1 to S16 about the SavedModel in `folder`; nothing of it is loaded or run.
 
     Args:
         folder: of the SavedModel.
@@ -117,4 +117,5 @@ _CHECKS: tuple[_Check, ...] = (
     ("S13", "'serving_default' is there", "warn", _serves),
     ("S14", "the fingerprint is right", "fail", fingerprint.fingerprint_is_right),
     ("S15", "no loader runs Python of it", "fail", keras_metadata.builds_only_layers),
+    ("S16", "it sets nothing for who runs it", "fail", settings.sets_nothing),
 )

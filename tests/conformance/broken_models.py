@@ -315,6 +315,26 @@ def _deep_outputs(folder: Path) -> Path:
     return save(root, folder, lambda inputs: root(inputs)["a"])
 
 
+def _lacks_a_combination(folder: Path) -> Path:
+    """Two flags, of which each has a trace for True, and both together none."""
+
+    class Root(Trackable):
+        @tf.function
+        def __call__(self, inputs: Any, training: bool = False, twice: bool = False) -> Any:
+            return inputs @ self.w * (2.0 if twice else 1.0)
+
+    root: Any = Root()
+    root.w = _variable([[1.0, 2.0, -4.0]] * 4)
+    root.variables, root.trainable_variables = [root.w], [root.w]
+    for training, twice in ((False, False), (True, False), (False, True)):
+        root.__call__.get_concrete_function(ROWS, training=training, twice=twice)
+    return save(root, folder)
+
+
+def _mostly_dead(root: Any, x: Any, training: bool) -> Any:
+    return tf.concat([x @ root.w, tf.nn.relu(x[:, :1] * 0.0 - tf.range(1.0, 61.0))], axis=1) + 0.0 * root.state
+
+
 def _serves_twice(folder: Path) -> Path:
     root = model(plain)
     return save(root, folder, lambda inputs: {"outputs": 2 * root(inputs)})
@@ -422,6 +442,8 @@ BROKEN: dict[str, tuple[Make, str, str]] = {
     "two arguments": (_two_arguments, "D5", "left, right"),
     "inputs two levels deep": (_deep_inputs, "D5", "list or dict of tensors"),
     "outputs two levels deep": (_deep_outputs, "D33", "list or dict of tensors"),
+    "a combination without a trace": (_lacks_a_combination, "D34", "none for training=True, twice=True"),
+    "60 of 63 outputs that are always 0": (of(_mostly_dead), "D35", "60 of 63 numbers"),
     "no training trace": (lambda folder: save(model(plain, traces=(False,)), folder), "D6", "none for True"),
     "training by default": (_true_by_default, "D6", "Received: True"),
     "fixed batch": (_fixed_batch, "D7", r"\(8, 4\)"),

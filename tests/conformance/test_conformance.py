@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from piecehub.comparing.interface import interface_of
 from piecehub.conformance import behaviour, golden_outputs, training
 from piecehub.conformance.described import describe
 from piecehub.conformance.dynamic import crashed, dynamic_findings
+from piecehub.conformance.graph import read_graph
 from piecehub.conformance.loaded import Loaded, load
 from piecehub.conformance.xla import xla_finding
 from piecehub.exporting import reusable
@@ -26,12 +28,13 @@ from tests.conformance.broken_models import BROKEN, ROWS, model, of, plain, save
 from tests.conformance.good_models import GOOD
 from tests.exporting.model_kinds import KINDS
 
-NUMBERS = [f"D{number}" for number in range(1, 34) if number != 19]
+NUMBERS = [f"D{number}" for number in range(1, 36) if number != 19]
 # What falls short with it, by its nature.
 ALSO = {
     "native text": {"D21"},  # hub.KerasLayer fails at it, which is why it is a fault
     "trainable but not listed": {"D11"},  # nothing uses it
     "trainable but frozen": {"D11"},  # no tape watches it
+    "a combination without a trace": {"D6"},  # for twice=True nothing was traced in training
     "no training trace": {"D21"},  # hub.KerasLayer finds none either
     "half of the weights NaN": {"D4"},  # their loss is NaN too
     "dropout on the output": {"D16"},  # nor is its rate told
@@ -193,6 +196,7 @@ def test_c13_training_may_be_traced_as_a_tensor(tmp_path: Path) -> None:
     assert _short(findings) == set(), [f for f in findings if f.passed is False]
     assert "training=True and False" in _by_check(findings)["D6"].sentence
     assert describe(folder).hyperparameters == []
+    assert {call.training for call in interface_of(read_graph(folder), None).calls} == {True, False}
 
 
 def _doubled_in_training(root: Any, x: Any, training: Any) -> Any:

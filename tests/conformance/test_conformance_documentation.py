@@ -32,6 +32,9 @@ IMAGE_PAGE = PAGE.replace("<!-- format", "<!-- task: image-feature-vector -->\n<
 )
 
 
+ENCODER_PAGE = IMAGE_PAGE.replace("image-feature-vector", "text-embedding") + "Its preprocessor is acme/words/1.\n"
+
+
 def _pooled(root: Any, x: Any, training: bool) -> Any:
     return tf.pad(tf.reduce_mean(x, axis=[1, 2]), [[0, 0], [0, 1]]) @ root.w + 0.0 * root.state
 
@@ -173,7 +176,7 @@ def test_no_declared_common_api_is_no_fault(rows: Path) -> None:
 
 def test_an_encoder_of_preprocessed_text_names_its_embedding_default(tmp_path: Path) -> None:
     specs = {name: tf.TensorSpec([None, 6], tf.int32, name=name) for name in ("input_mask", "input_word_ids")}
-    page = IMAGE_PAGE.replace("image-feature-vector", "text-embedding")
+    page = ENCODER_PAGE
 
     def forward(key: str) -> Any:
         def call(root: Any, inputs: Any, training: bool) -> Any:
@@ -187,3 +190,66 @@ def test_an_encoder_of_preprocessed_text_names_its_embedding_default(tmp_path: P
         tf.saved_model.save(root, str(tmp_path / key))
     assert _d22(page, tmp_path / "default").passed is True, _d22(page, tmp_path / "default").sentence
     assert "'default'" in _d22(page, tmp_path / "embedding").sentence
+    without = _d22(page.replace("preprocessor", "companion"), tmp_path / "default")
+    assert "names the encoder's preprocessor. Received: nothing" in without.sentence
+
+
+def test_an_encoder_gives_a_sequence_as_long_as_its_inputs(tmp_path: Path) -> None:
+    specs = {"input_word_ids": tf.TensorSpec([None, 6], tf.int32, name="input_word_ids")}
+
+    def forward(root: Any, inputs: Any, training: bool) -> Any:
+        tokens = tf.one_hot(inputs["input_word_ids"], 4) @ root.w + 0.0 * root.state
+        return {"default": tf.reduce_mean(tokens, axis=1), "sequence_output": tf.transpose(tokens, [0, 2, 1])}
+
+    tf.saved_model.save(model(forward, specs), str(tmp_path / "model"))
+    assert (
+        "'sequence_output' as long as the inputs. Received: float32 (5, 3, 6)"
+        in _d22(ENCODER_PAGE, tmp_path / "model").sentence
+    )
+
+
+def test_features_do_not_grow_with_the_image(tmp_path: Path) -> None:
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32, name="inputs")
+
+    def flat(root: Any, x: Any, training: bool) -> Any:
+        return tf.reshape(tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, 1]]) @ root.w, [tf.shape(x)[0], -1]) + 0.0 * root.state
+
+    tf.saved_model.save(model(flat, spec), str(tmp_path / "flat"))
+    tf.saved_model.save(model(_pooled, spec), str(tmp_path / "pooled"))
+    assert "3072 for 32 pixels and 192 for 8 pixels" in _d22(IMAGE_PAGE, tmp_path / "flat").sentence
+    assert _d22(IMAGE_PAGE, tmp_path / "pooled").passed is True
+
+
+def test_a_classification_page_says_what_its_classes_are(images: Path) -> None:
+    page = IMAGE_PAGE.replace("image-feature-vector", "image-classification")
+    assert "what the classes are. Received: nothing" in _d22(page, images).sentence
+    assert _d22(page + "The classes are cat, dog and bird, in this order.\n", images).passed is True
+
+
+def test_a_preprocessor_is_the_same_in_training_and_has_its_steps(tmp_path: Path) -> None:
+    spec = tf.TensorSpec([None], tf.string, name="inputs")
+    page = IMAGE_PAGE.replace("image-feature-vector", "text-preprocessing")
+
+    def forward(changes: bool) -> Any:
+        def call(root: Any, texts: Any, training: bool) -> Any:
+            ids = tf.strings.length(texts)[:, tf.newaxis]
+            return {"input_word_ids": ids + 1 if training and changes else ids}
+
+        return call
+
+    def step(dtype: tf.DType) -> Any:
+        def tokenize(texts: Any) -> Any:
+            return tf.cast(tf.strings.unicode_decode(texts, "UTF-8"), dtype)
+
+        return tf.function(tokenize, input_signature=[spec])
+
+    def saved(name: str, *, changes: bool = False, **steps: Any) -> str:
+        root = model(forward(changes), spec, trainable_variables=[], regularization_losses=[], **steps)
+        tf.saved_model.save(root, str(tmp_path / name))
+        return _d22(page, tmp_path / name).sentence
+
+    pack = tf.function(lambda texts: texts, input_signature=[spec])
+    assert "'training' has no effect" in saved("changes", changes=True)
+    assert "no tokenize and no bert_pack_inputs" in saved("bare")
+    assert "int32 ragged" in saved("wide", tokenize=step(tf.int64), bert_pack_inputs=pack)
+    assert "are those of text-preprocessing" in saved("good", tokenize=step(tf.int32), bert_pack_inputs=pack)

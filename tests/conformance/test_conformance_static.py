@@ -29,7 +29,7 @@ from piecehub.facts.conformance_report import Finding
 from piecehub.facts.content import content_digest, list_files
 from piecehub.tensors.fresh import Ended, Job
 
-ALL = [f"S{number}" for number in range(1, 16)]
+ALL = [f"S{number}" for number in range(1, 17)]
 ROWS = tf.TensorSpec([None, 4], tf.float32, name="inputs")
 Proto = saved_model_pb2.SavedModel
 Maker = Callable[[Path], Path]
@@ -307,6 +307,29 @@ def _with_file(name: str) -> Maker:
         return folder
 
     return make
+
+
+def _with_requests(count: int) -> Maker:
+    def make(folder: Path) -> Path:
+        path = _good(folder) / "assets.extra" / "tf_serving_warmup_requests"
+        path.parent.mkdir()
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for _ in range(count):
+                writer.write(b"")
+        return folder
+
+    return make
+
+
+def _with_option(**options: bytes) -> Callable[[Proto], object]:
+    """Options of the call in the main graph that serves."""
+
+    def edit(proto: Proto) -> None:
+        call = next(n for n in proto.meta_graphs[0].graph_def.node if n.op == "StatefulPartitionedCall")
+        for name, value in options.items():
+            call.attr[name].s = value
+
+    return edit
 
 
 def _with_link(name: str, target: str) -> Maker:
@@ -644,6 +667,22 @@ BAD: dict[str, tuple[Maker, str, str]] = {
     "another file than was fingerprinted": (_other_bytes, "S14", "saved_model_checksum"),
     "no fingerprint at all": (_with_file("fingerprint.pb"), "S14", "computed again"),
     "debug information": (_with_file("debug/saved_model_debug_info.pb"), "S14", "debug"),
+    # After a review of who runs what (docs/check.md, "What a verdict promises").
+    "a second graph as text": (_with_file("saved_model.pbtxt"), "S1", "'saved_model.pbtxt' beside"),
+    "options for the server": (_with_file("assets.extra/saved_model_config.pb"), "S16", "saved_model_config.pb"),
+    "an executor of its choice": (_edited(_with_option(executor_type=b"OTHER")), "S16", "the executor of a call in"),
+    "other machines for a call": (
+        _edited(_with_option(config_proto=b"\x72\x0b\x0a\x09\x0a\x07another")), "S16", "other machines for a call",
+    ),
+    "a plug-in for a call": (
+        _edited(_with_option(config_proto=b"\x52\x0a\x52\x08\xc2\x0c\x05\x0a\x03own")), "S16", "plug-ins for a call",
+    ),
+    "options that cannot be read": (_edited(_with_option(config_proto=b"\xff\xff")), "S16", "cannot be read"),
+    "what others ask, in one batch": (_edited(_in_call("BatchFunction")), "S4", "BatchFunction"),
+    "what it is asked, kept": (_edited(_in_call("CustomAggregator")), "S4", "CustomAggregator"),
+    "a core for sparse tables": (
+        _edited(_in_call("ConvertToListOfSparseCoreCooTensors")), "S5", "ConvertToListOfSparseCoreCooTensors",
+    ),
     "Python byte code for tf_keras": (_tf_keras_lambda, "S15", "Received: 'Python byte code' in the file; rem"),
     "any function of Python for tf_keras": (
         _described({"module": "os", "class_name": "function", "config": "system", "registered_name": "x"}),
@@ -681,6 +720,10 @@ ADVICE: dict[str, tuple[Maker, str, str]] = {
         _described({"class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}), "S15", "'/etc/passwd'",
     ),
     "optimizer inside": (_tf_keras_with_optimizer, "S12", "optimizer/"),
+    "requests for the server that cannot be read": (
+        _with_file("assets.extra/tf_serving_warmup_requests"), "S16", "some that cannot be read",
+    ),
+    "more requests than a server takes": (_with_requests(1001), "S16", "more than 1000"),
     "path in a name": (_edited(_shared_name(b"hash_table_/home/me/words.txt_-2")), "S8", "/home/me/words.txt"),
     "bucket in a name": (_edited(_shared_name(b"gs://bucket/words.txt")), "S8", "gs://bucket"),
     "pinned to a GPU": (_edited(lambda p: _pin(p, "/device:GPU:0")), "S7", "/device:GPU:0"),
@@ -696,6 +739,7 @@ GOOD: dict[str, Maker] = {
     "a table named by the path of its asset": _edited(
         lambda p: _name_tables(p, b"hash_table_/home/me/words.txt_-2"), make=lambda folder: _table(folder)
     ),
+    "requests for the server": _with_requests(3),
     "summaries, which are only text": _edited(
         *(_in_call(f"{kind}Summary") for kind in ("Scalar", "Histogram", "Merge"))
     ),
@@ -807,7 +851,7 @@ def test_a1_what_restores_reads_the_file_that_it_is_given_and_touches_no_other(t
 
 
 def test_a2_python_that_tf_keras_would_run_is_found(tmp_path: Path) -> None:
-    found = static_findings(_tf_keras_lambda(tmp_path / "model"))[-1]
+    found = static_findings(_tf_keras_lambda(tmp_path / "model"))[14]
     assert (found.check, found.passed, found.level) == ("S15", False, "fail")
     assert "Python byte code" in found.sentence and "--without-keras-metadata" in found.sentence
 
