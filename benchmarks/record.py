@@ -7,6 +7,7 @@
 `benchmarks/make_results.py` makes RESULTS.md of these files.
 """
 
+import gc
 import json
 import os
 import platform
@@ -143,6 +144,7 @@ def _write(text: str, path: Path) -> Path:
 
 
 def _seconds(run: Callable[[], object]) -> float:
+    gc.collect()  # what the one before left behind, or its turn would be timed with this one's
     start = time.perf_counter()
     run()
     return time.perf_counter() - start

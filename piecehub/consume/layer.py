@@ -8,8 +8,8 @@ has a rule of its own (tracking of variables, safe mode), that one is kept. `doc
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,23 @@ from keras.src.saving import serialization_lib  # only this tells whether safe m
 
 from piecehub.consume import loading
 from piecehub.consume.loaded_function import Choice, LoadedFunction, input_dtype, loaded_function
-from piecehub.consume.shared_weights import bind_regularization, share, unique
+from piecehub.consume.shared_weights import SharedVariable, bind_regularization, share, unique, untrained
 from piecehub.errors import ConsumerError
 from piecehub.facts import piece_manifest
 from piecehub.facts.piece_manifest import PieceManifest
+
+
+@dataclass(frozen=True)
+class _Untrained:
+    """Untrainable variables by the `id` of the shared ones, made when they are needed; Keras does not look into it."""
+
+    made: dict[int, keras.Variable]
+
+    def of(self, variable: Any) -> keras.Variable:
+        """The one that stands for a shared variable."""
+        if id(variable) not in self.made:
+            self.made[id(variable)] = untrained(variable)
+        return self.made[id(variable)]
 
 
 class _OwnConfig(dict[str, Any]):
@@ -51,6 +64,7 @@ class ReusableLayer(keras.layers.Layer):
         piece: the name of a sub-object to call in place of the whole.
         signature: the name of a signature to call, for inference only (G24); needs `output_key` or the next.
         signature_outputs_as_dict: whether all outputs of the signature are wanted.
+        output_shape: of the chosen outputs, each without its first axis, where the traces leave sizes open.
         **kwargs: of `keras.layers.Layer`.
 
     Raises:
@@ -74,13 +88,15 @@ class ReusableLayer(keras.layers.Layer):
         piece: str | None = None,
         signature: str | None = None,
         signature_outputs_as_dict: bool = False,
+        output_shape: Any = None,
         **kwargs: Any,
     ) -> None:
+        _check_not_of_loading(kwargs)
         loaded = loading.load_handle(handle)
         if loaded.is_tf1:
             signature = signature or loading.TF1_NAME
             output_key = output_key if output_key or signature_outputs_as_dict else loading.TF1_NAME
-        choice = Choice(dict(arguments or {}), output_key, piece, signature, signature_outputs_as_dict)
+        choice = Choice(dict(arguments or {}), output_key, piece, signature, signature_outputs_as_dict, output_shape)
         function = loaded_function(loaded, choice)
         if trainable:
             _check_trainable(function)
@@ -107,12 +123,15 @@ class ReusableLayer(keras.layers.Layer):
         paths = zip(getattr(self._root, "variables", ()), manifest.variables if manifest else (), strict=False)
         names = {id(variable): path for variable, path in paths}
         with keras.name_scope(self.name):
-            self._tuned = share(tuned, names, trainable=True)
-            self._fixed = share(fixed, names, trainable=False)
+            self._tuned = _track_as(True, share(tuned, names))
+            self._fixed = _track_as(False, share(fixed, names))
         self._loaded_fixed = tuple(fixed)
-        bind_regularization(getattr(owner, "regularization_losses", ()), self._tuned)
+        self._untrained = _Untrained({})
+        bind_regularization(getattr(owner, "regularization_losses", ()), self._tuned, self)
         for variable in self._tuned:
-            variable.trainable = self.trainable
+            variable.tuned_by.add(self)
+        for variable in self._tuned + self._fixed:
+            variable.follow_layers()
 
     @property
     def resolved_object(self) -> Any:
@@ -130,7 +149,22 @@ class ReusableLayer(keras.layers.Layer):
             raise _not_trainable(self._function)
         self._trainable = bool(value)
         for variable in self._tuned:
-            variable.trainable = self._trainable
+            variable.follow_layers()
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """All of the piece's variables, trainable where this layer trains them."""
+        return self._as_this_layer_sees(super().variables)
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """The same."""
+        return self._as_this_layer_sees(super().weights)
+
+    def _as_this_layer_sees(self, variables: Sequence[Any]) -> list[keras.Variable]:
+        """An untrainable one in place of each that only another layer of the loaded object trains."""
+        own = {id(variable) for variable in self._tuned} if self.trainable else set()
+        return [self._untrained.of(v) if v.trainable and id(v) not in own else v for v in variables]
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Applies the layer; Python values, such as a list of sentences, become tensors first."""
@@ -171,6 +205,15 @@ class ReusableLayer(keras.layers.Layer):
         with keras.StatelessScope():  # a loss of symbolic inputs belongs to nobody
             outputs = trace.get_concrete_function(specs).structured_outputs
         return tf.nest.map_structure(self._keras_tensor, outputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shapes of the outputs for inputs of these shapes, each with its first axis: as the traces have them.
+
+        Args:
+            input_shape: one shape, or a list or dict of them, as the piece takes its inputs.
+        """
+        specs = self._function.specs_of(input_shape)
+        return tf.nest.map_structure(lambda output: tuple(output.shape), self.compute_output_spec(specs))
 
     def _keras_tensor(self, output: Any) -> keras.KerasTensor:
         spec = tf.type_spec_from_value(output) if tf.is_tensor(output) else output
@@ -215,6 +258,23 @@ class ReusableLayer(keras.layers.Layer):
                 "if you trust that handle."
             )
         return cls(**config)
+
+
+def _check_not_of_loading(arguments: Mapping[str, Any]) -> None:
+    """What `hub.KerasLayer` hands on to `hub.load`, a consumer hands to it."""
+    for name, option in (("tags", "tags"), ("load_options", "options")):
+        if name in arguments:
+            raise ConsumerError(
+                f"Expected a handle without `{name}`. Received: {name}={arguments[name]!r}; "
+                f"pass what hub.load(handle, {option}=…) gives as the handle."
+            )
+
+
+def _track_as(trainable: bool, variables: list[SharedVariable]) -> list[SharedVariable]:
+    """Marks them for Keras, which keeps the order of saved weights by what is trainable when it learns of them."""
+    for variable in variables:
+        variable.trainable = trainable
+    return variables
 
 
 def _check_trainable(function: LoadedFunction) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from piecehub.consume import loading
-from piecehub.consume.traces import Trace, fit_arguments, fit_inputs, takes, traces_of
+from piecehub.consume.traces import Trace, fit_arguments, fit_inputs, specs_of_shapes, takes, traces_of, with_shape
 from piecehub.errors import ConsumerError
 
 _LOSSES = "losses"  # the key under which a piece with `return_losses=True` gives its losses of activations
@@ -23,6 +23,7 @@ class Choice:
     piece: str | None
     signature: str | None
     signature_outputs_as_dict: bool
+    output_shape: Any
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,10 @@ class LoadedFunction:
         """Inputs as tensors of the traced structure and dtypes."""
         return fit_inputs(inputs, self.traces)
 
+    def specs_of(self, shapes: Any) -> Any:
+        """The specs of inputs of these shapes, with the traced structure and dtypes; float32 where none is known."""
+        return specs_of_shapes(shapes, self.traces)
+
     def __call__(self, inputs: Any, *, training: bool, losses: bool) -> Any:
         """What the function gives for fitted inputs; `losses` asks for those of activations too, where it has them."""
         arguments = fit_arguments(self.choice.arguments, self.traces)
@@ -78,11 +83,15 @@ class LoadedFunction:
         return (named if isinstance(plain, Mapping) else named[_OUTPUTS]), outputs[_LOSSES]
 
     def choose(self, outputs: Any) -> Any:
-        """The output that was asked for, or all.
+        """The output that was asked for, or all, in the shapes that were told.
 
         Raises:
-            ConsumerError: if there is no output of that name.
+            ConsumerError: if there is no output of that name, or other shapes were told.
         """
+        shape = self.choice.output_shape
+        return self._choose(outputs) if shape is None else with_shape(self._choose(outputs), shape)
+
+    def _choose(self, outputs: Any) -> Any:
         key = self.choice.output_key
         if key is None:
             return outputs

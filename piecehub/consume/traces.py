@@ -136,3 +136,66 @@ def _fit_list(inputs: Any, specs: "list[Any] | tuple[Any, ...]") -> Any:
         received = f"{len(inputs)}" if isinstance(inputs, list | tuple) else type(inputs).__name__
         raise ConsumerError(f"Expected a list of {len(specs)} inputs. Received: {received}; pass them as one list.")
     return type(specs)(_fit(one, spec) for one, spec in zip(inputs, specs, strict=True))
+
+
+def specs_of_shapes(shapes: Any, traces: Sequence[Trace]) -> Any:
+    """Specs of inputs of these shapes: those of a trace that takes such, else of the first; float32 without traces.
+
+    Args:
+        shapes: a shape with its first axis, or a list or dict of them.
+        traces: of the function.
+
+    Raises:
+        ConsumerError: if the shapes have another structure than the inputs.
+    """
+    if not traces:
+        return tf.TensorSpec(shapes, tf.float32)
+    reshaped = [(trace.inputs, _reshaped(trace.inputs, shapes)) for trace in traces]
+    fits = (new for spec, new in reshaped if _is_compatible(spec, new))
+    return next(fits, reshaped[0][1])
+
+
+def _reshaped(spec: Any, shapes: Any) -> Any:
+    if isinstance(spec, Mapping):
+        shapes = shapes if isinstance(shapes, Mapping) or len(spec) != 1 else dict.fromkeys(spec, shapes)
+        if isinstance(shapes, Mapping) and set(shapes) == set(spec):
+            return {name: _reshaped(one, shapes[name]) for name, one in spec.items()}
+        raise ConsumerError(f"Expected a dict of {', '.join(sorted(spec))} as input shapes. Received: {shapes}.")
+    if isinstance(spec, list | tuple):
+        if isinstance(shapes, list | tuple) and len(shapes) == len(spec):
+            return [_reshaped(one, shape) for one, shape in zip(spec, shapes, strict=True)]
+        raise ConsumerError(f"Expected a list of {len(spec)} input shapes. Received: {shapes}.")
+    if isinstance(spec, tf.RaggedTensorSpec):
+        ragged: Any = spec
+        return tf.RaggedTensorSpec(shapes, ragged.dtype, ragged.ragged_rank, ragged.row_splits_dtype)
+    return type(spec)(shapes, spec.dtype)
+
+
+def _is_compatible(spec: Any, other: Any) -> bool:
+    pairs = zip(tf.nest.flatten(spec), tf.nest.flatten(other), strict=True)
+    return all(one.shape.is_compatible_with(another.shape) for one, another in pairs)
+
+
+def with_shape(outputs: Any, shapes: Any) -> Any:
+    """The outputs with known shapes; each is checked when it is computed.
+
+    Args:
+        outputs: a tensor, or a list or dict of them.
+        shapes: each without its first axis, in the structure of the outputs.
+
+    Raises:
+        ConsumerError: if the shapes have another structure or rank than the outputs.
+    """
+    try:
+        if isinstance(outputs, Mapping):
+            return {name: with_shape(output, shapes[name]) for name, output in outputs.items()}
+        if isinstance(outputs, list | tuple):
+            return [with_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
+        return tf.ensure_shape(outputs, [None, *shapes])
+    except ConsumerError:
+        raise
+    except (KeyError, TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        raise ConsumerError(
+            "Expected `output_shape` with a shape for each output, without its first axis. "
+            f"Received: {shapes}; leave it out, or take the shapes of the piece's page."
+        ) from error

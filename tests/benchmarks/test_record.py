@@ -1,6 +1,8 @@
+import gc
 import json
 import subprocess
 import time
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -37,6 +39,22 @@ def test_contenders_take_turns_and_each_starts_a_round():
     calls = []
     record.take_turns([_sleeper("a", 0, calls), _sleeper("b", 0, calls)], 2)
     assert calls == ["a", "b", "a", "b", "b", "a"]
+
+
+def test_nobody_is_timed_with_the_garbage_of_the_one_before():
+    class Knot:
+        def __init__(self):
+            self.itself = self
+
+    alive = weakref.WeakSet()
+    seen = []
+    gc.disable()
+    try:
+        tidy = record.Contender("tidy", lambda: seen.append(len(alive)))
+        record.take_turns([record.Contender("litters", lambda: alive.add(Knot())), tidy], 3)
+    finally:
+        gc.enable()
+    assert seen[1:] == [0, 0, 0]
 
 
 def test_what_takes_minutes_has_no_turn_that_is_not_counted():

@@ -479,3 +479,46 @@ def test_b7_a_preprocessor_without_variables_takes_python_values(tmp_path: Path)
     assert ReusableLayer(str(tmp_path), piece="halve")([1, 3]).numpy().tolist() == [0.5, 1.5]
     with pytest.raises(ConsumerError, match="Expected string inputs"):
         layer([1, 2])
+
+
+# --- shapes of outputs ------------------------------------------------------------------------------------------------
+
+
+def test_c7_output_shapes_are_derived_from_the_traces(affine: str, ragged: str, text: str, tmp_path: Path) -> None:
+    layer = ReusableLayer(affine, output_key="default")
+    assert layer.compute_output_shape((None, 3)) == (None, 2) and layer.compute_output_shape([5, 3]) == (5, 2)
+    assert ReusableLayer(affine).compute_output_shape((7, 3)) == {"default": (7, 2), "double": (7, 2)}
+    assert ReusableLayer(text).compute_output_shape((4,)) == (None, 3)  # its graph does not tell more
+    assert ReusableLayer(ragged).compute_output_shape((4, None)) == (4, None, 1)
+    a, b = keras.Input((3,), name="a"), keras.Input((5,), name="b")
+    joined = keras.layers.Concatenate()([a, b])
+    reusable.export(keras.Model({"a": a, "b": b}, joined), tmp_path / "dict")
+    reusable.export(keras.Model([a, b], [joined, a]), tmp_path / "list")
+    assert ReusableLayer(tmp_path / "dict").compute_output_shape({"b": (2, 5), "a": (2, 3)}) == (2, 8)
+    assert ReusableLayer(tmp_path / "list").compute_output_shape([(2, 3), (2, 5)]) == [(2, 8), (2, 3)]
+    served = ReusableLayer(affine, signature="serving_default", signature_outputs_as_dict=True)
+    assert served.compute_output_shape((2, 3))["default"] == (2, 2)
+    with pytest.raises(ConsumerError, match="Expected a dict of a, b as input shapes"):
+        ReusableLayer(tmp_path / "dict").compute_output_shape((2, 3))
+
+
+def test_c7_wrappers_and_deferred_models_know_the_shape(affine: str) -> None:
+    layer = ReusableLayer(affine, trainable=True, output_key="default")
+    steps = keras.Input((4, 3))
+    model = keras.Model(steps, keras.layers.TimeDistributed(layer)(steps))
+    assert model.output_shape == (None, 4, 2)
+    rows = np.stack([X, 2 * X, 3 * X, 4 * X], axis=1)
+    np.testing.assert_allclose(model(rows), rows @ KERNEL + BIAS, rtol=1e-6)
+    model.compile("sgd", "mse")
+    model.fit(rows, np.ones((2, 4, 2)), verbose=0)
+    assert len(model.trainable_weights) == 2
+    deferred = keras.Sequential([layer, keras.layers.Dense(5)])
+    assert layer.compute_output_shape((None, 3)) == (None, 2)
+    deferred.build((None, 3))
+    assert deferred.output_shape == (None, 5) and deferred.compute_output_shape((6, 3)) == (6, 5)
+
+
+def test_what_hubs_layer_hands_to_loading_is_refused_with_the_way_to_do_it(affine: str) -> None:
+    for option in ({"tags": ["train"]}, {"load_options": tf.saved_model.LoadOptions()}):
+        with pytest.raises(ConsumerError, match=r"Expected a handle without .*; pass what hub.load\(handle, "):
+            ReusableLayer(affine, **option)

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as of_numpy
 
 from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError
@@ -161,3 +164,76 @@ def test_b1_of_several_traces_the_one_is_chosen_that_keeps_the_values(tmp_path: 
                          (np.array([0.5]), "float32"), (np.array([2**33]), "int64")):  # fmt: skip
         made = layer(value)
         assert made.dtype == dtype and made.numpy().tolist() == list(value), value
+
+
+# --- any pair of dtypes, any carrier, any values ----------------------------------------------------------------------
+
+SOURCES = (
+    "bool",
+    "uint8",
+    "int8",
+    "int32",
+    "int64",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+)
+# How far rounding may be from the value; TensorFlow takes what is smaller than `TINY` for zero when it casts.
+ROUNDING = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 0.0,
+            "complex64": 2.0**-23, "complex128": 0.0}  # fmt: skip
+TINY = {"float16": 2.0**-14}
+
+
+def _arrays() -> st.SearchStrategy[np.ndarray]:
+    return st.sampled_from(SOURCES).flatmap(lambda name: of_numpy.arrays(name, (2, 2)))
+
+
+def _surely_fits(array: np.ndarray, dtype: str) -> bool:
+    """Whether NumPy, too, calls the cast safe, and does not mean that integers are rounded."""
+    if dtype in ("string", "bfloat16") or (array.dtype.kind in "iu" and dtype not in DTYPES[:6]):
+        return dtype in ("float64", "complex128") and array.dtype.itemsize <= 4
+    return np.can_cast(array.dtype, dtype, "safe")
+
+
+def _assert_same(made: np.ndarray, array: np.ndarray, dtype: str) -> None:
+    if array.dtype.kind in "biu":  # in Python's integers, which have no end
+        whole = [int(one.real) for one in made.ravel().tolist()]
+        assert whole == [int(one) for one in array.ravel().tolist()] and not np.any(np.imag(made.astype("complex128")))
+        return
+    assert dtype in ROUNDING, "fractions in a dtype that has none"
+    assert array.dtype.kind != "c" or dtype.startswith("complex"), "a part was lost"
+    wide, exact = made.astype("complex128"), array.astype("complex128")
+    for part in (np.real, np.imag):
+        np.testing.assert_array_equal(np.isfinite(part(wide)), np.isfinite(part(exact)))
+        np.testing.assert_allclose(part(wide), part(exact), rtol=ROUNDING[dtype], atol=TINY.get(dtype, 2.0**-126))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(array=_arrays(), dtype=st.sampled_from(DTYPES), carrier=st.sampled_from(sorted(CARRIERS)))
+def test_b1_any_numbers_in_any_carrier_are_the_same_or_refused(
+    echoes: dict[str, ReusableLayer], array: np.ndarray, dtype: str, carrier: str
+) -> None:
+    try:
+        made = echoes[dtype](CARRIERS[carrier](array))
+    except ConsumerError as refusal:
+        assert f"Expected {dtype} inputs" in str(refusal)
+        assert not _surely_fits(array, dtype)
+        return
+    assert made.dtype == dtype and made.shape == (2, 2)
+    _assert_same(made.numpy(), array, dtype)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(st.binary(max_size=5) | st.text(max_size=5), min_size=1, max_size=3), dtype=st.sampled_from(DTYPES)
+)
+def test_b1_any_texts_are_the_same_or_refused(echoes: dict[str, ReusableLayer], texts: list[Any], dtype: str) -> None:
+    try:
+        made = echoes[dtype](texts)
+    except ConsumerError:
+        assert dtype != "string"
+        return
+    assert made.numpy().tolist() == [one.encode() if isinstance(one, str) else one for one in texts]
