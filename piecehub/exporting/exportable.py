@@ -53,6 +53,9 @@ class Exportable:
         specs: of the inputs, named, in one level.
         forward: (inputs, training, hyperparameters) -> (outputs, losses of the activities). With `training=False` it
             changes no variable.
+        drawing: the same, but seeds are advanced at inference too; None where `forward` leaves none behind.
+        random: whether inference draws random numbers.
+        masked: names of outputs that have a mask of Keras; tracing fills it.
         original: inputs -> outputs of the model as it stands, in inference mode and outside of any graph.
         variables: all state, in the model's order.
         trainable: what the model's owner trains.
@@ -85,6 +88,9 @@ class Exportable:
     has_training: bool = True
     members: Mapping[str, Any] = field(default_factory=dict)
     signatures: Mapping[str, Any] = field(default_factory=dict)
+    drawing: Callable[[Any, bool, Mapping[str, tf.Tensor]], tuple[Any, list[tf.Tensor]]] | None = None
+    random: bool = False
+    masked: set[str] = field(default_factory=set)
 
 
 def require_trainable(exportable: Exportable) -> Exportable:

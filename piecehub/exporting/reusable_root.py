@@ -30,6 +30,7 @@ class Traced:
         variables: `root.variables`, with paths.
         trainable: `root.trainable_variables`, with paths.
         weight_losses: those behind `root.regularization_losses`.
+        traces: of `root.__call__` at inference; all that an object had of its own.
     """
 
     root: Any
@@ -37,6 +38,7 @@ class Traced:
     variables: Sequence[NamedVariable]
     trainable: Sequence[NamedVariable]
     weight_losses: Sequence[WeightLoss]
+    traces: Sequence[Any]
 
 
 def trace(exportable: Exportable, options: ExportOptions) -> Traced:
@@ -70,7 +72,8 @@ def _traced(exportable: Exportable, options: ExportOptions, trainable: Sequence[
         shared = [named for named in trainable if id(named.variable) in own]
         setattr(root, name, _traced(piece, replace(options, return_losses=False), shared).root)
     outputs = specs.of_tensors(traces[0].structured_outputs)
-    return Traced(root, outputs, variables, trainable, weight_losses)
+    of_inference = traces if exportable.function is not None else traces[:1]
+    return Traced(root, outputs, variables, trainable, weight_losses, of_inference)
 
 
 def serving(exportable: Exportable, traced: Traced) -> Any:

@@ -17,6 +17,7 @@ from piecehub.exporting import hyperparameters
 from piecehub.exporting.export_options import ExportOptions
 from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable, WeightLoss
 from piecehub.exporting.layer_names import named_layers
+from piecehub.exporting.masks import masked_outputs
 from piecehub.exporting.members import of_keras_model
 from piecehub.exporting.swapped import swapped
 from piecehub.tensors import specs
@@ -53,11 +54,13 @@ def _of_layer(tf_keras: Any, options: ExportOptions, layer: Any) -> ExportOption
 
 def _exportable(tf_keras: Any, model: Any, inputs: Any, options: ExportOptions, resources: Sequence[Any]) -> Exportable:
     layers = list(model._flatten_layers())
+    masked: set[str] = set()
     return Exportable(
         name=model.name,
         made_with="tf_keras",
         specs=_input_specs(model, inputs),
-        forward=_forward(tf_keras, model, layers),
+        forward=_forward(tf_keras, model, layers, masked),
+        masked=masked,
         original=lambda batch: _call(tf_keras, model, batch, False),
         variables=_named(model.variables),
         trainable=_named(model.trainable_variables),
@@ -99,10 +102,11 @@ def _layer_specs(layer: Any) -> Any:
     return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), symbolic)
 
 
-def _forward(tf_keras: Any, model: Any, layers: Sequence[Any]) -> Any:
+def _forward(tf_keras: Any, model: Any, layers: Sequence[Any], masked: set[str]) -> Any:
     def forward(inputs: Any, training: bool, values: Mapping[str, tf.Tensor]) -> tuple[Any, list[tf.Tensor]]:
         with _unrolled_reads(tf_keras, layers), hyperparameters.routed(tf_keras, layers, values):
             outputs = _call(tf_keras, model, inputs, training)
+        masked.update(masked_outputs(outputs))
         losses = [loss for layer in layers for loss in layer._eager_losses]
         model._clear_losses()  # tensors of this graph would be in the way of the model's next user
         return outputs, losses
