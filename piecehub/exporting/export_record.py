@@ -23,7 +23,7 @@ def golden_of(exportable: Exportable, traced: Traced, options: ExportOptions, gi
     inputs = golden.synthetic(exportable.specs) if given is None else given
     # Seeds and states move in Keras even at inference.
     with unchanged([named.variable for named in traced.variables]):
-        expected = golden.compute(exportable.original, inputs, exportable.name)
+        expected = _original_outputs(exportable, inputs)
     expected = reusable_call.standard_outputs(expected)
     found = golden.compute(lambda x: reusable_root.infer(exportable, traced, x), inputs, exportable.name)
     gap = golden.difference(expected, found)
@@ -33,6 +33,18 @@ def golden_of(exportable: Exportable, traced: Traced, options: ExportOptions, gi
             f"{gap:.2g}; look for Python state or randomness in its layers."
         )
     return golden.Golden(inputs, found)
+
+
+def _original_outputs(exportable: Exportable, inputs: Any) -> Any:
+    try:
+        return golden.compute(exportable.original, inputs, exportable.name)
+    except NotReusableError as error:
+        if exportable.batch is None:
+            raise
+        raise NotReusableError(
+            f"Expected '{exportable.name}' to take any number of examples, as batches have. Received: a model for "
+            f"{exportable.batch} at once; build its Input without a batch size, and reshape with -1."
+        ) from error
 
 
 def _tolerance(exportable: Exportable) -> float:

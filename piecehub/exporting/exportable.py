@@ -1,5 +1,6 @@
 """What the exporter must know of a model, whatever it is made with."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,6 +68,7 @@ class Exportable:
         pieces: sub-pieces by attribute name, one level deep.
         function: a `tf.function` that is the forward pass already, with traces of its own; `forward` stands aside then.
         has_training: whether the forward pass knows a training mode.
+        batch: the number of examples that the model was built for, if it was built for one.
         members: more attributes of the object to save.
         signatures: more signatures of the SavedModel, traced; they stand in place of ours of the same name.
     """
@@ -90,6 +92,7 @@ class Exportable:
     signatures: Mapping[str, Any] = field(default_factory=dict)
     drawing: Callable[[Any, bool, Mapping[str, tf.Tensor]], tuple[Any, list[tf.Tensor]]] | None = None
     random: bool = False
+    batch: int | None = None
     masked: set[str] = field(default_factory=set)
 
 
@@ -101,3 +104,21 @@ def require_trainable(exportable: Exportable) -> Exportable:
             "unfreeze it, or choose a later layer."
         )
     return exportable
+
+
+def parameters_of(name: str, call: Any) -> list[str]:
+    """The names of a forward pass' parameters.
+
+    Raises:
+        NotReusableError: if not exactly one of them is required.
+    """
+    found = [p for p in inspect.signature(call).parameters.values() if p.name != "self"]
+    required = [
+        p.name for p in found if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(required) != 1:
+        raise NotReusableError(
+            f"Expected `__call__` of '{name}' to require one positional argument. Received: {len(required)}; pass "
+            "several tensors as one list or dict, and give all else a default."
+        )
+    return [p.name for p in found]

@@ -15,9 +15,9 @@ import tensorflow as tf
 from piecehub.errors import NotReusableError
 from piecehub.exporting import hyperparameters
 from piecehub.exporting.export_options import ExportOptions
-from piecehub.exporting.exportable import Exportable, NamedVariable, WeightLoss
+from piecehub.exporting.exportable import Exportable, NamedVariable, WeightLoss, parameters_of
 from piecehub.exporting.keras_facts import layer_facts
-from piecehub.exporting.keras_specs import input_specs
+from piecehub.exporting.keras_specs import fixed_batch, input_specs
 from piecehub.exporting.layer_names import named_layers
 from piecehub.exporting.masks import masked_outputs
 from piecehub.exporting.members import of_keras_model
@@ -44,6 +44,7 @@ def adapt(model: Any, inputs: Any, options: ExportOptions, tables: Sequence[Any]
             f"Expected a model that is built. Received: '{model.name}', which is not; call it on data once."
         )
     stand_ins = {id(variable): _stand_in(variable) for variable in model.variables}
+    parameters_of(model.name, model.call)
     resources = [*tables, *tf.train.TrackableView(model).descendants()]
     layers = named_layers(model._flatten_layers(), options.sub_pieces)
     pieces = {
@@ -73,6 +74,7 @@ def _exportable(
         forward=_forward(model, layers, stand_ins, masked),
         drawing=_forward(model, layers, stand_ins, masked, draws=True),
         masked=masked,
+        batch=fixed_batch(model),
         original=lambda batch: model(batch, training=False),
         variables=[NamedVariable(variable.path, stand_ins[id(variable)]) for variable in model.variables],
         trainable=[NamedVariable(variable.path, stand_ins[id(variable)]) for variable in model.trainable_variables],

@@ -15,7 +15,8 @@ import tensorflow as tf
 from piecehub.errors import NotReusableError
 from piecehub.exporting import hyperparameters
 from piecehub.exporting.export_options import ExportOptions
-from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable, WeightLoss
+from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable, WeightLoss, parameters_of
+from piecehub.exporting.keras_specs import fixed_batch
 from piecehub.exporting.layer_names import named_layers
 from piecehub.exporting.masks import masked_outputs
 from piecehub.exporting.members import of_keras_model
@@ -35,6 +36,7 @@ def adapt(model: Any, inputs: Any, options: ExportOptions, tables: Sequence[Any]
         raise NotReusableError(
             f"Expected a model that is built. Received: '{model.name}', which is not; call it on data once."
         )
+    parameters_of(model.name, model.call)
     resources = [*tables, *tf.train.TrackableView(model).descendants()]
     layers = named_layers(list(model._flatten_layers()), options.sub_pieces)
     pieces = {
@@ -61,6 +63,7 @@ def _exportable(tf_keras: Any, model: Any, inputs: Any, options: ExportOptions, 
         specs=_input_specs(model, inputs),
         forward=_forward(tf_keras, model, layers, masked),
         masked=masked,
+        batch=fixed_batch(model),
         original=lambda batch: _call(tf_keras, model, batch, False),
         variables=_named(model.variables),
         trainable=_named(model.trainable_variables),
@@ -90,7 +93,14 @@ def _input_specs(model: Any, inputs: Any) -> Any:
             f"Expected the specs of the inputs of '{model.name}'. Received: none, and it cannot tell them itself; "
             "pass `inputs`, such as tf.TensorSpec([None, 8])."
         )
-    return specs.named(found)
+    stateful = any(getattr(layer, "stateful", False) for layer in model._flatten_layers())  # its state has the size
+    return specs.named(found if stateful else tf.nest.map_structure(_of_any_batch, found))
+
+
+def _of_any_batch(spec: Any) -> Any:
+    if not isinstance(spec, tf.TensorSpec) or not spec.shape.rank:
+        return spec
+    return tf.TensorSpec([None, *spec.shape[1:]], spec.dtype, name=spec.name)
 
 
 def _layer_specs(layer: Any) -> Any:
