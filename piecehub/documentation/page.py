@@ -21,7 +21,7 @@ from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.facts.content import content_digest, list_files
-from piecehub.facts.piece_manifest import PieceManifest
+from piecehub.facts.piece_manifest import RANDOM, PieceManifest
 from piecehub.facts.reference import metric_words, mode_words, reference_words
 
 FILE_NAME = "documentation.md"
@@ -85,6 +85,7 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         digest=digest,
         piece=_json(sources.piece / "facts.json"),
         shared=shared,
+        lost=[item for item in shared.lost if item.get("what") != RANDOM],
         parent=_parent(shared.parent),
         full=full,
         optimizer_regularization=_optimizer_regularization(full["optimizer"]),

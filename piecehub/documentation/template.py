@@ -87,9 +87,11 @@ That is the subset that is recommended for training, of {{ piece.trainable_varia
 {% for path in shared.trainable_variables %}
 - `{{ path }}`
 {%- endfor %}
-{% endif %}{% if shared.lost %}
+{% endif %}{% if shared.random %}
+Inference draws random numbers: equal inputs give other outputs at each call.
+{% endif %}{% if lost %}
 No SavedModel carries these parts of the model; where you want them, set them in yours: \
-{% for item in shared.lost %}{{ item.what }} of `{{ item.of }}` ({{ item.is }}){{ ", " if not loop.last }}{% endfor %}.
+{% for item in lost %}{{ item.what }} of `{{ item.of }}` ({{ item.is }}){{ ", " if not loop.last }}{% endfor %}.
 {% endif %}{% if optimizer_regularization %}
 The full model was also regularized inside its optimizer ({{ optimizer_regularization }}). No SavedModel carries \
 that: set it in yours if you want it.

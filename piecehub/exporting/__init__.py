@@ -5,6 +5,7 @@
     reusable_call, reusable_root       the traces, and the object that is saved
     export_options, hyperparameters, frozen, vocabulary, layer_names     what may be asked for
     replicas                           variables that several devices keep
+    randomness, masks                  what inference draws, and what it hands on beside its outputs
     members                            what else an object offers by name
     golden, export_record, export_facts          what is recorded of it
 

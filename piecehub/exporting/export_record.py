@@ -13,17 +13,17 @@ from piecehub.tensors import specs
 
 
 def golden_of(exportable: Exportable, traced: Traced, options: ExportOptions, given: Any) -> golden.Golden | None:
-    """Golden inputs and outputs of a traced piece; None if the options want none.
+    """Golden inputs and outputs of a traced piece; None if the options want none, or its inference is random.
 
     Raises:
         NotReusableError: if the traced piece computes something else than the model did.
     """
-    if given is None and options.golden == "none":
+    if exportable.random or (given is None and options.golden == "none"):
         return None
     inputs = golden.synthetic(exportable.specs) if given is None else given
     # Seeds and states move in Keras even at inference.
     with unchanged([named.variable for named in traced.variables]):
-        expected = golden.compute(exportable.original, inputs, exportable.name)
+        expected = _original_outputs(exportable, inputs)
     expected = reusable_call.standard_outputs(expected)
     found = golden.compute(lambda x: reusable_root.infer(exportable, traced, x), inputs, exportable.name)
     gap = golden.difference(expected, found)
@@ -35,6 +35,18 @@ def golden_of(exportable: Exportable, traced: Traced, options: ExportOptions, gi
     return golden.Golden(inputs, found)
 
 
+def _original_outputs(exportable: Exportable, inputs: Any) -> Any:
+    try:
+        return golden.compute(exportable.original, inputs, exportable.name)
+    except NotReusableError as error:
+        if exportable.batch is None:
+            raise
+        raise NotReusableError(
+            f"Expected '{exportable.name}' to take any number of examples, as batches have. Received: a model for "
+            f"{exportable.batch} at once; build its Input without a batch size, and reshape with -1."
+        ) from error
+
+
 def _tolerance(exportable: Exportable) -> float:
     return golden.HALF_PRECISION_TOLERANCE if exportable.facts.half_precision else golden.TOLERANCE
 
@@ -42,7 +54,9 @@ def _tolerance(exportable: Exportable) -> float:
 def manifest_of(exportable: Exportable, traced: Traced, options: ExportOptions, given: bool) -> PieceManifest:
     """The manifest of a traced piece; `given` says that its golden inputs were not drawn."""
     layers = exportable.facts
+    recorded = "none" if exportable.random else "given" if given else options.golden
     lost = [loss for loss in layers.lost if not (options.return_losses and loss["what"] == "activity_regularizer")]
+    masks = [{"what": "mask", "of": name, "is": "not passed on"} for name in sorted(exportable.masked)]
     return PieceManifest(
         made_with=exportable.made_with,
         input=specs.facts(exportable.specs),
@@ -57,10 +71,10 @@ def manifest_of(exportable: Exportable, traced: Traced, options: ExportOptions, 
         supports_jit=layers.supports_jit,
         dropout=layers.dropout,
         batch_normalization=layers.batch_normalization,
-        lost=lost,
+        lost=[*lost, *masks],
         preprocessor=options.preprocessor,
         parent=options.parent,
-        golden={"inputs": "given" if given else options.golden, "tolerance": _tolerance(exportable)},
+        golden={"inputs": recorded, "tolerance": _tolerance(exportable)},
     )
 
 

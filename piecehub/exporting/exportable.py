@@ -1,5 +1,6 @@
 """What the exporter must know of a model, whatever it is made with."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +54,9 @@ class Exportable:
         specs: of the inputs, named, in one level.
         forward: (inputs, training, hyperparameters) -> (outputs, losses of the activities). With `training=False` it
             changes no variable.
+        drawing: the same, but seeds are advanced at inference too; None where `forward` leaves none behind.
+        random: whether inference draws random numbers.
+        masked: names of outputs that have a mask of Keras; tracing fills it.
         original: inputs -> outputs of the model as it stands, in inference mode and outside of any graph.
         variables: all state, in the model's order.
         trainable: what the model's owner trains.
@@ -64,6 +68,7 @@ class Exportable:
         pieces: sub-pieces by attribute name, one level deep.
         function: a `tf.function` that is the forward pass already, with traces of its own; `forward` stands aside then.
         has_training: whether the forward pass knows a training mode.
+        batch: the number of examples that the model was built for, if it was built for one.
         members: more attributes of the object to save.
         signatures: more signatures of the SavedModel, traced; they stand in place of ours of the same name.
     """
@@ -85,6 +90,10 @@ class Exportable:
     has_training: bool = True
     members: Mapping[str, Any] = field(default_factory=dict)
     signatures: Mapping[str, Any] = field(default_factory=dict)
+    drawing: Callable[[Any, bool, Mapping[str, tf.Tensor]], tuple[Any, list[tf.Tensor]]] | None = None
+    random: bool = False
+    batch: int | None = None
+    masked: set[str] = field(default_factory=set)
 
 
 def require_trainable(exportable: Exportable) -> Exportable:
@@ -95,3 +104,21 @@ def require_trainable(exportable: Exportable) -> Exportable:
             "unfreeze it, or choose a later layer."
         )
     return exportable
+
+
+def parameters_of(name: str, call: Any) -> list[str]:
+    """The names of a forward pass' parameters.
+
+    Raises:
+        NotReusableError: if not exactly one of them is required.
+    """
+    found = [p for p in inspect.signature(call).parameters.values() if p.name != "self"]
+    required = [
+        p.name for p in found if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(required) != 1:
+        raise NotReusableError(
+            f"Expected `__call__` of '{name}' to require one positional argument. Received: {len(required)}; pass "
+            "several tensors as one list or dict, and give all else a default."
+        )
+    return [p.name for p in found]

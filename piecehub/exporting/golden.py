@@ -2,7 +2,7 @@
 
     assets.extra/golden.npz    arrays by name:
         input, output              a single tensor
-        input/a, output/0          of a dict, by key (percent-encoded, `.` too); of a list, by position
+        input/a, output/0          of a dict, by key (percent-encoded where it must be); of a list, by position
         input.values               a ragged tensor: its flat values, and
         input.row_splits_0         its row splits, outermost first
 
@@ -10,6 +10,7 @@ Strings are bytes of fixed width, without trailing zeros. Inputs are drawn from 
 examples would leak. The tolerance is relative to the largest number of an output, or to 1 if that is smaller.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,8 @@ def _tensors(name: str, facts: Any, found: Mapping[str, np.ndarray]) -> Any:
 
 def _encoded(key: str) -> str:
     """A key as a name that a ZIP archive keeps, and that stands for no other key, nor for a part of a ragged tensor."""
-    return quote(key, safe="").replace(".", "%2E")
+    plain = re.fullmatch(r"[A-Za-z0-9_. -]*", key) and not re.search(r"\.(values|row_splits_\d+|npy)$", key)
+    return key if plain else quote(key, safe="").replace(".", "%2E")
 
 
 def _member(name: str, key: str, found: Mapping[str, np.ndarray]) -> str:

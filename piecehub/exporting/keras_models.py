@@ -15,13 +15,16 @@ import tensorflow as tf
 from piecehub.errors import NotReusableError
 from piecehub.exporting import hyperparameters
 from piecehub.exporting.export_options import ExportOptions
-from piecehub.exporting.exportable import Exportable, NamedVariable, WeightLoss
+from piecehub.exporting.exportable import Exportable, NamedVariable, WeightLoss, parameters_of
 from piecehub.exporting.keras_facts import layer_facts
-from piecehub.exporting.keras_specs import input_specs
+from piecehub.exporting.keras_specs import fixed_batch, input_specs
 from piecehub.exporting.layer_names import named_layers
+from piecehub.exporting.masks import masked_outputs
 from piecehub.exporting.members import of_keras_model
 from piecehub.exporting.swapped import swapped
 from piecehub.tensors.regularizers import regularizer_config
+
+_SEED = "seed_generator_state"  # as keras.random.SeedGenerator calls its variable
 
 
 def adapt(model: Any, inputs: Any, options: ExportOptions, tables: Sequence[Any]) -> Exportable:
@@ -41,6 +44,7 @@ def adapt(model: Any, inputs: Any, options: ExportOptions, tables: Sequence[Any]
             f"Expected a model that is built. Received: '{model.name}', which is not; call it on data once."
         )
     stand_ins = {id(variable): _stand_in(variable) for variable in model.variables}
+    parameters_of(model.name, model.call)
     resources = [*tables, *tf.train.TrackableView(model).descendants()]
     layers = named_layers(model._flatten_layers(), options.sub_pieces)
     pieces = {
@@ -62,11 +66,15 @@ def _exportable(
     model: Any, inputs: Any, options: ExportOptions, resources: Sequence[Any], stand_ins: Mapping[int, tf.Variable]
 ) -> Exportable:
     layers = list(model._flatten_layers())
+    masked: set[str] = set()
     return Exportable(
         name=model.name,
         made_with="keras",
         specs=input_specs(model, inputs),
-        forward=_forward(model, layers, stand_ins),
+        forward=_forward(model, layers, stand_ins, masked),
+        drawing=_forward(model, layers, stand_ins, masked, draws=True),
+        masked=masked,
+        batch=fixed_batch(model),
         original=lambda batch: model(batch, training=False),
         variables=[NamedVariable(variable.path, stand_ins[id(variable)]) for variable in model.variables],
         trainable=[NamedVariable(variable.path, stand_ins[id(variable)]) for variable in model.trainable_variables],
@@ -95,7 +103,10 @@ def _stand_in(variable: Any) -> tf.Variable:
     return tf.Variable(own, trainable=True, name=variable.name)
 
 
-def _forward(model: Any, layers: Sequence[Any], stand_ins: Mapping[int, tf.Variable]) -> Any:
+def _forward(
+    model: Any, layers: Sequence[Any], stand_ins: Mapping[int, tf.Variable], masked: set[str], *, draws: bool = False
+) -> Any:
+    """The forward pass, which notes outputs with a mask; `draws` says that seeds are advanced at inference too."""
     in_place = {id(weight) for layer in layers if isinstance(layer, keras.layers.Embedding) for weight in layer.weights}
     read_once = [v for v in model.variables if id(v) not in in_place or stand_ins[id(v)] is not v.value]
     # On a machine with a GPU these layers bake cuDNN's operations in, which load nowhere else.
@@ -105,7 +116,8 @@ def _forward(model: Any, layers: Sequence[Any], stand_ins: Mapping[int, tf.Varia
         scope = _Scope(model, read_once, stand_ins, training)
         with swapped(no_cudnn), hyperparameters.routed(keras, layers, values), scope:
             outputs = model(inputs, training=training)
-        scope.write_back()
+        scope.write_back(draws)
+        masked.update(masked_outputs(outputs))
         return outputs, list(scope.losses)
 
     return forward
@@ -139,10 +151,10 @@ class _Scope(keras.StatelessScope):
             self._updated[id(variable)] = variable
         super().add_update((variable, value))
 
-    def write_back(self) -> None:
+    def write_back(self, draws: bool) -> None:
         """Writes the new state, also of variables that Keras does not list (of a stateful recurrent layer)."""
-        if self._training:
-            for key, variable in self._updated.items():
+        for key, variable in self._updated.items():
+            if self._training or (draws and variable.name == _SEED):
                 self._stand_ins.get(key, variable.value).assign(self.get_current_value(variable))
 
 

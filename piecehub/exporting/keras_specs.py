@@ -28,6 +28,13 @@ def input_specs(model: Any, inputs: Any) -> Any:
     return specs.named(keras.tree.map_structure(lambda tensor: _spec(tensor, fixed), one_level))
 
 
+def fixed_batch(model: Any) -> int | None:
+    """The number of examples that the Input of a Keras 3 or tf_keras model was made for; None if it was for any."""
+    symbolic = tf.nest.flatten(getattr(model, "inputs", None) or [])
+    sizes = {tensor.shape[0] for tensor in symbolic if len(tensor.shape)}
+    return next(iter(sizes - {None}), None)
+
+
 def _spec(tensor: Any, fixed_batch: bool) -> specs.Spec:
     shape = [tensor.shape[0] if fixed_batch else None, *tensor.shape[1:]]
     if getattr(tensor, "ragged", False):

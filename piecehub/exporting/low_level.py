@@ -10,7 +10,6 @@
 Its members are put onto an object of our own: `tf.train.Checkpoint` would add its `save_counter` to what is shared.
 """
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -20,7 +19,7 @@ from tensorflow.python.trackable.base import Trackable
 from piecehub.errors import NotReusableError
 from piecehub.exporting import members
 from piecehub.exporting.export_options import ExportOptions
-from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable, WeightLoss
+from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable, WeightLoss, parameters_of
 from piecehub.tensors import specs
 
 _Function = tf.types.experimental.GenericFunction
@@ -44,7 +43,7 @@ def adapt(obj: Any, inputs: Any, options: ExportOptions) -> Exportable:
     _require_subset(name, variables, trainable)
     call = members.call_of(obj)
     function = call if isinstance(call, _Function) else None
-    parameters = _parameters(name, call)
+    parameters = parameters_of(name, call)
     has_training = "training" in parameters
     found = specs.named(inputs) if inputs is not None else traced_specs(name, function)
     return Exportable(
@@ -92,20 +91,6 @@ def _require_subset(name: str, variables: Sequence[Any], trainable: Sequence[Any
             f"Expected the trainable variables of '{name}' to be tf.Variables with trainable=True that also stand in "
             f"`variables`. Received: {', '.join(stray) or f'a {type(bad[0]).__name__}'}; mend the lists."
         )
-
-
-def _parameters(name: str, call: Any) -> list[str]:
-    """The names of the forward pass' parameters; exactly one of them must be required."""
-    found = [p for p in inspect.signature(call).parameters.values() if p.name != "self"]
-    required = [
-        p.name for p in found if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    if len(required) != 1:
-        raise NotReusableError(
-            f"Expected `__call__` of '{name}' to require one positional argument. Received: {len(required)}; pass "
-            "several tensors as one list or dict, and give all else a default."
-        )
-    return [p.name for p in found]
 
 
 def traced_specs(name: str, function: Any) -> Any:

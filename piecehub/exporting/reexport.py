@@ -88,6 +88,8 @@ def _golden(obj: Any, origin: Path | None, options: ExportOptions) -> golden.Gol
     if options.golden == "none":
         return None
     before = piece_manifest.read(origin) if origin else None
+    if before and before.random:
+        return None
     recorded = golden.read(origin, before) if origin and before else None
     inputs = (
         recorded.inputs if recorded else golden.synthetic(low_level.traced_specs("the loaded object", obj.__call__))

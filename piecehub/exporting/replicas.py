@@ -26,15 +26,15 @@ def container(variable: Any) -> Any:
 @contextmanager
 def aggregated(variables: Sequence[tf.Variable]) -> Iterator[None]:
     """All replicas have the aggregated value while the block runs: functions that are saved read the first one."""
-    with unchanged(variables):
-        for variable in variables:
+    containers = [variable for variable in variables if isinstance(variable, tf.distribute.DistributedValues)]
+    with unchanged(containers):
+        for variable in containers:
             first, *others = replicas(variable)
-            if others:
-                value = variable.numpy()
-                first.assign(value)
-                summed = variable.aggregation == tf.VariableAggregation.SUM
-                for other in others:
-                    other.assign(tf.zeros_like(value) if summed else value)
+            value = variable.numpy()
+            first.assign(value)
+            summed = variable.aggregation == tf.VariableAggregation.SUM
+            for other in others:
+                other.assign(tf.zeros_like(value) if summed else value)
         yield
 
 

@@ -27,7 +27,7 @@ from typing import Any
 import keras
 
 from piecehub.errors import NotReusableError
-from piecehub.exporting import golden, keras_models, low_level, reusable_root, saved_model, tf_keras_models
+from piecehub.exporting import golden, keras_models, low_level, randomness, reusable_root, saved_model, tf_keras_models
 from piecehub.exporting.export_facts import ExportFacts, facts_of
 from piecehub.exporting.export_options import ExportOptions, read_options
 from piecehub.exporting.export_record import golden_of, manifest_of
@@ -145,7 +145,7 @@ def _export(
     model: Any, folder: Path, options: ExportOptions, inputs: Any, golden_inputs: Any, require: Any
 ) -> ExportFacts:
     with _exportable(model, inputs, options) as exportable, aggregated([v.variable for v in exportable.variables]):
-        traced = reusable_root.trace(require(exportable), options)
+        exportable, traced = randomness.trace(require(exportable), options, golden_inputs)
         signature = reusable_root.serving(exportable, traced)
         recorded = golden_of(exportable, traced, options, golden_inputs)
         manifest = manifest_of(exportable, traced, options, golden_inputs is not None)

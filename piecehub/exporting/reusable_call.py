@@ -22,7 +22,7 @@ def inference_arguments(exportable: Exportable) -> dict[str, Any]:
 
 
 def standard_outputs(outputs: Any) -> Any:
-    """Outputs as the interface wants them: one level of plain lists or dicts, floats of at least 32 bits."""
+    """Outputs as the interface wants them: one level of plain lists or dicts, floats of 32 bits."""
     return tf.nest.map_structure(_full_precision, specs.one_level(_plain(outputs), "output"))
 
 
@@ -87,8 +87,8 @@ def _plain(outputs: Any) -> Any:
 
 
 def _full_precision(tensor: Any) -> Any:
-    """Half-precision outputs as float32: a consumer cannot change the dtype of a loaded function."""
-    return tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16) else tensor
+    """Half and double precision as float32: a consumer cannot change the dtype of a loaded function."""
+    return tf.cast(tensor, tf.float32) if tensor.dtype in (tf.float16, tf.bfloat16, tf.float64) else tensor
 
 
 def _with_losses(outputs: Any, losses: Sequence[tf.Tensor]) -> dict[str, Any]:

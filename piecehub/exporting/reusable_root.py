@@ -5,6 +5,7 @@ of its own; not `tf.Module`, whose `variables` cannot be set.
 """
 
 import fnmatch
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +31,7 @@ class Traced:
         variables: `root.variables`, with paths.
         trainable: `root.trainable_variables`, with paths.
         weight_losses: those behind `root.regularization_losses`.
+        traces: of `root.__call__` at inference; all that an object had of its own.
     """
 
     root: Any
@@ -37,6 +39,7 @@ class Traced:
     variables: Sequence[NamedVariable]
     trainable: Sequence[NamedVariable]
     weight_losses: Sequence[WeightLoss]
+    traces: Sequence[Any]
 
 
 def trace(exportable: Exportable, options: ExportOptions) -> Traced:
@@ -48,7 +51,13 @@ def trace(exportable: Exportable, options: ExportOptions) -> Traced:
     """
     # As `tf.saved_model.save` traces: it would trace all functions again otherwise.
     with save_context.save_context(tf.saved_model.SaveOptions()):
-        return _traced(exportable, options, _chosen(exportable, options))
+        try:
+            return _traced(exportable, options, _chosen(exportable, options))
+        except (tf.errors.OpError, TypeError, ValueError, KeyError) as error:
+            raise NotReusableError(
+                f"Expected '{exportable.name}' to be traced for batches of any size. Received: {_reason(error)}; mend "
+                "it, or pass `inputs` as it takes them."
+            ) from error
 
 
 def _traced(exportable: Exportable, options: ExportOptions, trainable: Sequence[NamedVariable]) -> Traced:
@@ -70,7 +79,16 @@ def _traced(exportable: Exportable, options: ExportOptions, trainable: Sequence[
         shared = [named for named in trainable if id(named.variable) in own]
         setattr(root, name, _traced(piece, replace(options, return_losses=False), shared).root)
     outputs = specs.of_tensors(traces[0].structured_outputs)
-    return Traced(root, outputs, variables, trainable, weight_losses)
+    of_inference = traces if exportable.function is not None else traces[:1]
+    return Traced(root, outputs, variables, trainable, weight_losses, of_inference)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, out of messages in which Keras and AutoGraph quote code before they come to it."""
+    lines = [re.sub(r"\x1b\[\d*m", "", line).strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(("in user code", "Exception encountered", "File "))]
+    named = [line for line in said if re.match(r"\w+(Error|Exception)?: ", line)]
+    return [*named, *said, type(error).__name__][0].rstrip(".")
 
 
 def serving(exportable: Exportable, traced: Traced) -> Any:

@@ -15,8 +15,10 @@ import tensorflow as tf
 from piecehub.errors import NotReusableError
 from piecehub.exporting import hyperparameters
 from piecehub.exporting.export_options import ExportOptions
-from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable, WeightLoss
+from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable, WeightLoss, parameters_of
+from piecehub.exporting.keras_specs import fixed_batch
 from piecehub.exporting.layer_names import named_layers
+from piecehub.exporting.masks import masked_outputs
 from piecehub.exporting.members import of_keras_model
 from piecehub.exporting.swapped import swapped
 from piecehub.tensors import specs
@@ -34,6 +36,7 @@ def adapt(model: Any, inputs: Any, options: ExportOptions, tables: Sequence[Any]
         raise NotReusableError(
             f"Expected a model that is built. Received: '{model.name}', which is not; call it on data once."
         )
+    parameters_of(model.name, model.call)
     resources = [*tables, *tf.train.TrackableView(model).descendants()]
     layers = named_layers(list(model._flatten_layers()), options.sub_pieces)
     pieces = {
@@ -53,11 +56,14 @@ def _of_layer(tf_keras: Any, options: ExportOptions, layer: Any) -> ExportOption
 
 def _exportable(tf_keras: Any, model: Any, inputs: Any, options: ExportOptions, resources: Sequence[Any]) -> Exportable:
     layers = list(model._flatten_layers())
+    masked: set[str] = set()
     return Exportable(
         name=model.name,
         made_with="tf_keras",
         specs=_input_specs(model, inputs),
-        forward=_forward(tf_keras, model, layers),
+        forward=_forward(tf_keras, model, layers, masked),
+        masked=masked,
+        batch=fixed_batch(model),
         original=lambda batch: _call(tf_keras, model, batch, False),
         variables=_named(model.variables),
         trainable=_named(model.trainable_variables),
@@ -87,7 +93,14 @@ def _input_specs(model: Any, inputs: Any) -> Any:
             f"Expected the specs of the inputs of '{model.name}'. Received: none, and it cannot tell them itself; "
             "pass `inputs`, such as tf.TensorSpec([None, 8])."
         )
-    return specs.named(found)
+    stateful = any(getattr(layer, "stateful", False) for layer in model._flatten_layers())  # its state has the size
+    return specs.named(found if stateful else tf.nest.map_structure(_of_any_batch, found))
+
+
+def _of_any_batch(spec: Any) -> Any:
+    if not isinstance(spec, tf.TensorSpec) or not spec.shape.rank:
+        return spec
+    return tf.TensorSpec([None, *spec.shape[1:]], spec.dtype, name=spec.name)
 
 
 def _layer_specs(layer: Any) -> Any:
@@ -99,10 +112,11 @@ def _layer_specs(layer: Any) -> Any:
     return tf.nest.map_structure(lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), symbolic)
 
 
-def _forward(tf_keras: Any, model: Any, layers: Sequence[Any]) -> Any:
+def _forward(tf_keras: Any, model: Any, layers: Sequence[Any], masked: set[str]) -> Any:
     def forward(inputs: Any, training: bool, values: Mapping[str, tf.Tensor]) -> tuple[Any, list[tf.Tensor]]:
         with _unrolled_reads(tf_keras, layers), hyperparameters.routed(tf_keras, layers, values):
             outputs = _call(tf_keras, model, inputs, training)
+        masked.update(masked_outputs(outputs))
         losses = [loss for layer in layers for loss in layer._eager_losses]
         model._clear_losses()  # tensors of this graph would be in the way of the model's next user
         return outputs, losses

@@ -17,6 +17,7 @@ from piecehub.errors import NotReusableError
 SCHEMA = 1
 FILE = "assets.extra/piecehub.json"
 GOLDEN_FILE = "assets.extra/golden.npz"
+RANDOM = "randomness at inference"  # a `what` of `lost`
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class PieceManifest:
     parent: str = ""
     golden: Mapping[str, Any] = field(default_factory=dict[str, Any])
     signature_inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def random(self) -> bool:
+        """Whether inference draws random numbers."""
+        return any(item.get("what") == RANDOM for item in self.lost)
 
 
 def write(manifest: PieceManifest, saved_model: Path) -> None:

@@ -121,6 +121,11 @@ def test_g13_the_mechanics_of_fine_tuning_are_saved(features: Exported) -> None:
     np.testing.assert_allclose(obj(images, training=True), own(images, training=True), atol=1e-5)
 
 
+def test_g13_a_mask_is_given_as_an_output(tmp_path: Path) -> None:
+    made = book.run(13, {}, replace={'"my_embedding"': repr(str(tmp_path / "piece"))})
+    assert made["states"].shape == (None, 4)
+
+
 def test_g14_probabilities_are_found_and_logits_are_fine(tmp_path: Path) -> None:
     inputs = keras.Input((4,))
     logits = keras.layers.Dense(3)(inputs)
