@@ -61,9 +61,12 @@ class Workdir:
 
 
 def mark(root: Path) -> None:
-    """Makes a folder, and marks it as a working folder, or as part of one."""
-    root.mkdir(parents=True, exist_ok=True)
-    (root / _MARK).touch()
+    """Makes a folder, and marks it as a working folder, or as part of one.
+
+    Raises:
+        EnvironmentProblem: if it cannot be written.
+    """
+    (make_writable(root) / _MARK).touch()
 
 
 def is_workdir(folder: Path) -> bool:

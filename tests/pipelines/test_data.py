@@ -47,7 +47,7 @@ def _written(tmp_path: Path, source: str) -> Path:
 )
 def test_e11_whatever_a_writer_raises_is_one_sentence_with_its_line(tmp_path: Path, source: str, said: str) -> None:
     file = tmp_path / "recipe" / "data.py"
-    with pytest.raises(PiecehubError) as caught:
+    with pytest.raises(BaseException) as caught:  # whatever comes, that it is ours is what is asserted
         _written(tmp_path, f"def write(folder):\n    {source}\n")
     assert isinstance(caught.value, RecipeError)
     assert f"Received: {said}" in caught.value.sentence
@@ -55,9 +55,11 @@ def test_e11_whatever_a_writer_raises_is_one_sentence_with_its_line(tmp_path: Pa
 
 
 def test_e11_a_module_that_exits_while_it_loads_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(PiecehubError, match=r"SystemExit: 0 .*data\.py:2") as caught:
+    with pytest.raises(BaseException) as caught:
         _written(tmp_path, "import sys\nsys.exit(0)\n")
+    assert isinstance(caught.value, RecipeError)
     assert caught.value.exit_code == 2
+    assert f"SystemExit: 0 ({tmp_path / 'recipe' / 'data.py'}:2)" in caught.value.sentence
 
 
 def test_e11_ctrl_c_stays_ctrl_c(tmp_path: Path) -> None:
