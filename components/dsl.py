@@ -112,11 +112,12 @@ def _door(function: Callable[..., None]) -> Callable[..., None]:
 
 def _refuse_other_code(function: Callable[..., None], parameters: dict[str, Any]) -> None:
     file = ModelTable.from_json(parameters["model"]).module if "model" in parameters else ""
+    of_recipe = ", or other files in the recipe's folder" if file else ""
     found = code.code_digest(function.__module__, parameters.get("recipe_folder", ""), file)
     if found != parameters["code_digest"]:
         raise EnvironmentProblem(
-            f"Expected the code of {function.__name__} that the pipeline was compiled with. Received: other code; "
-            "compile the pipeline again, or use the image that belongs to it."
+            f"Expected the code of {function.__name__} that the pipeline was compiled with. Received: other "
+            f"code{of_recipe}; compile the pipeline again, or use the image that belongs to it."
         )
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from piecehub.errors import PiecehubError, RecipeError
 from piecehub.facts import piece_manifest
-from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+from piecehub.facts.workdir import DEFAULT_NAME, Workdir, mark
 from piecehub.store.source import find_saved_model
+from piecehub.tensors.literal_path import linked
 from piecehub.training.examples import feature_spec_of, may_be_missing, read_split
 from piecehub.transfer import evaluation
 from piecehub.transfer.approximate_controls import write_controls
@@ -72,6 +73,7 @@ def evaluate(
         ('my-task', True)
     """
     loaded, places = load_recipe(recipe, settings or {}), Workdir(Path(workdir))
+    mark(places.root)
     with (
         find_saved_model(saved_model, places.store) as source,
         tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,
@@ -182,7 +184,9 @@ def make_evaluator(
         data: where recipes' examples lie.
     """
     examples = examples_folder(loaded, data)
-    return Evaluator(loaded, saved_model, output, controls or scratch / "controls", controls is None, examples)
+    folder = linked(saved_model, scratch / "linked-model")
+    own = linked(controls, scratch / "linked-controls") if controls else scratch / "controls"
+    return Evaluator(loaded, folder, output, own, controls is None, examples)
 
 
 def chosen_tasks(loaded: LoadedRecipe, names: Sequence[str]) -> list[DownstreamTask]:

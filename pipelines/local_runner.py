@@ -30,7 +30,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from piecehub import logs
 from piecehub.errors import PiecehubError
 from piecehub.facts import runs
-from piecehub.facts.workdir import Workdir, make_writable
+from piecehub.facts.workdir import Workdir, make_writable, mark
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
@@ -93,6 +93,7 @@ def run(loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None = None)
     place = _signing_place(signing_key, workdir)
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)
+    mark(workdir.root)
     with alone(workdir):
         sweep(workdir)
         with logs.to_file(workdir.logs / "loading.log"):

@@ -16,7 +16,7 @@ import click
 
 from piecehub.cli.options import FOLDER, workdir_option
 from piecehub.errors import PiecehubError
-from piecehub.facts.workdir import Workdir
+from piecehub.facts.workdir import Workdir, mark
 
 if TYPE_CHECKING:
     from piecehub.transfer.evidence import Evidence
@@ -71,6 +71,7 @@ def evaluate(
     from pipelines.recipe.loader import load_recipe
 
     loaded, places = load_recipe(recipe, settings), Workdir(workdir)
+    mark(places.root)
     with _trusted(saved_model, places, trust) as folder, tempfile.TemporaryDirectory(prefix="piecehub-") as scratch:
         click.echo("loading TensorFlow …", err=True)
         from piecehub.transfer.evaluation import Means

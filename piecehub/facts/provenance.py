@@ -67,7 +67,7 @@ class Input:
 
 
 def is_place(parameter: str) -> bool:
-    """True for a parameter that says where, not what: it stays out of statements, and so out of what is published."""
+    """True for a parameter that says where, not what: it stays out of statements (published too) and cache keys."""
     return parameter.endswith("_folder")
 
 

@@ -8,7 +8,7 @@ trials/            finished trials, by content digest
 unpacked/          published versions that a program of this machine loaded by their handle, by content digest
 runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py)
 logs/<run>/        events.jsonl, <component>.log
-.piecehub-workdir  tells that it is one: if it lies in a recipe's folder, it is no part of the recipe
+.piecehub-workdir  tells that it is one, and so in data/: if it lies in a recipe's folder, it is no part of the recipe
 """
 
 import tempfile
@@ -61,9 +61,12 @@ class Workdir:
 
 
 def mark(root: Path) -> None:
-    """Makes a folder, and marks it as a working folder."""
-    root.mkdir(parents=True, exist_ok=True)
-    (root / _MARK).touch()
+    """Makes a folder, and marks it as a working folder, or as part of one.
+
+    Raises:
+        EnvironmentProblem: if it cannot be written.
+    """
+    (make_writable(root) / _MARK).touch()
 
 
 def is_workdir(folder: Path) -> bool:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from piecehub.errors import PieceError, RecipeError
 from piecehub.facts.content import FileEntry, content_digest, sha256_file
+from piecehub.tensors.literal_path import checkpoint_files, literal_prefix
 
 _KERAS = ".weights.h5"
 
@@ -52,8 +53,9 @@ def restore(model: Any, checkpoint: Path) -> None:
             _load_keras_weights(model, checkpoint)
         else:
             # What else the checkpoint holds (an optimizer, a step) belongs to the training before.
-            status = tf.train.Checkpoint(model=model).read(_prefix(checkpoint))
-            status.assert_existing_objects_matched().expect_partial()
+            with literal_prefix(Path(_prefix(checkpoint))) as prefix:
+                status = tf.train.Checkpoint(model=model).read(prefix)
+                status.assert_existing_objects_matched().expect_partial()
     except (tf.errors.OpError, AssertionError, OSError, UserWarning, ValueError) as error:
         raise PieceError(
             f"Expected weights of the model '{getattr(model, 'name', type(model).__name__)}' in {checkpoint}. "
@@ -71,7 +73,7 @@ def checkpoint_digest(folder: Path, checkpoint: str) -> str:
         return ""
     path = folder / checkpoint
     prefix = path if path.is_file() else Path(_prefix(path))
-    files = [path] if path.is_file() else _beginning_with(prefix)
+    files = [path] if path.is_file() else checkpoint_files(prefix)
     if not files:
         raise RecipeError(f"Expected a checkpoint in the recipe's folder. Received: '{checkpoint}', not found there.")
     return content_digest(FileEntry(f.name, f.stat().st_size, sha256_file(f)) for f in files)
@@ -88,10 +90,4 @@ def _prefix(checkpoint: Path) -> str:
     # Not tf.train.latest_checkpoint, to which brackets in a path are a pattern.
     state: Any = tf.train.get_checkpoint_state(str(checkpoint)) if checkpoint.is_dir() else None
     newest = state.model_checkpoint_path if state else ""
-    return newest if newest and _beginning_with(Path(newest)) else str(checkpoint)
-
-
-def _beginning_with(prefix: Path) -> list[Path]:
-    """The files of a TensorFlow checkpoint."""
-    found = prefix.parent.iterdir() if prefix.parent.is_dir() else ()
-    return sorted(path for path in found if path.name.startswith(f"{prefix.name}.") and path.is_file())
+    return newest if newest and checkpoint_files(Path(newest)) else str(checkpoint)

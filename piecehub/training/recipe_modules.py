@@ -26,11 +26,14 @@ from types import ModuleType
 from typing import Any
 
 from piecehub.errors import PiecehubError, RecipeError
-from piecehub.facts.content import sha256_bytes
+from piecehub.facts.content import sha256_bytes, sha256_file
+
+# The attribute of a recipe's module that holds the digest of its source, as it was when it was last looked at.
+_SOURCE = "__piecehub_source__"
 
 
 def load_module(folder: Path, file: str) -> ModuleType:
-    """The module that `folder/file` defines; a second call returns the same object.
+    """The module that `folder/file` defines; a second call returns the same object, unless the recipe was edited.
 
     Args:
         folder: the recipe.
@@ -46,8 +49,34 @@ def load_module(folder: Path, file: str) -> ModuleType:
     package = _package(root)
     name = ".".join([package, *Path(file).with_suffix("").parts])
     importlib.invalidate_caches()  # the file may be younger than the last look into its folder
-    with recipe_code(f"the recipe's '{file}' to load", RecipeError, root):
-        return importlib.import_module(name)
+    _forget_if_edited(package)
+    with recipe_code(f"the recipe's '{file}' to load", RecipeError, root), _no_bytecode():
+        module = importlib.import_module(name)
+    _forget_if_edited(package)  # notes the sources of what was imported just now
+    return module
+
+
+def _forget_if_edited(package: str) -> None:
+    """Drops a recipe's modules if the file of one has changed: what runs must be what caches are asked for."""
+    loaded = {name: module for name, module in sys.modules.items() if name.startswith(f"{package}.")}
+    for module in loaded.values():
+        path, known = Path(module.__file__ or ""), getattr(module, _SOURCE, None)
+        now = sha256_file(path) if path.is_file() else ""
+        if known not in (None, now):
+            for each in loaded:
+                del sys.modules[each]
+            return
+        setattr(module, _SOURCE, now)
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """Python takes bytecode for that of a source of the same size and second, so of a recipe none is written."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def get_function(module: ModuleType, name: str) -> Callable[..., Any]:

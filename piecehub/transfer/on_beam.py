@@ -82,7 +82,7 @@ def run_trials_on_beam(
         trials_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=trials_folder, prefix=".task-", suffix=".npz") as file:
             task.write(Path(file.name))
-            places = Places(*(p.resolve() for p in (saved_model, controls, Path(file.name), trials_folder)))
+            places = Places(*(p.absolute() for p in (saved_model, controls, Path(file.name), trials_folder)))
             run = RunTrials(places, output)
             _run(missing, max(workers, -(-len(missing) // _TRIALS_PER_ELEMENT)), run, beam_args)
     store = TrialStore(trials_folder)

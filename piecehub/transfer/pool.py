@@ -106,8 +106,8 @@ def run_trials(
             task.write(Path(folder) / "task.npz")
             count = max(1, min(workers, len(missing)))
             job = Job(
-                saved_model=str(saved_model.resolve()),
-                controls=str(controls.resolve()),
+                saved_model=str(saved_model.absolute()),
+                controls=str(controls.absolute()),
                 task=str(Path(folder) / "task.npz"),
                 trials_folder=str(trials_folder.resolve()),
                 workers=count,

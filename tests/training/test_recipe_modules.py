@@ -80,3 +80,16 @@ def test_a_missing_function_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text("build = 3\n")
     with pytest.raises(RecipeError, match="function 'build'"):
         get_function(load_module(tmp_path, "model.py"), "build")
+
+
+@pytest.mark.parametrize("edited", ["model.py", "sizes.py"])
+def test_b2_an_edited_recipe_is_loaded_again_in_the_same_process(tmp_path: Path, edited: str) -> None:
+    (tmp_path / "model.py").write_text("from .sizes import WIDTH\nDEPTH = 1\n")
+    (tmp_path / "sizes.py").write_text("WIDTH = 1\n")
+    module = load_module(tmp_path, "model.py")
+    assert load_module(tmp_path, "model.py") is module
+    text = (tmp_path / edited).read_text()
+    (tmp_path / edited).write_text(text.replace("= 1", "= 2"))
+    again = load_module(tmp_path, "model.py")
+    assert ((2, 1) if edited == "sizes.py" else (1, 2)) == (again.WIDTH, again.DEPTH)
+    assert not (tmp_path / "__pycache__").exists()
