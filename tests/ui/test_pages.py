@@ -462,3 +462,29 @@ def test_n1_the_snippet_of_a_page_trains_only_what_is_recommended_for_it(browser
     found = [page(browser, f"/models/piecehub/digits/{version}") for version in (1, 2, 3)]
     assert ["trainable=True" in text for text in found] == [False, False, True]
     assert "Frozen features are recommended" in found[0] and "Fine-tuning is not recommended." in found[1]
+
+
+def test_e5_the_first_paragraph_of_a_page_is_markdown(browser, site):
+    text = "# Module piecehub/digits/1\n\nA **bold** [link](https://example.org).\n\n| a |\n|---|\n| b |\n"
+    site.publish(documentation=text)
+    text = page(browser, "/models/piecehub/digits/1")
+    assert '<p class="lead">A <strong>bold</strong> <a href="https://example.org"' in text and "<td>b</td>" in text
+    assert '<p class="clamp">A bold link.</p>' in page(browser, "/")
+
+
+def test_e15_the_archive_is_where_its_page_says(browser, site):
+    site.publish()
+    text = page(browser, "/models/piecehub/digits/1")
+    [address] = re.findall(r"<code>(http://[^<]+model.tar.gz)</code>", text)
+    answer = browser.get(address)
+    assert answer.status_code == 200 and answer.content[:2] == b"\x1f\x8b"
+
+
+def test_e15_a_publisher_has_a_page_and_no_page_is_taken_for_a_model(browser, site):
+    site.publish()
+    site.publish("flowers")
+    text = page(browser, "/piecehub")
+    assert re.findall(r'href="/models/([^"#]+)"', text) == ["piecehub/flowers/1", "piecehub/digits/1"]
+    assert page(browser, "/nobody", 404).count('<p class="lead">') == 1
+    for path in ("/", "/piecehub", "/models/piecehub/digits/1"):
+        assert browser.get(f"{path}?tf-hub-format=compressed").status_code == 404
