@@ -62,7 +62,8 @@ def test_wide_tables_scroll_by_themselves():
 def test_e5_what_stands_before_the_first_heading_is_markdown_too(heading):
     page = render(
         "# Module a/b/1\n\nA **bold** word, `code` and [a link](https://example.org).\n\n"
-        "<!-- task: x -->\n\n| a |\n|---|\n| b |\n\n- one\n- two\n\n" + heading + "\n\n```\nx  =  1\n<!-- not: metadata -->\n```\n"
+        "<!-- task: x -->\n\n| a |\n|---|\n| b |\n\n- one\n- two\n\n"
+        f"{heading}\n\n```\nx  =  1\n<!-- not: metadata -->\n```\n"
     )
     assert page.description == "A bold word, code and a link."
     assert page.lead.startswith("A <strong>bold</strong> word, <code>code</code> and <a href=")
