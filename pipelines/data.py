@@ -15,7 +15,7 @@ from pathlib import Path
 from piecehub.containers.code import digest_of, lock_digest, recipe_closure
 from piecehub.errors import DataError, RecipeError
 from piecehub.facts.content import canonical_json, content_digest, list_files, sha256_bytes
-from piecehub.training.recipe_modules import get_function, load_module
+from piecehub.training.recipe_modules import get_function, load_module, recipe_code
 from pipelines.recipe.tables import LoadedRecipe
 
 
@@ -61,9 +61,5 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
 def _call_writer(loaded: LoadedRecipe, folder: Path) -> None:
     settings = loaded.config.data
     write = get_function(load_module(loaded.folder, settings.module), "write")
-    try:
+    with recipe_code(f"'{settings.module}' to write the examples", RecipeError, loaded.folder):
         write(folder, **settings.arguments)
-    except (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise RecipeError(
-            f"Expected '{settings.module}' to write the examples. Received: {type(error).__name__}: {error}."
-        ) from error
