@@ -13,6 +13,7 @@ import contextlib
 import functools
 import os
 import time
+import traceback
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ from pipelines.pipeline import create_pipeline, never_cached
 from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
 from pipelines.sweep import alone, sweep
 
+_SIGNS = {"done": ("✓", "done"), "cached": ("↺", "from cache"), "stopped": ("◼", "stopped")}
+_STOPPED = "Stopped; finished components come from the cache in the next run."
 _RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
 
 
@@ -96,8 +99,7 @@ def run(loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None = None)
     mark(workdir.root)
     with alone(workdir):
         sweep(workdir)
-        with logs.to_file(workdir.logs / "loading.log"):
-            ir = _compile(loaded, workdir)
+        ir = _compiled(loaded, workdir)
         return _run_ir(ir, loaded, workdir, place)
 
 
@@ -107,6 +109,39 @@ def _signing_place(key: Path | None, workdir: Workdir) -> SigningPlace | None:
         return None
     public_key_of(key)
     return SigningPlace(key.resolve(), LOCAL_BUILDER, workdir.metadata.resolve())
+
+
+def _compiled(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
+    """The recipe's pipeline; what stops a run before it has components leaves a run, too, with its traceback."""
+    started_at = runs.now()
+    try:
+        with logs.to_file(workdir.logs / "loading.log"):
+            return _compile(loaded, workdir)
+    except BaseException as error:
+        record = runs.Run(_run_id(), loaded.config.recipe.name, str(loaded.folder), started_at, os.getpid(), ())
+        runs.write_run(workdir, record)
+        _write_traceback(error, workdir.logs / record.run / runs.RUNNER_LOG)
+        _end(workdir, record, error)
+        raise
+
+
+def _end(workdir: Workdir, record: runs.Run, error: BaseException, message: str = "") -> None:
+    """Records how a run ended that did not come to its end."""
+    stopped = isinstance(error, KeyboardInterrupt)
+    sentence = _STOPPED if stopped else message or sentence_of(error)
+    state: runs.State = "stopped" if stopped else "failed"
+    runs.append_event(workdir, record.run, runs.Event(runs.now(), "", state, message=sentence))
+
+
+def _write_traceback(error: BaseException, log: Path) -> None:
+    """Adds where an error came from to the log that the page of a run shows."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        traceback.print_exception(error, file=file)
+
+
+def _run_id() -> str:
+    return time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
 
 
 def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
@@ -141,16 +176,19 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, p
         )
         StandardOptions.DEFAULT_RUNNER = _RUNNER
         try:
-            with logs.to_file(workdir.logs / record.run / "runner.log"):
+            with logs.to_file(workdir.logs / record.run / runs.RUNNER_LOG):
                 runner().run_with_ir(ir)
         except BaseException as error:
-            failed = _failure(workdir, record)
             for node in _unstarted(workdir, record):
                 runs.append_event(workdir, record.run, runs.Event(runs.now(), node, "not run"))
-            sentence = failed or sentence_of(error)
-            runs.append_event(workdir, record.run, runs.Event(runs.now(), "", "failed", message=sentence))
+            if _was_stopped(workdir, record, error):  # Beam hands on an interrupt as an error like any other
+                _end(workdir, record, KeyboardInterrupt())
+                raise KeyboardInterrupt from error
+            failed = _failure(workdir, record)
+            _end(workdir, record, error, failed)
             if not isinstance(error, Exception):
                 raise
+            sentence = failed or sentence_of(error)
             raise ComponentFailed(f"{sentence} Log: {workdir.logs / record.run}") from error
     outcome = _outcome(workdir, record, loaded.config)
     results = tuple(runs.Result(p.name, p.pushed, p.handle, p.why) for p in outcome.pieces)
@@ -167,8 +205,7 @@ def _record(pipeline: str, nodes: list[pipeline_pb2.PipelineNode], loaded: Loade
         )
         for node in nodes
     )
-    run_id = time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
-    return runs.Run(run_id, pipeline, str(loaded.folder), runs.now(), os.getpid(), drawn)
+    return runs.Run(_run_id(), pipeline, str(loaded.folder), runs.now(), os.getpid(), drawn)
 
 
 def _plain(value: pipeline_pb2.Value) -> Any:
@@ -182,6 +219,12 @@ def _failure(workdir: Workdir, record: runs.Run) -> str:
         if event.state == "failed":
             return f"{event.node} failed. {event.message}"
     return ""
+
+
+def _was_stopped(workdir: Workdir, record: runs.Run, error: BaseException) -> bool:
+    """Whether a person stopped the run."""
+    is_told = any(event.state == "stopped" for event in runs.read_events(workdir, record.run))
+    return is_told or isinstance(error, KeyboardInterrupt)
 
 
 def _unstarted(workdir: Workdir, record: runs.Run) -> list[str]:
@@ -229,7 +272,12 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
                 runs.progress_to(functools.partial(self._note, workdir)),
             ):
                 state, outputs = self._launch()
+        except KeyboardInterrupt:
+            self._tell(workdir, "stopped", time.monotonic() - started, "", {})
+            raise
         except BaseException as error:
+            # Beam prints it into the runner's log only, among everything else.
+            _write_traceback(error, workdir.logs / self._run / f"{self._node_id}.log")
             self._tell(workdir, "failed", time.monotonic() - started, sentence_of(error), {})
             raise
         self._tell(workdir, state, time.monotonic() - started, "", outputs)
@@ -253,7 +301,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
     def _tell(self, workdir: Workdir, state: runs.State, seconds: float, message: str, outputs: dict[str, str]) -> None:
         event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs)
         runs.append_event(workdir, self._run, event)
-        sign, word = {"done": ("✓", "done"), "cached": ("↺", "from cache")}.get(state, ("✗", state))
+        sign, word = _SIGNS.get(state, ("✗", state))
         _say(self._progress_fd, f"  {sign}  {self._node_id:<{self._id_width}} {word:<10} {seconds:7.1f} s")
 
 

@@ -96,6 +96,8 @@ def publish(
         workdir=workdir,
     )
     click.echo(f"{done.handle}  {done.digest}")
+    if done.warning:
+        click.echo(f"piecehub: {done.warning}", err=True)
     if not done.created:
         click.echo("The same content was published before; nothing was written, and nothing signed.", err=True)
 

@@ -77,11 +77,11 @@ def _resolve(source: str | PathLike[str]) -> Path:
 
 
 def _with_parent(options: ExportOptions, source: str | PathLike[str] | None, origin: Path | None) -> ExportOptions:
-    """The parent is the handle that `obj` was loaded from, or the digest of the folder."""
+    """The parent is what `obj` was loaded from: `handle@digest`, or the digest of a folder."""
     if options.parent or source is None or origin is None:
         return options
-    is_folder = Path(source).is_dir()
-    return replace(options, parent=content_digest(list_files(origin)) if is_folder else str(source))
+    digest = content_digest(list_files(origin))
+    return replace(options, parent=digest if Path(source).is_dir() else f"{source}@{digest}")
 
 
 def _golden(obj: Any, origin: Path | None, options: ExportOptions) -> golden.Golden | None:

@@ -42,7 +42,8 @@ class PieceManifest:
         batch_normalization: `{"layer", "momentum"}` of each.
         lost: what the model had and the interface cannot carry, `{"what", "of", "is"}`.
         preprocessor: handle of the SavedModel that makes the inputs; empty if there is none.
-        parent: handle or digest of the piece that this one was fine-tuned from; empty if there is none.
+        parent: `handle@digest` of the piece that this one was fine-tuned from, or one of the two; empty if there is
+            none.
         golden: `{"inputs": "synthetic" | "given" | "none", "tolerance": largest accepted difference}`.
     """
 

@@ -5,8 +5,8 @@
     logs/<run>/events.jsonl one JSON object a line: {"at", "node", "state", "seconds", "message", "outputs",
                              "results": [{"piece", "published", "handle", "why"}…]}
 
-`at` and `started_at` are UTC, ISO 8601. A run's own end is an event whose node is "" and whose state is done or failed;
-the results of one that is done say what became of each piece.
+`at` and `started_at` are UTC, ISO 8601. A run's own end is an event whose node is "" and whose state is done,
+failed or stopped (by a person); the results of one that is done say what became of each piece.
 `outputs` maps an output's key to the artifact's folder, as a path below the working folder, which may be moved. Run ids
 sort by time. A component that is long at work says by further events `running`, with a message, how far it is.
 """
@@ -23,7 +23,9 @@ from typing import Any, Literal, cast
 
 from piecehub.facts.workdir import Workdir, inside, outside
 
-State = Literal["waiting", "running", "done", "cached", "failed", "not run"]
+State = Literal["waiting", "running", "done", "cached", "failed", "stopped", "not run"]
+# The log of what the runner itself does, and of what happens before there are components.
+RUNNER_LOG = "runner.log"
 _SECONDS_BETWEEN = 1.0
 
 

@@ -33,6 +33,7 @@ _MODEL, _EVIDENCE, _CONFORMANCE = (f"components.{t}" for t in ("ReusableSavedMod
 _BLESSING = "ModelBlessing"
 # The component that brings a published piece to start from (components/parent_resolver.py).
 _PARENT = "ParentResolver"
+_DIGEST_START = "sha256:"
 _DIGESTS = ("code_digest", "lock_digest")
 
 Role = Literal["upstream", "downstream"]
@@ -62,7 +63,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Parent:
-    """A published piece that this one starts from, with the content digest of its SavedModel."""
+    """A piece that this one starts from, with the content digest of its SavedModel; a mere folder has no handle."""
 
     handle: str
     digest: str
@@ -118,8 +119,13 @@ def of_published(store: Store, name: str) -> Lineage:
 
 
 def of_manifest(store: Store, manifest: Manifest) -> Lineage:
-    """The lineage of the version with that manifest; raises StoreError as `of_published` does."""
+    """The lineage of the version with that manifest; raises StoreError as `of_published` does.
+
+    Of a version that no run made it is the parent alone.
+    """
     blob = manifest.blob(provenance.FILE_NAME)
+    if blob is None and (parents := parents_of(manifest)):
+        return Lineage(str(manifest.handle), manifest.digest, parents, (), (), (), (), ())
     if blob is None:
         raise StoreError(
             f"Expected '{provenance.FILE_NAME}' beside {manifest.handle}. Received: none; it was published without."
@@ -137,6 +143,16 @@ def of_manifest(store: Store, manifest: Manifest) -> Lineage:
     if artifact not in {r.digest for step in found.steps for r in step.reads if r.type == _MODEL}:
         raise StoreError(f"Expected the lineage of {manifest.handle}. Received: a chain about other models.")
     return found
+
+
+def parents_of(manifest: Manifest) -> tuple[Parent, ...]:
+    """The piece that a version says it was fine-tuned from: all that is known of one that no run made."""
+    told = str(manifest.facts.get("parent", ""))
+    handle, at, digest = told.rpartition("@")
+    if not told:
+        return ()
+    is_digest = told.startswith(_DIGEST_START)
+    return (Parent(handle, digest) if at else Parent("" if is_digest else told, told if is_digest else ""),)
 
 
 def _resolve(store: Store, name: str) -> Manifest:
@@ -238,7 +254,7 @@ def _differences(one: Any, other: Any, where: str) -> Iterator[str]:
 def text(lineage: Lineage) -> str:
     """The lineage for a person to read, some lines a fact."""
     lines = [f"{lineage.handle}  {lineage.digest}", ""]
-    lines += [f"fine-tuned from {parent.handle}  {parent.digest}\n" for parent in lineage.parents]
+    lines += [f"fine-tuned from {parent.handle or 'a folder'}  {parent.digest}\n" for parent in lineage.parents]
     lines += ["data"]
     for data in lineage.data:
         lines += [f"  {data.role:<10}  {data.component}.{data.key}"]

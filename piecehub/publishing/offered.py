@@ -15,11 +15,12 @@ from piecehub.conformance.check import check_saved_model
 from piecehub.conformance.page import Page, parse
 from piecehub.conformance.sandbox import strongest
 from piecehub.errors import NotReusableError, RecipeError
+from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.handle import Handle
 from piecehub.facts.keras_metadata import FILE
-from piecehub.facts.manifest import DOCUMENTATION_TITLE
+from piecehub.facts.manifest import DOCUMENTATION_TITLE, Manifest
 from piecehub.facts.text_file import read_text_file
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from piecehub.signing.attest import attest_with
@@ -30,6 +31,11 @@ from piecehub.store.publish import publish as publish_version
 from piecehub.store.source import find_saved_model
 
 _HEAD = "# Module "
+_WITHOUT_EVIDENCE = (
+    "'{handle}' comes without evidence: a run that publishes under this name finds nothing to compare with, and is "
+    "refused until `piecehub store yank {handle}` hides it, or its recipe accepts that. `piecehub evaluate {handle}` "
+    "measures it."
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ def publish(
 ) -> Published:
     """Publishes a SavedModel that no run made, if it passes `check`: nothing proves that it fine-tunes.
 
-    What the store holds already is published again without a word: `created` is then False.
+    What the store holds already is published again without a word: `created` is then False. Where it is new, `warning`
+    says what a version without evidence means for later runs.
 
     Args:
         saved_model: a folder, an archive, a handle of the local store, or an address, as `check` takes it.
@@ -131,16 +138,46 @@ def publish_made_elsewhere(
         archive=offered.archive,
     )
     _refuse(report, offered.folder)
-    return publish_version(
+    published = publish_version(
         store,
         offered.folder,
         handle.publisher,
         handle.name,
         version=handle.version,
         blobs={DOCUMENTATION_TITLE: offered.documentation.encode(), REPORT_NAME: report.to_json().encode()},
-        facts={"fine_tunable": False, "made_elsewhere": True},
+        facts={"fine_tunable": False, "made_elsewhere": True, **_parent(store, offered.folder)},
         attest=attest_with(place, offered.folder, None) if place else None,
     )
+    warning = _WITHOUT_EVIDENCE.format(handle=published.handle) if published.created else ""
+    return replace(published, warning=warning)
+
+
+def _parent(store: Store, folder: Path) -> dict[str, str]:
+    """The fact that names the piece that the model was fine-tuned from, `handle@digest`, if it names one.
+
+    Raises:
+        NotReusableError: if the store holds other content under that handle.
+    """
+    manifest = piece_manifest.read(folder)
+    if manifest is None or not manifest.parent:
+        return {}
+    handle, at, digest = manifest.parent.rpartition("@")
+    standing = _standing(store, handle if at else digest)
+    if standing is None:
+        return {"parent": manifest.parent}
+    if at and digest != standing.digest:
+        raise NotReusableError(
+            f"Expected the parent '{handle}' of the model to be {standing.digest}, as it stands here. Received: "
+            f"{digest}; export the model again with `source` as it was loaded."
+        )
+    return {"parent": f"{standing.handle}@{standing.digest}"}
+
+
+def _standing(store: Store, handle: str) -> Manifest | None:
+    try:
+        return store.find(Handle.parse(handle))
+    except RecipeError:  # a digest, or an address elsewhere
+        return None
 
 
 def _keras_metadata_of(folder: Path) -> Callable[[str, list[str]], list[str]]:

@@ -19,7 +19,7 @@ from piecehub.errors import NotVerified
 from piecehub.facts.content import canonical_json
 from piecehub.facts.manifest import Blob, Manifest
 from piecehub.facts.tables import value_of
-from piecehub.lineage.published import Lineage
+from piecehub.lineage.published import Lineage, Parent, parents_of
 
 TITLE = "provenance.dsse.json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -71,7 +71,8 @@ def statement(manifest: Manifest, lineage: Lineage | None, builder: str, piecehu
 
     Args:
         manifest: of the version, without the statement itself.
-        lineage: what it was made from; None for a model that was made elsewhere, of which only the name is vouched for.
+        lineage: what it was made from; None for a model that was made elsewhere, of which only the name is vouched for,
+            and the parent that it names.
         builder: a uri of who ran the build.
         piecehub_version: what it was run with.
     """
@@ -88,7 +89,7 @@ def statement(manifest: Manifest, lineage: Lineage | None, builder: str, piecehu
                     "components": _parameters(lineage) if lineage else [],
                 },
                 "internalParameters": {"compression": manifest.compression},
-                "resolvedDependencies": list(_dependencies(lineage)) if lineage else [],
+                "resolvedDependencies": list(_dependencies(lineage) if lineage else _parents(parents_of(manifest))),
             },
             "runDetails": {
                 "builder": {"id": builder, "version": {"piecehub": piecehub_version}},
@@ -147,8 +148,13 @@ def _dependencies(lineage: Lineage) -> Iterable[Json]:
         yield {"name": f"code/{component}", "digest": {CONTENT_DIGEST: _hex(digest)}}
     for digest in lineage.lock_digests:
         yield {"name": "requirements.lock", "digest": _sha256(digest)}
-    for parent in lineage.parents:
-        yield {"name": f"parent/{parent.handle}", "digest": {CONTENT_DIGEST: _hex(parent.digest)}}
+    yield from _parents(lineage.parents)
+
+
+def _parents(parents: Iterable[Parent]) -> Iterable[Json]:
+    for parent in parents:
+        digest = {CONTENT_DIGEST: _hex(parent.digest)} if parent.digest else {}
+        yield {"name": f"parent/{parent.handle}", "digest": digest}
 
 
 def _judgements(lineage: Lineage) -> Iterable[Json]:

@@ -29,7 +29,7 @@ from piecehub.store.wanted import Found, Service, find, status_of_errors
 _PATH = re.compile(rf"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>{VERSION_PATTERN})(?:/(?P<what>.+))?)?")
 # A blob may be HTML or SVG of anybody: opened by itself it can run and load nothing.
 _INERT = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
-_ASK_AGAIN = {"Cache-Control": "no-cache"}
+ASK_AGAIN = {"Cache-Control": "no-cache"}
 
 
 def api_routes(service: Service) -> list[Route]:
@@ -41,7 +41,7 @@ def api_routes(service: Service) -> list[Route]:
     def models(request: Request) -> Response:
         with status_of_errors():
             shown = [m for m in service.open_store().models() if service.may_see(request, m.handle.publisher)]
-        return JSONResponse([describe.summary(m, str(request.base_url)) for m in shown], headers=_ASK_AGAIN)
+        return JSONResponse([describe.summary(m, str(request.base_url)) for m in shown], headers=ASK_AGAIN)
 
     def model(request: Request) -> Response:
         with status_of_errors():
@@ -66,13 +66,13 @@ def _model(service: Service, request: Request, path: str) -> Response:
     state = service.open_store().state(publisher, name)
     if not state.versions:
         raise HTTPException(404, f"Expected a model. Received: '{path}'; {describe.API} lists them.")
-    return JSONResponse(describe.model(state), headers=_ASK_AGAIN)
+    return JSONResponse(describe.model(state), headers=ASK_AGAIN)
 
 
 def version_response(request: Request, found: Found) -> Response:
     """One version for a machine; its status may change, so it is asked for again."""
     value = describe.version(found.manifest, found.state, str(request.base_url))
-    return JSONResponse(value, headers=found.headers | _ASK_AGAIN)
+    return JSONResponse(value, headers=found.headers | ASK_AGAIN)
 
 
 def _part(service: Service, request: Request, found: Found, what: str) -> Response:

@@ -43,11 +43,12 @@ UNSET: Literal[Unset.UNSET] = Unset.UNSET
 
 @dataclass(frozen=True)
 class Published:
-    """Where the content stands now; `created` is False if it stood there before."""
+    """Where the content stands now; `created` is False if it stood there before, `warning` a sentence or empty."""
 
     handle: Handle
     digest: str
     created: bool
+    warning: str = ""
 
 
 @dataclass(frozen=True)

@@ -250,7 +250,11 @@ def _incomparable(evidence: Evidence, incumbent: IncumbentEvidence, rule: Rule) 
     )
     if rule.incomparable_incumbent == "accept":
         return _Outcome(True, f"{sentence}, which the rule accepts.")
-    return _Outcome(False, f"{sentence}; set incomparable_incumbent to 'accept' to publish all the same.")
+    mend = (
+        f"`piecehub evaluate {incumbent.handle}` measures it, `piecehub store yank {incumbent.handle}` hides it if it "
+        "came without evidence, or set incomparable_incumbent to 'accept' to publish all the same."
+    )
+    return _Outcome(False, f"{sentence}; {mend}")
 
 
 def _features(evidence: Evidence, rule: Rule) -> _Outcome:

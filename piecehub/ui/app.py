@@ -7,6 +7,7 @@
     /models/<publisher>/<name>/<version>     a model; without the version 302 to the newest
     /models/<…>/<version>/files/<title>      a blob that was published with it
     /api/v1/runs, /api/v1/runs/<id>, /api/v1/models
+    /<publisher>                             a publisher's models
     /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py); with `hub_only` no more
                                              than that: the JSON API of models is of it, runs and logs are not
 
@@ -38,7 +39,7 @@ from piecehub.facts.manifest import Manifest
 from piecehub.facts.workdir import Workdir
 from piecehub.store.blob_response import blob_response
 from piecehub.store.catalog import Store
-from piecehub.store.server import hub_routes
+from piecehub.store.server import hub_routes, models_of, refuse_models
 from piecehub.store.tokens import Tokens
 from piecehub.store.wanted import Found, Service, find, status_of_errors
 from piecehub.ui import words
@@ -132,12 +133,20 @@ class _Pages:
             Route("/api/v1/runs/{run}", self.api_run),
             Route("/models/{path:path}", self.model),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
-            *hub_routes(self.open_store, self.document),
+            *hub_routes(self.open_store, self.document, publisher=self.publisher),
         ]
 
-    def index(self, _: Request) -> Response:
+    def index(self, request: Request) -> Response:
+        refuse_models(request)
         rows = run_rows(self._workdir, runs.run_ids(self._workdir)[:_RUNS_SHOWN])
         return self._html("index.html", rows=rows, cards=model_cards(self.open_store()))
+
+    def publisher(self, request: Request) -> Response:
+        refuse_models(request)
+        name = request.path_params["publisher"]
+        with status_of_errors():
+            models_of(self._service, request, name)
+        return self._html("publisher.html", publisher=name, cards=model_cards(self.open_store(), name))
 
     def to_index(self, request: Request) -> Response:
         return RedirectResponse(f"/#{request.url.path.strip('/')}", 302)
@@ -179,6 +188,7 @@ class _Pages:
         found = _MODEL_PATH.fullmatch(request.path_params["path"].strip("/"))
         if found is None:
             raise HTTPException(404, "Expected /models/publisher/name/version. Received: another path.")
+        refuse_models(request)
         with status_of_errors():
             # The same question as the hosting protocol asks: no page hands out what that would refuse.
             wanted = find(self._service, request, "/".join(filter(None, (found["model"], found["version"]))))

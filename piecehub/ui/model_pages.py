@@ -106,17 +106,18 @@ class ModelPage:
     gains: str
     conformance: ConformanceReport | None
     documentation: Documentation | None
+    metadata: tuple[tuple[str, str], ...]
     lineage: Lineage | None
     lineage_problem: str
     blobs: tuple[Blob, ...]
 
 
-def model_cards(store: Store) -> list[ModelCard]:
-    """The newest version of each model, the newest published first."""
+def model_cards(store: Store, publisher: str = "") -> list[ModelCard]:
+    """The newest version of each model, or of each of one publisher's; the newest published first."""
     found = [
         _card(store, store.manifest(Handle.parse(f"{state.model}/{state.newest}")), state)
         for state in store.states()
-        if state.newest
+        if state.newest and publisher in ("", state.model.partition("/")[0])
     ]
     return sorted(found, key=lambda card: (card.published_at, card.handle), reverse=True)
 
@@ -126,6 +127,7 @@ def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
     handle = manifest.handle
     state = store.state(handle.publisher, handle.name)
     report = _text(store, manifest, REPORT_NAME)
+    documentation = _documentation(store, manifest)
     conformance = ConformanceReport.from_json(report) if report else None
     tasks = tuple(_tasks(store, manifest))
     found, problem = _lineage(store, manifest)
@@ -143,7 +145,8 @@ def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
         tasks=tasks,
         gains=_GAINS if manifest.blob(_GAINS) else "",
         conformance=conformance,
-        documentation=_documentation(store, manifest),
+        documentation=documentation,
+        metadata=_metadata(documentation, store_url),
         lineage=found,
         lineage_problem=problem,
         blobs=tuple(Blob(b.title, words.size(b.size_bytes)) for b in (manifest.archive, *manifest.blobs)),
@@ -170,6 +173,17 @@ def _card(store: Store, manifest: Manifest, state: ModelState) -> ModelCard:
 def _documentation(store: Store, manifest: Manifest) -> Documentation | None:
     text = _text(store, manifest, DOCUMENTATION_TITLE)
     return render(text) if text is not None else None
+
+
+def _metadata(page: Documentation | None, store_url: str) -> tuple[tuple[str, str], ...]:
+    """The page's metadata, with the place of the archive as an address that can be read."""
+    pairs = page.metadata if page else ()
+    return tuple((key, _address(value, store_url) if key == "asset-path" else value) for key, value in pairs)
+
+
+def _address(path: str, store_url: str) -> str:
+    """A page is published before anybody knows where it will be served, so it names the archive below the store."""
+    return path if "://" in path else f"{store_url.rstrip('/')}/{path.lstrip('/')}"
 
 
 def _text(store: Store, manifest: Manifest, title: str) -> str | None:

@@ -49,7 +49,7 @@ class Component:
     @property
     def is_ended(self) -> bool:
         """Whether it has a time to show."""
-        return self.state in ("done", "cached", "failed")
+        return self.state in ("done", "cached", "failed", "stopped")
 
     @property
     def places(self) -> list[tuple[str, str]]:
@@ -86,6 +86,8 @@ class RunPage:
     components: tuple[Component, ...]
     failed: tuple[Component, ...]
     layout: Layout
+    has_log: bool
+    log_tail: str
 
     @property
     def by_id(self) -> dict[str, Component]:
@@ -116,7 +118,15 @@ def run_page(workdir: Workdir, run_id: str) -> RunPage | None:
     row = _row(run, events)
     components = tuple(_component(workdir, run, row, node, event) for node, event in _states(run, events))
     failed = tuple(component for component in components if component.state == "failed")
-    return RunPage(row, components, failed, layout.place({node.id: node.upstream for node in run.nodes}))
+    log = workdir.logs / run_id / runs.RUNNER_LOG
+    return RunPage(
+        row,
+        components,
+        failed,
+        layout.place({node.id: node.upstream for node in run.nodes}),
+        log.is_file(),
+        _tail(log) if row.state == "failed" else "",
+    )
 
 
 def run_json(page: RunPage) -> dict[str, Any]:
@@ -127,9 +137,9 @@ def run_json(page: RunPage) -> dict[str, Any]:
 
 
 def log_text(workdir: Workdir, run_id: str, node_id: str) -> str | None:
-    """The end of a component's log, or None if the run has no such component or log."""
+    """The end of a component's log, or of the runner's own by the id `runner`; None if there is none such."""
     run = _read(workdir, run_id)
-    if run is None or node_id not in {node.id for node in run.nodes}:
+    if run is None or node_id not in {"runner", *(node.id for node in run.nodes)}:
         return None
     return _end(_log_path(workdir, run_id, node_id), LOG_BYTES)
 
@@ -211,7 +221,7 @@ def _component(workdir: Workdir, run: Run, row: RunRow, node: Node, event: Event
         max(0.0, min(100.0, 100 * (end - event.seconds) / whole)),
         max(0.0, min(100.0, 100 * event.seconds / whole)),
         log.is_file(),
-        "\n".join((_end(log, _TAIL_BYTES) or "").splitlines()[-_TAIL_LINES:]) if wants_tail else "",
+        _tail(log) if wants_tail else "",
     )
 
 
@@ -234,6 +244,10 @@ def _output(workdir: Workdir, key: str, place: str) -> Output:
 def _log_path(workdir: Workdir, run_id: str, node_id: str) -> Path:
     name = f"{node_id}.log"
     return workdir.logs / run_id / (name if Path(name).name == name else "unnamed")
+
+
+def _tail(log: Path) -> str:
+    return "\n".join((_end(log, _TAIL_BYTES) or "").splitlines()[-_TAIL_LINES:])
 
 
 def _end(path: Path, at_most_bytes: int) -> str | None:

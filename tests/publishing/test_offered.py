@@ -1,5 +1,6 @@
 """`piecehub publish`: a model that no run of ours made is checked first, and not recommended for fine-tuning."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -9,14 +10,20 @@ import pytest
 import tensorflow as tf
 from tf_keras.protobuf import saved_metadata_pb2
 
-from piecehub.errors import RecipeError, VersionExists
-from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
+from piecehub.errors import NotReusableError, RecipeError, VersionExists
+from piecehub.exporting.reexport import reexport
+from piecehub.facts import piece_manifest
+from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport, report
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.handle import Handle
+from piecehub.facts.piece_manifest import PieceManifest
+from piecehub.lineage import published as lineage
 from piecehub.publishing import offered as elsewhere
 from piecehub.publishing.offered import Offered, publish_made_elsewhere
 from piecehub.signing.keys import new_key
+from piecehub.signing.place import LOCAL_BUILDER, SigningPlace
 from piecehub.store.catalog import Store
+from piecehub.ui.model_pages import model_page
 from tests.command_line import piecehub
 from tests.conformance.broken_models import of, plain
 
@@ -47,6 +54,10 @@ def for_serving(tmp_path_factory: pytest.TempPathFactory) -> Path:
     signature = tf.function(lambda x: {"y": x * module.weight}, input_signature=[tf.TensorSpec([None], tf.float32)])
     tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
     return folder
+
+
+def digest_of(folder: Path) -> str:
+    return content_digest(list_files(folder))
 
 
 def _publish(model: Path, cwd: Path, *options: str, page: str = PAGE) -> subprocess.CompletedProcess[str]:
@@ -132,3 +143,62 @@ def test_what_the_store_holds_already_is_not_checked_again(
     other = of(lambda root, x, training: plain(root, x, training) * 2.0)(tmp_path / "other")
     with pytest.raises(VersionExists):
         publish_made_elsewhere(store, Offered(other, PAGE), "acme/rows")
+
+
+def _with_parent(rows: Path, parent: str, folder: Path) -> Path:
+    shutil.copytree(rows, folder)
+    piece_manifest.write(PieceManifest("low-level", {}, {}, [], [], parent=parent), folder)
+    return folder
+
+
+def test_n4_the_parent_of_a_reexported_piece_is_in_lineage_page_and_signed_statement(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store.open(".piecehub/store")
+    monkeypatch.setattr(elsewhere, "check_saved_model", lambda folder, *_, **__: report(digest_of(folder), []))
+    parent = publish_made_elsewhere(store, Offered(rows, PAGE), "acme/rows")
+    tuned = tf.saved_model.load(str(rows))
+    reexport(tuned, "tuned", source="acme/rows/3")
+    manifest = piece_manifest.read(Path("tuned"))
+    assert manifest is not None and manifest.parent == f"acme/rows/3@{parent.digest}"
+    new_key(tmp_path / "key")
+    place = SigningPlace(tmp_path / "key", LOCAL_BUILDER)
+    offered = Offered(Path("tuned"), PAGE.replace("rows/3", "rows/4"))
+    child = publish_made_elsewhere(store, offered, "acme/rows", place=place)
+    told = lineage.of_published(store, str(child.handle))
+    assert told.to_json()["parents"] == [{"handle": "acme/rows/3", "digest": parent.digest}]
+    found = store.manifest(child.handle)
+    page = model_page(store, found, "http://store")
+    assert page.lineage is not None and page.lineage.parents == told.parents
+    signed = json.loads(store.read_blob(found.blob("provenance.dsse.json").digest))
+    statement = json.loads(base64.b64decode(signed["payload"]))
+    [dependency] = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert dependency["name"] == "parent/acme/rows/3"
+    assert f"sha256:{dependency['digest']['piecehubContent']}" == parent.digest
+
+
+def test_n4_a_parent_that_is_another_one_here_is_refused(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elsewhere, "check_saved_model", lambda folder, *_, **__: report(digest_of(folder), []))
+    store = Store.open(tmp_path / "store")
+    parent = publish_made_elsewhere(store, Offered(rows, PAGE), "acme/rows")
+    page = PAGE.replace("rows/3", "child/1")
+    other = _with_parent(rows, f"acme/rows/3@sha256:{'0' * 64}", tmp_path / "other")
+    with pytest.raises(NotReusableError, match="Expected the parent 'acme/rows/3'"):
+        publish_made_elsewhere(store, Offered(other, page), "acme/child")
+    bare = _with_parent(rows, "acme/rows/3", tmp_path / "bare")
+    child = publish_made_elsewhere(store, Offered(bare, page), "acme/child")
+    assert store.manifest(child.handle).facts["parent"] == f"acme/rows/3@{parent.digest}"
+
+
+def test_n6_a_version_without_evidence_is_warned_of_when_it_is_published(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elsewhere, "check_saved_model", lambda folder, *_, **__: report(digest_of(folder), []))
+    done = publish_made_elsewhere(Store.open(tmp_path / "store"), Offered(rows, PAGE), "acme/rows")
+    for words in ("without evidence", "piecehub store yank acme/rows/3", "piecehub evaluate acme/rows/3"):
+        assert words in done.warning
+    again = publish_made_elsewhere(Store.open(tmp_path / "store"), Offered(rows, PAGE), "acme/rows")
+    assert again.warning == ""

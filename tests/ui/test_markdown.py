@@ -56,3 +56,24 @@ def test_a_page_without_any_of_it_is_rendered_too():
 
 def test_wide_tables_scroll_by_themselves():
     assert '<div class="scroll" tabindex="0"><table>' in render("# t\n\n## a\n\n| a |\n|---|\n| b |").html
+
+
+@pytest.mark.parametrize("heading", ["", "## Usage", "### Usage", "Usage\n-----"])
+def test_e5_what_stands_before_the_first_heading_is_markdown_too(heading):
+    page = render(
+        "# Module a/b/1\n\nA **bold** word, `code` and [a link](https://example.org).\n\n"
+        "<!-- task: x -->\n\n| a |\n|---|\n| b |\n\n- one\n- two\n\n"
+        f"{heading}\n\n```\nx  =  1\n<!-- not: metadata -->\n```\n"
+    )
+    assert page.description == "A bold word, code and a link."
+    assert page.lead.startswith("A <strong>bold</strong> word, <code>code</code> and <a href=")
+    assert "<table>" in page.html and "<li>two</li>" in page.html
+    assert "x  =  1\n&lt;!-- not: metadata --&gt;" in page.html
+    assert page.metadata == (("task", "x"),)
+    assert page.html.count("<h") - page.html.count("<hr") - page.html.count("<he") >= bool(heading)
+
+
+def test_e5_a_page_that_opens_with_a_list_or_code_loses_nothing():
+    assert render("# t\n\n- one\n- two").html == "<ul>\n<li>one</li>\n<li>two</li>\n</ul>\n"
+    assert "<code>x\n" in render("```\nx\n```").html and render("```\nx\n```").description == ""
+    assert "script" not in Elements(render("# t\n\nA <script>alert(1)</script> <b>b</b>").lead).found

@@ -419,6 +419,7 @@ def test_a3_a_yanked_version_says_so_at_the_top_and_nothing_withdrawn_is_recomme
     top = yanked.text[: yanked.text.index('id="use"')]
     assert "This version was withdrawn." in top and "The labels were swapped." in top and "Ada" in top
     assert 'href="/models/piecehub/digits/1">version 1</a>' in top and "is newer" not in top
+    assert "Fine-tuning is recommended" not in yanked.text
     assert yanked.headers["deprecation"].startswith("@")
     assert browser.get("/models/piecehub/digits/2/files/documentation.md").headers["deprecation"].startswith("@")
     newest = page(browser, "/models/piecehub/digits/1")
@@ -487,3 +488,50 @@ def test_n1_the_snippet_of_a_page_trains_only_what_is_recommended_for_it(browser
     found = [page(browser, f"/models/piecehub/digits/{version}") for version in (1, 2, 3)]
     assert ["trainable=True" in text for text in found] == [False, False, True]
     assert "Frozen features are recommended" in found[0] and "Fine-tuning is not recommended." in found[1]
+
+
+def test_e5_the_first_paragraph_of_a_page_is_markdown(browser, site):
+    text = "# Module piecehub/digits/1\n\nA **bold** [link](https://example.org).\n\n| a |\n|---|\n| b |\n"
+    site.publish(documentation=text)
+    text = page(browser, "/models/piecehub/digits/1")
+    assert '<p class="lead">A <strong>bold</strong> <a href="https://example.org"' in text and "<td>b</td>" in text
+    assert '<p class="clamp">A bold link.</p>' in page(browser, "/")
+
+
+def test_e15_the_archive_is_where_its_page_says(browser, site):
+    site.publish()
+    text = page(browser, "/models/piecehub/digits/1")
+    [address] = re.findall(r"<code>(http://[^<]+model.tar.gz)</code>", text)
+    answer = browser.get(address)
+    assert answer.status_code == 200 and answer.content[:2] == b"\x1f\x8b"
+
+
+def test_e15_a_publisher_has_a_page_and_no_page_is_taken_for_a_model(browser, site):
+    site.publish()
+    site.publish("flowers")
+    text = page(browser, "/piecehub")
+    assert re.findall(r'href="/models/([^"#]+)"', text) == ["piecehub/flowers/1", "piecehub/digits/1"]
+    assert page(browser, "/nobody", 404).count('<p class="lead">') == 1
+    for path in ("/", "/piecehub", "/models/piecehub/digits/1"):
+        assert browser.get(f"{path}?tf-hub-format=compressed").status_code == 404
+
+
+def test_e9_the_log_of_the_runner_is_linked_and_a_run_without_components_shows_its_end(browser, site):
+    site.write_run(RUN, upstream={})
+    message = "Expected 'data.py' to write the examples. Received: ValueError: odd (/r/data.py:7)."
+    runs.append_event(site.workdir, RUN, Event("2026-11-24T01:44:03+00:00", "", "failed", 1.0, message))
+    site.write_log(RUN, "runner", "Traceback (most recent call last):\n  the last frame\n")
+    text = page(browser, f"/runs/{RUN}")
+    assert "/r/data.py:7" in text and "the last frame" in text
+    assert f'href="/runs/{RUN}/logs/runner"' in text
+    assert browser.get(f"/runs/{RUN}/logs/runner").text.startswith("Traceback")
+
+
+def test_e2_a_run_that_a_person_stopped_is_no_failure(browser, site):
+    site.write_run(RUN, states={"FullModelTrainer": ("stopped", 4.0, "")})
+    said = "Stopped; finished components come from the cache in the next run."
+    runs.append_event(site.workdir, RUN, Event("2026-11-24T01:44:09+00:00", "", "stopped", message=said))
+    text = page(browser, f"/runs/{RUN}")
+    assert said in text and "The run was stopped" in text and "KeyboardInterrupt" not in text
+    assert '"FullModelTrainer, stopped"' in text and 'class="state failed"' not in text
+    assert browser.get(f"/api/v1/runs/{RUN}").json()["state"] == "stopped"

@@ -1,0 +1,73 @@
+"""What ends a run early: a person who stops it, and code that raises before there is any component."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("tfx")
+
+from piecehub.errors import PiecehubError, RecipeError
+from piecehub.facts import runs
+from piecehub.facts.workdir import Workdir
+from pipelines import local_runner
+from pipelines.recipe.loader import RECIPES, load_recipe
+
+
+def _last_run(workdir: Workdir) -> tuple[runs.Run, list[runs.Event]]:
+    [run_id] = runs.run_ids(workdir)
+    record = runs.read_run(workdir, run_id)
+    assert record is not None
+    return record, runs.read_events(workdir, run_id)
+
+
+def test_e9_a_data_module_that_raises_leaves_a_run_with_file_and_line(tmp_path: Path) -> None:
+    shutil.copytree(RECIPES / "digits", tmp_path / "recipe")
+    (tmp_path / "recipe" / "data.py").write_text("def write(folder, **more):\n    raise AssertionError('odd rows')\n")
+    workdir = Workdir(tmp_path / "work")
+    with pytest.raises(RecipeError) as raised:
+        local_runner.run(load_recipe(tmp_path / "recipe"), workdir)
+    assert "AssertionError: odd rows" in raised.value.sentence and "data.py:2" in raised.value.sentence
+    assert runs.run_ids(workdir), "no run was left"
+    record, [end] = _last_run(workdir)
+    assert (end.node, end.state, end.message) == ("", "failed", raised.value.sentence)
+    log = (workdir.logs / record.run / runs.RUNNER_LOG).read_text("utf-8")
+    assert "Traceback" in log and "raise AssertionError" in log
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a recipe whose first component that is launched raises what it is told to."""
+    shutil.copytree(RECIPES / "digits", tmp_path / "recipe")
+    workdir = Workdir(tmp_path / "work")
+
+    def run(error: BaseException) -> Workdir:
+        def launch(_: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(local_runner._Node, "_launch", launch)
+        with pytest.raises((PiecehubError, KeyboardInterrupt)) as raised:
+            local_runner.run(load_recipe(tmp_path / "recipe"), workdir)
+        run.raised = raised.value  # type: ignore[attr-defined]
+        return workdir
+
+    return run
+
+
+def test_e2_an_interrupt_in_a_component_stops_the_run_and_is_no_failure(broken: Any) -> None:
+    record, events = _last_run(broken(KeyboardInterrupt()))
+    assert "failed" not in {event.state for event in events}
+    assert (events[-1].node, events[-1].state) == ("", "stopped")
+    assert events[-1].message == "Stopped; finished components come from the cache in the next run."
+    assert sorted({event.state for event in runs.node_states(record, events).values()}) == ["not run", "stopped"]
+    assert isinstance(broken.raised, KeyboardInterrupt)
+
+
+def test_e9_the_traceback_of_a_failed_component_is_in_its_own_log(broken: Any) -> None:
+    workdir = broken(ValueError("by design"))
+    record, events = _last_run(workdir)
+    [failed] = [event for event in events if event.state == "failed" and event.node]
+    log = (workdir.logs / record.run / f"{failed.node}.log").read_text("utf-8")
+    assert "Traceback" in log and "ValueError: by design" in log
+    assert isinstance(broken.raised, PiecehubError)
