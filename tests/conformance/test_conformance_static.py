@@ -27,7 +27,7 @@ from piecehub.conformance.static import hinders_loading, is_for_serving_only, st
 from piecehub.errors import NotReusableError
 from piecehub.facts.conformance_report import Finding
 from piecehub.facts.content import content_digest, list_files
-from piecehub.tensors.fresh import Ended, Job
+from piecehub.tensors.fresh import Ended
 
 ALL = [f"S{number}" for number in range(1, 17)]
 ROWS = tf.TensorSpec([None, 4], tf.float32, name="inputs")
@@ -869,19 +869,15 @@ def test_a6_an_empty_graph_beside_a_good_fingerprint_is_a_report(tmp_path: Path)
     assert {finding.passed for finding in report.findings if finding.check != "S1"} == {None}
 
 
-def test_a6_a_check_that_ends_the_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that ends in one check, then in another, as a damaged file can make it."""
+@pytest.mark.parametrize("ends_in", [["S14"], ["S14", "D17"]])
+def test_a6_a_check_that_ends_the_process_is_named(
+    ends_in: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that ends in one check, then perhaps in another, as a damaged file can make it."""
     folder = _good(tmp_path / "model")
-    jobs: list[Job] = []
     really = sandbox.runner("process limits", folder, sandbox.limits_for(folder))
-
-    def run(job: Job) -> Ended:
-        jobs.append(job)
-        if len(jobs) < 3:
-            return Ended(-11, f"a word\npiecehub-check S12\npiecehub-check {('S14', 'D17')[len(jobs) - 1]}\n")
-        return really(job)
-
-    monkeypatch.setattr(check.sandboxes, "runner", lambda *_: run)
+    endings = [Ended(-11, f"a word\npiecehub-check S12\npiecehub-check {check}\n") for check in ends_in]
+    monkeypatch.setattr(check.sandboxes, "runner", lambda *_: lambda job: endings.pop(0) if endings else really(job))
     report = check_saved_model(folder)
     found = {finding.check: finding for finding in report.findings}
     assert (found["S14"].passed, found["S12"].passed, found["D1"].passed) == (False, True, None)
