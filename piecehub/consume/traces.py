@@ -135,7 +135,8 @@ def _fit_list(inputs: Any, specs: "list[Any] | tuple[Any, ...]") -> Any:
     if not isinstance(inputs, list | tuple) or len(inputs) != len(specs):
         received = f"{len(inputs)}" if isinstance(inputs, list | tuple) else type(inputs).__name__
         raise ConsumerError(f"Expected a list of {len(specs)} inputs. Received: {received}; pass them as one list.")
-    return type(specs)(_fit(one, spec) for one, spec in zip(inputs, specs, strict=True))
+    fitted = [_fit(one, spec) for one, spec in zip(inputs, specs, strict=True)]
+    return tf.nest.pack_sequence_as(specs, tf.nest.flatten(fitted), expand_composites=False)
 
 
 def specs_of_shapes(shapes: Any, traces: Sequence[Trace]) -> Any:

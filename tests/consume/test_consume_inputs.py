@@ -1,5 +1,6 @@
 """What the layer makes of values of any dtype in any carrier: the exact value, or a refusal (`consume/exact.py`)."""
 
+from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,18 @@ def test_b1_nested_and_ragged_values_are_held_to_the_same(tmp_path: Path) -> Non
     for pair in ([1.5, 3], [2**40, 3], [7, 2**24 + 1], [7, 1e300], [np.float32(7.5), 3]):
         with pytest.raises(ConsumerError, match=r"Expected (int32|float32) inputs"):
             layer(good | {"pair": pair})
+
+
+def test_b1_named_tuples_are_taken_by_place(tmp_path: Path) -> None:
+    pair = namedtuple("pair", "scale number")
+    root: Any = tf.__internal__.tracking.AutoTrackable()
+    root.__call__ = tf.function(lambda inputs: inputs.scale * tf.cast(inputs.number, tf.float32))
+    root.__call__.get_concrete_function(pair(tf.TensorSpec([]), tf.TensorSpec([], tf.int32)))
+    tf.saved_model.save(root, str(tmp_path / "model"))
+    layer = ReusableLayer(str(tmp_path / "model"))
+    assert float(layer(pair(0.5, 4))) == float(layer((tf.constant(0.5), np.int64(4)))) == 2.0
+    with pytest.raises(ConsumerError, match="Expected int32 inputs"):
+        layer(pair(0.5, 4.5))
 
 
 def test_b1_an_argument_is_held_to_the_same(tmp_path: Path) -> None:
