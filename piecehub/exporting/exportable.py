@@ -101,7 +101,7 @@ def require_trainable(exportable: Exportable) -> Exportable:
     if not exportable.trainable:
         raise NotReusableError(
             f"Expected a piece with trainable weights. Received: '{exportable.name}', which has none; "
-            "unfreeze it, or choose a later layer."
+            "unfreeze it, choose a later layer, or export it by export_preprocessor."
         )
     return exportable
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,15 @@ def test_another_error_gives_its_last_line() -> None:
 def test_a_process_that_is_killed_is_told() -> None:
     with pytest.raises(PiecehubError, match="signal 6"):
         run_fresh("os:abort", {})
+
+
+def test_n5_a_clone_beside_the_script_does_not_hide_the_package_from_a_fresh_process(tmp_path: Path) -> None:
+    (tmp_path / "piecehub").symlink_to(Path(__file__).parents[2])
+    code = (
+        "from piecehub.tensors.fresh import run_fresh\n"
+        "print(run_fresh('piecehub.facts.handle:check_publisher', {'publisher': 'someone'}))\n"
+    )
+    (tmp_path / "script.py").write_text(code)
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.stdout == "someone\n", done.stderr
