@@ -1,6 +1,6 @@
-"""Paths as TensorFlow can take them: it reads the path of a checkpoint, and so of a SavedModel, as a pattern.
+"""Paths as TensorFlow can take them: it looks for a checkpoint, and so for a SavedModel's, by a pattern.
 
-A folder `run[1]` would be looked for as `run1`, and if there is one, its weights are read. So where a path has a
+A checkpoint in a folder `run[1]` is looked for in `run1`, and not found if there is none. So where a path has a
 character of patterns in it, TensorFlow gets a link without one.
 """
 

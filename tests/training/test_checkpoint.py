@@ -86,15 +86,22 @@ def test_a_checkpoint_is_known_by_its_content(written: tuple[Path, list[np.ndarr
 
 
 @pytest.mark.parametrize("name", ["kept", "kept/checkpoint-1", "pretrainer.weights.h5"])
+@pytest.mark.parametrize("sibling", [False, True])
 def test_b4_a_checkpoint_in_a_folder_with_brackets_is_itself_and_not_its_sibling(
-    written: tuple[Path, list[np.ndarray]], name: str
+    written: tuple[Path, list[np.ndarray]], name: str, sibling: bool
 ) -> None:
     folder, weights = written
     shutil.copytree(folder, folder / "re[c]ipe*")
     keras.utils.set_random_seed(2)
     _, other = build(seed=2)
-    tf.train.Checkpoint(model=other, step=tf.Variable(3)).save(str(folder / "recipe*" / "kept" / "checkpoint"))
+    if sibling:
+        tf.train.Checkpoint(model=other, step=tf.Variable(3)).save(str(folder / "recipe*" / "kept" / "checkpoint"))
     core, pretrainer = build(seed=3)
-    restore(pretrainer, folder / "re[c]ipe*" / name)
+    said = ""
+    try:
+        restore(pretrainer, folder / "re[c]ipe*" / name)
+    except PieceError as error:
+        said = error.sentence
+    assert said == ""
     assert all(np.array_equal(v.numpy(), w) for v, w in zip(core.variables, weights, strict=True))
     assert checkpoint_digest(folder / "re[c]ipe*", name) == checkpoint_digest(folder, name)
