@@ -13,6 +13,8 @@ _VERSION = re.compile(r"\d{1,18}", re.ASCII)
 # The one bound for versions, and the one spelling: what reads a version out of a path or a key reads nothing else, so a
 # version beyond it could be written and never be seen again. (Python refuses to read numbers of thousands of digits.)
 MAX_VERSION = 10**18 - 1
+# File systems end at 255 bytes, and what is made of a name is a little longer.
+_LONGEST = 200
 VERSION_PATTERN = r"[1-9][0-9]{0,17}"
 # Routes of our own server, and words of the store's layout, that a handle must not collide with.
 RESERVED_PUBLISHERS = frozenset(
@@ -21,8 +23,17 @@ RESERVED_PUBLISHERS = frozenset(
 RESERVED_SEGMENTS = frozenset({"aliases"})
 
 
+def _check_length(what: str, part: str) -> None:
+    if len(part) > _LONGEST:
+        raise RecipeError(
+            f"Expected {what} of at most {_LONGEST} characters between slashes, for each is a folder. Received: "
+            f"{len(part)} ('{part[:20]}…'); shorten it."
+        )
+
+
 def check_publisher(publisher: str) -> str:
     """Returns `publisher`; raises RecipeError if it is not one, or is a route of the server."""
+    _check_length("a publisher", publisher)
     if not _PUBLISHER.fullmatch(publisher):
         raise RecipeError(f"Expected a publisher of lower-case letters, digits and '-'. Received: '{publisher}'.")
     if publisher in RESERVED_PUBLISHERS:
@@ -35,6 +46,7 @@ def check_publisher(publisher: str) -> str:
 def check_name(name: str) -> str:
     """Returns `name` (`segment` or `segment/segment…`); raises RecipeError if a segment is not allowed."""
     for segment in name.split("/"):
+        _check_length("a model name", segment)
         if not _SEGMENT.fullmatch(segment) or segment.isdigit() or segment in RESERVED_SEGMENTS:
             raise RecipeError(
                 "Expected a model name of lower-case letters, digits, '.', '_' and '-', in segments that are no "

@@ -27,6 +27,7 @@ from piecehub.facts.provenance import Provenance, Statement
 from piecehub.facts.steps import Read, Step, sorted_reads
 from piecehub.facts.tables import unfolded
 from piecehub.store.catalog import Store
+from piecehub.store.curate import of_alias
 
 # Artifact types by which the chain tells what it is about (components/artifacts.py; TFX's standard artifacts).
 _MODEL, _EVIDENCE, _CONFORMANCE = (f"components.{t}" for t in ("ReusableSavedModel", "Evidence", "ConformanceReport"))
@@ -109,7 +110,7 @@ def of_published(store: Store, name: str) -> Lineage:
 
     Args:
         store: where it was published.
-        name: `publisher/name/version`, or `publisher/name` for the newest.
+        name: `publisher/name/version`, `publisher/name@alias`, or `publisher/name` for the newest.
 
     Raises:
         RecipeError: if `name` is no handle.
@@ -156,6 +157,8 @@ def parents_of(manifest: Manifest) -> tuple[Parent, ...]:
 
 
 def _resolve(store: Store, name: str) -> Manifest:
+    if "@" in name:
+        return of_alias(store, name)
     if name.strip("/").rpartition("/")[2].isdigit():
         return store.manifest(Handle.parse(name))
     publisher, _, model = name.strip("/").partition("/")
@@ -163,7 +166,10 @@ def _resolve(store: Store, name: str) -> Manifest:
         raise RecipeError(f"Expected 'publisher/name/version' or 'publisher/name'. Received: '{name}'.")
     newest = store.newest(publisher, model)
     if newest is None:
-        raise StoreError(f"Expected a published model. Received: '{name}'; `piecehub models` lists them.")
+        raise StoreError(
+            f"Expected a published model. Received: '{name}', of which nothing stands in '{store.uri}'; `piecehub "
+            "models` lists what does, and --workdir names another place."
+        )
     return newest
 
 

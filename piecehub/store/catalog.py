@@ -104,7 +104,10 @@ class Store:
         """The manifest of one version; raises StoreError if it was not published."""
         manifest = self.find(handle)
         if manifest is None:
-            raise StoreError(f"Expected a published version. Received: '{handle}'; `piecehub models` lists them.")
+            raise StoreError(
+                f"Expected a published version. Received: '{handle}', which does not stand in '{self.uri}'; `piecehub "
+                "models` lists what does, and --workdir or --store names another place."
+            )
         return manifest
 
     def usable(self, handle: Handle) -> Manifest:

@@ -7,7 +7,7 @@ Saying what holds already writes nothing.
 from datetime import UTC, datetime
 
 from piecehub.errors import RecipeError, StoreError
-from piecehub.facts.handle import Handle
+from piecehub.facts.handle import Handle, check_name, check_publisher
 from piecehub.facts.manifest import Manifest
 from piecehub.store import layout
 from piecehub.store.catalog import Store
@@ -80,6 +80,15 @@ def drop_alias(store: Store, publisher: str, name: str, alias: str, *, by: str, 
     if meant is None:
         return None
     return _append(store, Handle(publisher, name, meant), Kind.ALIAS, by, why, alias, 0)
+
+
+def of_alias(store: Store, name: str) -> Manifest:
+    """The version that `publisher/name@alias` means; raises RecipeError if it is none such, and as `find_alias`."""
+    model, _, alias = name.strip("/").rpartition("@")
+    publisher, _, rest = model.partition("/")
+    if not rest:
+        raise RecipeError(f"Expected 'publisher/name@alias'. Received: '{name}'.")
+    return find_alias(store, check_publisher(publisher), check_name(rest), alias)
 
 
 def find_alias(store: Store, publisher: str, name: str, alias: str) -> Manifest:

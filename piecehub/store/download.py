@@ -8,6 +8,8 @@ import http.client
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -54,8 +56,8 @@ def fetch_file(url: str, destination: Path, *, max_bytes: int, token: str = "", 
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
-        with _opener().open(request, timeout=_SILENCE_S) as answer, destination.open("xb") as file:
-            _copy(answer, file, what, max_bytes)
+        with _opener().open(request, timeout=_SILENCE_S) as answer:
+            _write(_blocks(answer, what, max_bytes), destination)
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and timeouts are OSErrors
         raise EnvironmentProblem(
             f"Expected a model at '{what}'. Received: {_why(error)}; check the address and the server."
@@ -115,10 +117,33 @@ def _why(error: Exception) -> str:
     return redacted_text(str(error)) or type(error).__name__
 
 
-def _copy(answer: IO[bytes], file: IO[bytes], url: str, max_bytes: int) -> None:
+def _write(blocks: Iterator[bytes], destination: Path) -> None:
+    """Writes what comes; a disk that is full is not the server's fault."""
+    with _writing(destination):
+        file = destination.open("xb", buffering=0)
+    with file:
+        for block in blocks:
+            with _writing(destination):
+                left = memoryview(block)
+                while left:
+                    left = left[file.write(left) :]
+
+
+@contextmanager
+def _writing(destination: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"Expected room for a download in '{destination.parent}'. Received: {error.strerror or error}; make room, "
+            "or set TMPDIR to a folder that has some."
+        ) from error
+
+
+def _blocks(answer: IO[bytes], url: str, max_bytes: int) -> Iterator[bytes]:
     left = max_bytes
     while block := answer.read(_BLOCK_BYTES):
         left -= len(block)
         if left < 0:
             raise ArchiveError(f"Expected at most {max_bytes} bytes at '{url}'. Received: more.")
-        file.write(block)
+        yield block

@@ -13,6 +13,7 @@ from piecehub.facts.manifest import DOCUMENTATION_TITLE, Manifest
 from piecehub.facts.workdir import Workdir
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
+from piecehub.store.curate import of_alias
 from piecehub.store.download import download
 from piecehub.store.foreign_files import refuse_folder_around, refuse_foreign_file
 
@@ -41,8 +42,8 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
     """The SavedModel; what came out of an archive or from a server is gone afterwards.
 
     Args:
-        source: a folder, a `.tar.gz`, `publisher/name/version` of the local store, or the http(s) address of a model on
-            any server that speaks the hosting protocol.
+        source: a folder, a `.tar.gz`, `publisher/name/version` or `publisher/name@alias` of the local store, or the
+            http(s) address of a model on any server that speaks the hosting protocol.
         store_folder: where published versions lie.
 
     Raises:
@@ -64,7 +65,7 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
             download(source, archive)
         elif not path.is_file():
             store = Store.open(store_folder)
-            manifest = store.manifest(_handle(source))
+            manifest = of_alias(store, source) if "@" in source else store.manifest(_handle(source))
             archive, documentation = store.blob_path(manifest.archive.digest), _documentation(store, manifest)
         folder = Path(scratch, "saved_model")
         unpack(archive, folder)

@@ -9,6 +9,7 @@ examples have one feature beside the label, else on a dict of them by name. Spec
 `{"shape": [null, 8, 8, 1], "dtype": "float32"}`, alone, in a list, or in a dict; `null` is the batch.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ def build_models(build: Build, build_kwargs: Mapping[str, Any], seed: int, featu
     """
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
+    _check_arguments(build, build_kwargs)
     with recipe_code("the recipe to build a full model", TrainingError):
         full, core = _full_and_core(build(seed=seed, **build_kwargs))
         if features is not None and not knows_its_input(full):
@@ -62,6 +64,18 @@ def build_models(build: Build, build_kwargs: Mapping[str, Any], seed: int, featu
     if not full.built:
         raise TrainingError(f"Expected a full model with an Input. Received: '{full.name}', not built; add an Input.")
     return Built(full, core, spec_facts(model_input(full)) if knows_its_input(full) else features)
+
+
+def _check_arguments(build: Build, build_kwargs: Mapping[str, Any]) -> None:
+    """Raises TrainingError if the recipe's function cannot be called so, which is the fault of no line of code."""
+    try:
+        inspect.signature(build).bind(seed=0, **build_kwargs)
+    except TypeError as error:
+        name = getattr(build, "__name__", type(build).__name__)
+        raise TrainingError(
+            f"Expected 'model.arguments' that the recipe's function '{name}' takes, beside 'seed'. Received: "
+            f"TypeError: {error}."
+        ) from error
 
 
 def _call_once(full: keras.Model, features: Specs) -> None:

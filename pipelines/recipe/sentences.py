@@ -7,16 +7,19 @@ from pydantic import ValidationError
 
 from pipelines.recipe.tables import About, Data, DocumentationFacts, Evaluation, Gate, Model, Piece, Train
 
+_UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
+
 
 def sentence(error: ValidationError | TypeError) -> str:
     """The first fault, with its key and what it should be."""
     if isinstance(error, TypeError):
         return f"Expected numbers, texts, lists and tables in the recipe. Received: {error}."
-    first = error.errors(include_url=False)[0]
+    # A misspelt entry is unknown, and another one is missing for it: the first of these says what to do.
+    first = min(error.errors(include_url=False), key=lambda found: found["type"] not in _UNKNOWN)
     key = _key(first["loc"])
     match first["type"]:
-        case "unexpected_keyword_argument" | "extra_forbidden":
-            return f"Expected only known keys in the recipe. Received: '{key}'{_closest(key)}."
+        case kind if kind in _UNKNOWN:
+            return f"Expected only known keys in the recipe. Received: '{key}'{_closest(key) or '.'}"
         case "missing" | "missing_argument":
             return f"Expected the entry '{key}' in the recipe. Received: none; add it."
         case _:

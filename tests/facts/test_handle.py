@@ -20,3 +20,13 @@ def test_b13_text_and_numbers_have_one_bound():
     assert Handle.parse(f"acme/tiny/{MAX_VERSION}") == Handle("acme", "tiny", MAX_VERSION)
     with pytest.raises(RecipeError):
         Handle.parse(f"acme/tiny/{MAX_VERSION + 1}")
+
+
+@pytest.mark.parametrize(("publisher", "name"), [("a" * 256, "tiny"), ("acme", "b" * 256), ("acme", "a/" + "b" * 256)])
+def test_e14_a_name_that_no_file_system_takes_is_named_by_its_length(publisher, name):
+    sentence = ""
+    try:
+        Handle(publisher, name, 1)
+    except RecipeError as error:
+        sentence = error.sentence
+    assert "at most 200 characters" in sentence and "256" in sentence

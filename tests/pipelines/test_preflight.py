@@ -10,7 +10,7 @@ from piecehub.errors import RecipeError
 pytest.importorskip("tfx")
 
 from pipelines import preflight
-from pipelines.recipe.loader import load_recipe
+from pipelines.recipe.loader import load_recipe, parse
 from pipelines.recipe.tables import LoadedRecipe
 
 RGB = """
@@ -68,3 +68,14 @@ def test_n3_a_feature_vector_must_say_the_range_of_its_images(tmp_path: Path) ->
     assert "images are in [0, 1]" in _refusal(load_recipe(recipe, setting), tmp_path)
     setting["documentation.intended_use"] = "Images of 8x8 pixels, RGB in [0, 1]."
     assert _refusal(load_recipe(recipe, setting), tmp_path) == ""
+
+
+def test_n11_an_argument_that_the_function_does_not_take_is_named(tmp_path: Path) -> None:
+    refusal = _refusal(load_recipe("digits", ["model.arguments.widht=3"]), tmp_path)
+    assert "'model.arguments'" in refusal and "widht" in refusal and "building.py" not in refusal
+
+
+def test_n11_a_misspelt_entry_is_named_and_not_only_the_missing_one() -> None:
+    with pytest.raises(RecipeError) as raised:
+        parse({"train": {"epoch": 3, "batch_size": 8, "learning_rate": 0.1}})
+    assert raised.value.sentence.endswith("Received: 'train.epoch'; did you mean 'train.epochs'?")

@@ -177,3 +177,19 @@ def test_an_event_at_another_place_is_refused(store, make_model):
     (folder / "000001.json").rename(folder / "000002.json")
     with pytest.raises(StoreError, match="Expected event 2"):
         store.newest("acme", "tiny")
+
+
+def test_n11_an_alias_has_a_syntax(anywhere, versions):
+    curate.set_alias(anywhere, versions[1], "champion", **SAID)
+    assert curate.of_alias(anywhere, "acme/tiny@champion").handle == versions[1]
+    with pytest.raises(StoreError, match="which means nothing"):
+        curate.of_alias(anywhere, "acme/tiny@nobody")
+    for text in ("tiny@champion", "@champion", "acme@champion"):
+        with pytest.raises(RecipeError, match="publisher/name@alias"):
+            curate.of_alias(anywhere, text)
+
+
+def test_n11_an_unknown_version_says_where_was_looked(anywhere, versions):
+    with pytest.raises(StoreError) as raised:
+        anywhere.manifest(Handle("acme", "none", 1))
+    assert anywhere.uri in raised.value.sentence and "--workdir" in raised.value.sentence

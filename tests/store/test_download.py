@@ -10,6 +10,7 @@ import pytest
 
 from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError
 from piecehub.facts.manifest import DOCUMENTATION_TITLE
+from piecehub.store import download as downloading
 from piecehub.store.archive import pack
 from piecehub.store.catalog import Store
 from piecehub.store.download import download, fetch_file
@@ -193,3 +194,16 @@ def test_a4_a_token_is_not_sent_along_with_a_redirect(set_proxy: Callable[..., N
         fetch_file(f"{url}/r", tmp_path / "m", max_bytes=100, token="t0ken")
         assert through == [("http://models.example/m", "")]
         assert first == [("/r", "Bearer t0ken")]
+
+
+def test_e14_a_full_disk_is_named_and_not_the_server(
+    archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloading, "_BLOCK_BYTES", 16)
+    with answering({"/m": (200, {}, archive)}) as url, pytest.raises(EnvironmentProblem) as raised:
+        (tmp_path / "full").symlink_to("/dev/full")
+        real = Path.open
+        monkeypatch.setattr(Path, "open", lambda path, _mode, **more: real(path, "wb", **more))
+        fetch_file(f"{url}/m", tmp_path / "full", max_bytes=1 << 20)
+    assert "No space left on device" in raised.value.sentence
+    assert "Expected room for a download" in raised.value.sentence and "check the address" not in raised.value.sentence
