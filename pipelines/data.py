@@ -29,7 +29,7 @@ def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:
         DataError: if a split is missing or empty, or holds something else than records.
     """
     config = loaded.config
-    mark(data)
+    mark(data / "keys")
     folder = _written(loaded, data) if config.data.module else (loaded.folder / config.data.folder).resolve()
     for part, splits in [("upstream", ("train", "eval")), *((t.name, ("pool", "test")) for t in config.task)]:
         for split in splits:

@@ -8,7 +8,7 @@ trials/            finished trials, by content digest
 unpacked/          published versions that a program of this machine loaded by their handle, by content digest
 runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py)
 logs/<run>/        events.jsonl, <component>.log
-.piecehub-workdir  tells that it is one, and so in data/: if it lies in a recipe's folder, it is no part of the recipe
+.piecehub-workdir  tells that it is one (in data/keys/ too): in a recipe's folder it is no part of the recipe
 """
 
 import tempfile
@@ -70,8 +70,8 @@ def mark(root: Path) -> None:
 
 
 def is_workdir(folder: Path) -> bool:
-    """Whether `mark` marked the folder."""
-    return (folder / _MARK).is_file()
+    """Whether `mark` marked the folder, or the keys in it, as in `data`."""
+    return any((place / _MARK).is_file() for place in (folder, folder / "keys"))
 
 
 def inside(workdir: Workdir, place: str) -> str:
