@@ -26,7 +26,11 @@ def test_inputs_have_unique_names_that_a_signature_takes_in_the_order_of_their_k
     assert [names[key] for key in sorted(keys)] == sorted(names.values())
 
 
-@given(st.dictionaries(ANY_TEXT.filter(lambda text: "\ufffd" not in text), st.floats(-1, 1), min_size=1, max_size=4))
+# What an export does not refuse: half a surrogate pair is no text that a file can hold.
+TEXT = st.text(alphabet=st.characters(exclude_characters="\ufffd", exclude_categories=["Cs"]), max_size=12)
+
+
+@given(st.dictionaries(TEXT, st.floats(-1, 1), min_size=1, max_size=4))
 @settings(deadline=None)
 def test_recorded_tensors_keep_their_keys(values: dict[str, float]) -> None:
     structure = {key: np.float32([value]) for key, value in values.items()}

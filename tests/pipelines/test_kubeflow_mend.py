@@ -1,5 +1,6 @@
 import copy
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -213,10 +214,13 @@ def test_parameters_that_are_too_long_together_are_refused(spec):
 
 def test_many_artifacts_are_counted_as_what_they_will_take_in_an_argument(spec):
     artifacts = _task(spec, "Trainer")["inputs"]["artifacts"]
-    examples = artifacts["examples"]
-    artifacts |= {f"examples_{number}": examples for number in range(94)}
+
+    def of_its_own(number: int) -> dict[str, Any]:
+        return {"taskOutputArtifact": {"producerTask": "Examples", "outputArtifactKey": f"examples_{number}"}}
+
+    artifacts |= {f"examples_{number}": of_its_own(number) for number in range(94)}
     kubeflow_mend.refuse(spec)
-    artifacts |= {f"more_{number}": examples for number in range(2)}
+    artifacts |= {f"more_{number}": of_its_own(100 + number) for number in range(2)}
     with pytest.raises(RecipeError, match="in one argument of Trainer"):
         kubeflow_mend.refuse(spec)
 

@@ -69,4 +69,4 @@ def test_installing_alone_needs_the_same_and_runs_nothing(bare_machine):
     assert "Received: no python3; install" in _sentence(bare_machine, ".venv")
     _put(bare_machine, "python3", '[ "$1" != --version ] || echo "Python 3.11.2"')
     planned = _make(bare_machine, "--dry-run", ".venv").stdout
-    assert "pip sync" in planned and "pytest" not in planned and "ruff" not in planned
+    assert "pip sync" in planned and "bin/pytest" not in planned and "bin/ruff" not in planned
