@@ -43,7 +43,7 @@ ALSO = {
     "loss of rank 2": {"D21"},  # nor can it be added to another loss
     "loss with an argument": {"D21"},  # neither layer can call it
     "random inference": {"D7", "D18", "S13"},  # nothing equals itself
-    "at most 32 examples": {"D26"},  # larger batches are refused there too
+    "at most 32 examples": {"D26", "D35"},  # larger batches are refused there too
 }
 
 
