@@ -12,7 +12,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from piecehub.containers.code import digest_of, lock_digest, recipe_closure
+from piecehub.containers.code import lock_digest, recipe_digest
 from piecehub.errors import DataError, RecipeError
 from piecehub.facts.content import canonical_json, content_digest, list_files, sha256_bytes
 from piecehub.facts.workdir import mark
@@ -43,7 +43,7 @@ def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:
 
 def _written(loaded: LoadedRecipe, data: Path) -> Path:
     settings = loaded.config.data
-    code = digest_of(recipe_closure(loaded.folder, settings.module), loaded.folder)
+    code = recipe_digest(loaded.folder, settings.module)
     # A writer may read what comes with Python itself, which no lock file fixes.
     facts = [code, settings.arguments, lock_digest(), platform.python_version()]
     key = data / "keys" / sha256_bytes(canonical_json(facts))

@@ -45,7 +45,6 @@ from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
 from pipelines.sweep import alone, sweep
 
 _SIGNS = {"done": ("✓", "done"), "cached": ("↺", "from cache"), "stopped": ("◼", "stopped")}
-_STOPPED = "Stopped; finished components come from the cache in the next run."
 _RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
 
 
@@ -128,7 +127,7 @@ def _compiled(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
 def _end(workdir: Workdir, record: runs.Run, error: BaseException, message: str = "") -> None:
     """Records how a run ended that did not come to its end."""
     stopped = isinstance(error, KeyboardInterrupt)
-    sentence = _STOPPED if stopped else message or sentence_of(error)
+    sentence = runs.STOPPED if stopped else message or sentence_of(error)
     state: runs.State = "stopped" if stopped else "failed"
     runs.append_event(workdir, record.run, runs.Event(runs.now(), "", state, message=sentence))
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from tfx.dsl.components.base.base_node import BaseNode
@@ -16,7 +17,7 @@ from components.piece_extractor import PieceExtractor
 from components.publish_gate import PublishGate
 from components.reusability_validator import ReusabilityValidator
 from components.reusable_exporter import ReusableExporter
-from piecehub.containers.code import code_digest, lock_digest
+from piecehub.containers.code import code_digest, joined, lock_digest, recipe_digest
 from piecehub.documentation.page import Person
 from piecehub.facts.tables import LimitsTable, TaskTable
 from pipelines.protocols import protocol_of, task_rules
@@ -55,14 +56,19 @@ class Code:
     def _lock(self) -> str:
         return lock_digest()
 
+    @cached_property
+    def _recipe(self) -> str:
+        """Once for all components: a recipe's folder may hold 1 GiB."""
+        return recipe_digest(Path(self.recipe_folder), self.model_file)
+
     def of(self, module: str) -> dict[str, str]:
         """The digests that `components/<module>.py` takes."""
         return {"code_digest": code_digest(f"components.{module}"), "lock_digest": self._lock}
 
     def with_recipe(self, module: str) -> dict[str, str]:
         """The same for a component that also runs the recipe's code."""
-        digest = code_digest(f"components.{module}", self.recipe_folder, self.model_file)
-        return {"code_digest": digest, "lock_digest": self._lock}
+        own = self.of(module)
+        return own | {"code_digest": joined(own["code_digest"], self._recipe)}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from piecehub.cli.run import run
 from piecehub.cli.store import store
 from piecehub.cli.trust import cache, fetch, keys, publish, verify
 from piecehub.errors import PiecehubError, missing_extra
+from piecehub.facts.runs import STOPPED
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,7 +47,7 @@ def main() -> None:
         error.show()
         code, sentence = error.exit_code, ""
     except click.Abort:
-        code, sentence = 1, "Stopped; finished components come from the cache in the next run."
+        code, sentence = 1, STOPPED
     except ModuleNotFoundError as error:
         missing = missing_extra(error, "this command")
         if missing is None:

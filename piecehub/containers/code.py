@@ -180,11 +180,18 @@ def _digest(sources: Mapping[Path, bytes], root: Path) -> str:
 
 def code_digest(module: str, recipe_folder: str = "", recipe_file: str = "") -> str:
     """The digest of all code that the component in `module` runs; with a recipe's module, what that can read too."""
-    digests = [_digest({file: _code_in(file) for file in module_closure(module)}, _PROJECT)]
-    if recipe_file:
-        folder = Path(recipe_folder)
-        digests.append(digest_of(recipe_closure(folder, recipe_file), folder))
-    return "+".join(digests)
+    own = _digest({file: _code_in(file) for file in module_closure(module)}, _PROJECT)
+    return joined(own, recipe_digest(Path(recipe_folder), recipe_file)) if recipe_file else own
+
+
+def recipe_digest(folder: Path, file: str) -> str:
+    """The digest of what a recipe's module can read; all of it is read for that. Errors are those of its closure."""
+    return digest_of(recipe_closure(folder, file), folder)
+
+
+def joined(own: str, recipe: str) -> str:
+    """The code digest of a component that runs a recipe's code too."""
+    return f"{own}+{recipe}"
 
 
 def lock_digest() -> str:

@@ -26,6 +26,8 @@ from piecehub.facts.workdir import Workdir, inside, outside
 State = Literal["waiting", "running", "done", "cached", "failed", "stopped", "not run"]
 # The log of what the runner itself does, and of what happens before there are components.
 RUNNER_LOG = "runner.log"
+# What a person is told who stopped a run.
+STOPPED = "Stopped; finished components come from the cache in the next run."
 _SECONDS_BETWEEN = 1.0
 
 
