@@ -23,10 +23,10 @@ from tfx.types.system_executions import Deploy, Evaluate, Process, SystemExecuti
 
 from piecehub.containers import code
 from piecehub.errors import EnvironmentProblem
+from piecehub.examples.canonical import split_digests
 from piecehub.facts import provenance
 from piecehub.facts.content import canonical_json, sha256_bytes
 from piecehub.facts.tables import ModelTable
-from piecehub.training.examples import split_digests
 
 if TYPE_CHECKING:
     T = TypeVar("T")

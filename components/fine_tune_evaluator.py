@@ -7,12 +7,13 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelEvalua
 
 from components.artifacts import Evidence, Piece, ReusableSavedModel
 from components.dsl import Evaluate, InputArtifact, OptionalInput, OutputArtifact, Parameter, component
+from piecehub.examples.anomalies import refuse_anomalies
+from piecehub.examples.arrays import read_split
+from piecehub.examples.features import Features
 from piecehub.extraction.piece import input_names
 from piecehub.facts import runs
 from piecehub.facts.reference import mode_words
 from piecehub.facts.tables import LimitsTable, TaskTable
-from piecehub.training.anomalies import refuse_anomalies
-from piecehub.training.examples import feature_spec_of, may_be_missing, read_split
 from piecehub.transfer import evaluation as evaluations
 from piecehub.transfer.evidence import PREDICTIONS
 from piecehub.transfer.kinds import check_kind
@@ -83,7 +84,7 @@ def FineTuneEvaluator(
 
 
 def _read(examples: Examples, split: str, schema: str) -> dict[str, np.ndarray]:
-    return read_split(examples.uri, split, feature_spec_of(schema), may_be_missing(schema))
+    return read_split(examples.uri, split, Features.of_schema(schema))
 
 
 def _tell(done: int, total: int, trial: Trial) -> None:

@@ -7,12 +7,13 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelRun, S
 
 from components.artifacts import FullModel, ParentPiece, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Train, component
+from piecehub.examples.anomalies import refuse_anomalies
+from piecehub.examples.arrays import read_split
+from piecehub.examples.features import Features
 from piecehub.extraction.piece import parent_keyword
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
-from piecehub.training.anomalies import refuse_anomalies
 from piecehub.training.building import feature_specs, ready_to_train
-from piecehub.training.examples import feature_spec_of, may_be_missing, read_split
 from piecehub.training.recipe_modules import get_function, load_module
 
 
@@ -39,16 +40,15 @@ def FullModelTrainer(
     """
     built, told = ModelTable.from_json(model), TrainTable.from_json(train)
     refuse_anomalies(Path(anomalies.uri))
-    file = f"{schema.uri}/schema.pbtxt"
-    spec, missing = feature_spec_of(file), may_be_missing(file)
+    features = Features.of_schema(f"{schema.uri}/schema.pbtxt")
     module = load_module(Path(recipe_folder), built.module)
     build = get_function(module, built.function)
     start = Path(recipe_folder) / checkpoint if checkpoint else None
     facts = training.train(
-        ready_to_train(build, feature_specs(spec, label), start),
+        ready_to_train(build, feature_specs(features.specs, label), start),
         {**built.arguments, **parent_keyword(parent_folder(parent))},
-        read_split(examples.uri, "train", spec, missing),
-        read_split(examples.uri, "eval", spec, missing),
+        read_split(examples.uri, "train", features),
+        read_split(examples.uri, "eval", features),
         label,
         training.TrainSettings(told.epochs, told.batch_size, told.learning_rate, told.seed, told.optimizer),
         Path(training_logs.uri),

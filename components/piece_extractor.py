@@ -8,12 +8,12 @@ from tfx.types.standard_artifacts import Schema
 
 from components.artifacts import FullModel, ParentPiece, Piece, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
+from piecehub.examples.features import Features
 from piecehub.extraction import piece as pieces
 from piecehub.extraction.roads import Road
 from piecehub.facts.tables import ModelTable
 from piecehub.training import full_model as full_models
 from piecehub.training.building import feature_specs
-from piecehub.training.examples import feature_spec_of
 
 
 @component(Transform)
@@ -42,7 +42,7 @@ def PieceExtractor(
         road=cast(Road, road),
         layers=json.loads(layers),
         code_digest=code_digest,
-        features=feature_specs(feature_spec_of(f"{schema.uri}/schema.pbtxt"), label),
+        features=feature_specs(Features.of_schema(f"{schema.uri}/schema.pbtxt").specs, label),
     )
     facts = pieces.write_piece(
         source / "weights",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from piecehub.conformance.check import check as check
     from piecehub.consume.layer import ReusableLayer as ReusableLayer
     from piecehub.consume.loading import load as load
+    from piecehub.examples.records import write_records as write_records
     from piecehub.exporting.export_options import ExportOptions as ExportOptions
     from piecehub.exporting.reexport import reexport as reexport
     from piecehub.exporting.reusable import export as export
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from piecehub.publishing.offered import publish as publish
     from piecehub.store.catalog import open_store as open_store
     from piecehub.training.checkpoint import restore_and_take_core as restore_and_take_core
-    from piecehub.training.records import write_records as write_records
     from pipelines.evaluation import evaluate as evaluate
     from pipelines.run import run as run
 
@@ -49,7 +49,7 @@ _HOMES = {
     "reexport": "piecehub.exporting.reexport",
     "restore_and_take_core": "piecehub.training.checkpoint",
     "run": "pipelines.run",
-    "write_records": "piecehub.training.records",
+    "write_records": "piecehub.examples.records",
 }
 __all__ = [
     "ExportOptions",

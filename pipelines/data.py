@@ -14,9 +14,10 @@ from pathlib import Path
 
 from piecehub.containers.code import lock_digest, recipe_digest
 from piecehub.errors import DataError, RecipeError
+from piecehub.examples.layout import record_files
+from piecehub.examples.tfrecord_files import refuse_no_records
 from piecehub.facts.content import canonical_json, content_digest, list_files, sha256_bytes
 from piecehub.facts.workdir import mark
-from piecehub.training.examples import record_files, refuse_no_records
 from piecehub.training.recipe_modules import get_function, load_module, recipe_code
 from pipelines.recipe.tables import LoadedRecipe
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from piecehub.errors import PiecehubError, RecipeError
+from piecehub.examples.arrays import read_split
+from piecehub.examples.features import Features
 from piecehub.facts import piece_manifest
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir, mark
 from piecehub.store.source import find_saved_model
 from piecehub.tensors.literal_path import linked
-from piecehub.training.examples import feature_spec_of, may_be_missing, read_split
 from piecehub.transfer import evaluation
 from piecehub.transfer.approximate_controls import write_controls
 from piecehub.transfer.evaluation import Means, Subject
@@ -137,8 +138,8 @@ class Evaluator:
 
     def _splits(self, stated: DownstreamTask) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         schema, place = str(self.loaded.folder / stated.schema), str(self.examples / stated.name)
-        spec, missing = feature_spec_of(schema), may_be_missing(schema)
-        return read_split(place, "pool", spec, missing), read_split(place, "test", spec, missing)
+        features = Features.of_schema(schema)
+        return read_split(place, "pool", features), read_split(place, "test", features)
 
     def subject(self, stated: DownstreamTask) -> Subject:
         """The piece with its controls, which are drawn now if it came without."""

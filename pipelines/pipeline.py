@@ -16,12 +16,13 @@ from piecehub.facts.handle import Handle
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.store.catalog import Store
 from piecehub.training.checkpoint import checkpoint_digest
-from piecehub.training.examples import RECORDS
 from pipelines.literal_paths import escaped
 from pipelines.piece_journey import Code, Downstream, Places, Shared, journey, piece_suffixes, task_suffixes
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Recipe
 from pipelines.recipe.words import camel_case
 
+# What counts as records in the folder of a split (piecehub/examples/layout.py).
+_RECORDS = "[!._]*"
 # The store is a side input: what reads or writes it runs in every run, whatever the cache knows.
 _SEES_THE_STORE = ("ParentResolver", "IncumbentResolver", "HubPusher")
 
@@ -137,7 +138,7 @@ def _downstream(places: Places, schema: BaseNode, task: DownstreamTask, suffix: 
 
 
 def _examples(base: str, part: str, splits: Sequence[str], node_id: str) -> BaseNode:
-    patterns = [tfx.proto.Input.Split(name=split, pattern=f"{split}/{RECORDS}") for split in splits]
+    patterns = [tfx.proto.Input.Split(name=split, pattern=f"{split}/{_RECORDS}") for split in splits]
     generator = tfx.components.ImportExampleGen(
         input_base=escaped(Path(base) / part), input_config=tfx.proto.Input(splits=patterns)
     )

@@ -8,13 +8,13 @@ from piecehub.conformance.described import of_specs
 from piecehub.conformance.documentation_rules import page_conforms
 from piecehub.documentation.page import draft
 from piecehub.errors import PieceError, RecipeError, TrainingError
+from piecehub.examples.features import Features
 from piecehub.extraction.piece import Builder, piece_facts
 from piecehub.facts.handle import Handle
 from piecehub.store.catalog import Store
 from piecehub.store.source import find_saved_model
 from piecehub.tensors.specs import flat_tensors, is_fact
 from piecehub.training.building import feature_specs, tensor_specs
-from piecehub.training.examples import feature_spec_of
 from piecehub.training.recipe_modules import get_function, load_module
 from pipelines.piece_journey import person_of
 from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
@@ -39,7 +39,7 @@ def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
     config = loaded.config
     for name in filter(None, (config.train.loss, config.train.accuracy)):
         get_function(load_module(loaded.folder, config.model.module), name)
-    features = feature_specs(feature_spec_of(str(loaded.folder / config.data.schema)), config.data.label)
+    features = feature_specs(Features.of_schema(str(loaded.folder / config.data.schema)).specs, config.data.label)
     for piece in config.piece:
         builder = Builder(
             file=config.model.module,

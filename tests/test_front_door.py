@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import piecehub
-from tests.examples import run_example
+from tests.docstring_examples import run_example
 
 ROOT = Path(piecehub.__file__).resolve().parents[1]
 NAMES = (

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
+from piecehub.examples.records import write_records
 from piecehub.facts.workdir import Workdir
-from piecehub.training.records import write_records
 from pipelines.data import examples_folder
 from pipelines.recipe.loader import RECIPES, load_recipe
 from pipelines.recipe.tables import LoadedRecipe
@@ -115,7 +115,7 @@ def test_e12_a_hidden_file_does_not_count(own: Path, tmp_path: Path, name: str) 
 
 @pytest.mark.parametrize("name", ["part-0.tfrec", "part-0", "data_tfrecord-00000"])
 def test_e12_records_count_whatever_the_file_is_called(own: Path, tmp_path: Path, name: str) -> None:
-    from piecehub.training.examples import read_records
+    from piecehub.examples.canonical import read_records
 
     split = own / "upstream" / "train"
     (split / PART).rename(split / name)
@@ -156,7 +156,7 @@ def test_b4_a_folder_of_records_is_no_pattern(own: Path, tmp_path: Path, name: s
     from apache_beam.io.filesystems import FileSystems
     from tfx.dsl.io import fileio
 
-    from piecehub.training.examples import RECORDS, read_records
+    from piecehub.examples.canonical import read_records
     from pipelines.literal_paths import escaped
 
     shutil.copytree(own, tmp_path / "own1")
@@ -165,7 +165,7 @@ def test_b4_a_folder_of_records_is_no_pattern(own: Path, tmp_path: Path, name: s
     assert place == tmp_path / name
     assert len(read_records(str(place / "upstream"), "train")) == 3
     (place / "upstream" / "train" / ".DS_Store").write_text("hidden")
-    pattern = f"{escaped(place / 'upstream')}/train/{RECORDS}"
+    pattern = f"{escaped(place / 'upstream')}/train/[!._]*"
     wanted = [str(place / "upstream" / "train" / PART)]
     assert [str(path) for path in fileio.glob(pattern)] == wanted
     assert [found.path for found in FileSystems.match([pattern])[0].metadata_list] == wanted

@@ -156,7 +156,7 @@ def _records(world: World, folder: Path, *, label: object = 0) -> None:
     """The run's own examples, and one more record whose label is `label`, or missing."""
     import numpy as np
 
-    from piecehub.training.records import write_records
+    from piecehub.examples.records import write_records
     from pipelines.data import examples_folder
     from pipelines.recipe.loader import load_recipe
 
@@ -192,7 +192,7 @@ def test_a_record_that_breaks_the_schema_stops_the_run_before_training(
 def test_labels_of_a_wrong_type_stop_the_run_before_training(world: World, first: Finished, tmp_path: Path) -> None:
     import numpy as np
 
-    from piecehub.training.records import write_records
+    from piecehub.examples.records import write_records
 
     for part, splits in [("upstream", ("train", "eval")), ("digits-5-9", ("pool", "test"))]:
         for split in splits:

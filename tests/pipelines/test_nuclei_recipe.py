@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
+from piecehub.examples.arrays import read_split
+from piecehub.examples.features import Features
 from piecehub.facts.content import list_files
 from piecehub.facts.workdir import Workdir
-from piecehub.training.examples import feature_spec_of, read_split
 from piecehub.training.recipe_modules import load_module
 from piecehub.transfer.leakage import find_leakage
 from pipelines.recipe.loader import load_recipe
@@ -42,7 +43,7 @@ def data(writer: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _read(data: Path, part: str, split: str) -> dict[str, np.ndarray]:
     schema = TASKS[part].schema if part in TASKS else RECIPE.config.data.schema
-    return read_split(str(data / part), split, feature_spec_of(str(RECIPE.folder / schema)))
+    return read_split(str(data / part), split, Features.of_schema(str(RECIPE.folder / schema)))
 
 
 def _patients(split: dict[str, np.ndarray]) -> set[bytes]:

@@ -12,7 +12,7 @@ import pytest
 from piecehub.facts.handle import Handle
 from piecehub.lineage import published as lineages
 from piecehub.store.catalog import Store
-from tests.examples import run_example
+from tests.docstring_examples import run_example
 from tests.pipelines.world import Finished, World
 
 _FINE_TUNE = """
@@ -72,7 +72,7 @@ def test_the_unmodified_client_fine_tunes_it_and_outputs_are_those_before_the_ex
 
 def test_ml_metadata_and_the_published_chain_tell_the_same_lineage(world: World, first: Finished) -> None:
     from piecehub.containers.code import code_digest, lock_digest
-    from piecehub.training.examples import split_digests
+    from piecehub.examples.canonical import split_digests
 
     manifest = Store.open(world.workdir.store).manifest(Handle.parse(first.handle))
     published = lineages.of_manifest(Store.open(world.workdir.store), manifest)

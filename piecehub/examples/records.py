@@ -76,15 +76,17 @@ def _feature(name: str, value: Any) -> tf.train.Feature:
         _refuse_mask(name, value)
         return _numbers(name, value.ravel())
     leaves = list(_leaves(name, value))
+    if not leaves and not _is_text(value):
+        return tf.train.Feature()  # of no type, as nothing tells one
     for leaf in leaves:
         if not isinstance(leaf, _TEXTS | _NUMBERS):
             raise DataError(_expected(name, f"{type(leaf).__name__}, {_shown(leaf)}"))
     texts = [leaf for leaf in leaves if isinstance(leaf, _TEXTS)]
     if texts and len(texts) < len(leaves):
         raise DataError(_expected(name, "texts and numbers together"))
-    if texts or (not leaves and _is_text(value)):
+    if texts or not leaves:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[_bytes(name, text) for text in texts]))
-    if leaves and all(isinstance(leaf, bool | int | np.bool_ | np.integer) for leaf in leaves):
+    if all(isinstance(leaf, bool | int | np.bool_ | np.integer) for leaf in leaves):
         return _integers(name, [int(leaf) for leaf in leaves])
     for leaf in leaves:
         if isinstance(leaf, int | np.integer) and not isinstance(leaf, bool) and _as_float32(int(leaf)) != leaf:

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from piecehub.errors import DataError
-from piecehub.training import examples
+from piecehub.examples.arrays import read_split
+from piecehub.examples.canonical import read_records, records_digest, split_digests
+from piecehub.examples.features import Features
 
 SPEC = {"image": tf.io.FixedLenFeature([2], tf.float32), "label": tf.io.FixedLenFeature([], tf.int64)}
 
@@ -49,8 +51,8 @@ def tfx(tmp_path: Path) -> str:
 
 
 def test_the_digest_depends_on_the_records_alone(plain: str, tfx: str) -> None:
-    assert examples.split_digests(plain) == examples.split_digests(tfx)
-    assert examples.records_digest(plain, "train").startswith("sha256:")
+    assert split_digests(plain) == split_digests(tfx)
+    assert records_digest(plain, "train").startswith("sha256:")
 
 
 def test_the_order_of_features_inside_a_record_does_not_count(plain: str, tmp_path: Path) -> None:
@@ -61,27 +63,25 @@ def test_the_order_of_features_inside_a_record_does_not_count(plain: str, tmp_pa
     for name, record in [("one", parts[0] + parts[1]), ("other", parts[1] + parts[0])]:
         _write(tmp_path / name / "train" / "part.tfrecord", [record])
     assert parts[0] + parts[1] != parts[1] + parts[0]
-    assert examples.split_digests(str(tmp_path / "one")) == examples.split_digests(str(tmp_path / "other"))
-    assert examples.read_records(str(tmp_path / "one"), "train") == examples.read_records(
-        str(tmp_path / "other"), "train"
-    )
+    assert split_digests(str(tmp_path / "one")) == split_digests(str(tmp_path / "other"))
+    assert read_records(str(tmp_path / "one"), "train") == read_records(str(tmp_path / "other"), "train")
 
 
 def test_records_that_are_no_examples_are_refused(tmp_path: Path) -> None:
     _write(tmp_path / "train" / "part.tfrecord", [b"\xff\xff no example"])
     with pytest.raises(DataError, match=r"Expected tf\.Examples"):
-        examples.read_records(str(tmp_path), "train")
+        read_records(str(tmp_path), "train")
 
 
 def test_the_digest_changes_with_a_record_and_with_a_repeated_one(plain: str, tmp_path: Path) -> None:
     _write(tmp_path / "other" / "train" / "part.tfrecord", [*RECORDS[:-1], _example(99)])
     _write(tmp_path / "twice" / "train" / "part.tfrecord", [*RECORDS, RECORDS[0]])
-    digests = {examples.records_digest(str(uri), "train") for uri in (plain, tmp_path / "other", tmp_path / "twice")}
+    digests = {records_digest(str(uri), "train") for uri in (plain, tmp_path / "other", tmp_path / "twice")}
     assert len(digests) == 3
 
 
 def test_both_layouts_give_equal_arrays_in_the_same_order(plain: str, tfx: str) -> None:
-    one, other = examples.read_split(plain, "train", SPEC), examples.read_split(tfx, "train", SPEC)
+    one, other = read_split(plain, "train", Features(SPEC)), read_split(tfx, "train", Features(SPEC))
     assert {name: array.tolist() for name, array in one.items()} == {n: a.tolist() for n, a in other.items()}
     assert one["image"].dtype == np.float32
     assert one["image"].shape == (9, 2)
@@ -94,7 +94,7 @@ def test_both_layouts_give_equal_arrays_in_the_same_order(plain: str, tfx: str) 
 def test_a_missing_label_is_named(tmp_path: Path) -> None:
     _write(tmp_path / "train" / "part.tfrecord", [*RECORDS, _example(3, label=False)])
     with pytest.raises(DataError, match="Expected feature 'label' in every record"):
-        examples.read_split(str(tmp_path), "train", SPEC)
+        read_split(str(tmp_path), "train", Features(SPEC))
 
 
 @pytest.mark.parametrize(
@@ -106,27 +106,27 @@ def test_a_missing_label_is_named(tmp_path: Path) -> None:
 )
 def test_a_feature_of_another_form_is_named(plain: str, spec: tf.io.FixedLenFeature, words: str) -> None:
     with pytest.raises(DataError, match=f"Expected feature 'image' to be {words}"):
-        examples.read_split(plain, "train", {"image": spec})
+        read_split(plain, "train", Features({"image": spec}))
 
 
 def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     _write(tmp_path / "train" / "part.tfrecord", [])
     for split in ("train", "eval"):
         with pytest.raises(DataError, match=f"Expected examples in split '{split}'"):
-            examples.read_split(str(tmp_path), split, SPEC)
+            read_split(str(tmp_path), split, Features(SPEC))
 
 
 def test_a_folder_without_splits_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(DataError, match="Expected splits"):
-            examples.split_digests(str(folder))
+            split_digests(str(folder))
 
 
 def test_a_damaged_file_is_named(plain: str) -> None:
     path = Path(plain, "train", "part.tfrecord")
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(DataError, match=r"part\.tfrecord, which is damaged"):
-        examples.records_digest(plain, "train")
+        records_digest(plain, "train")
 
 
 def test_a_curated_schema_tells_how_to_parse(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_curated_schema_tells_how_to_parse(tmp_path: Path) -> None:
         'feature { name: "label" type: INT shape {} }\n'
         'feature { name: "text" type: BYTES shape { dim { size: 1 } } }\n'
     )
-    assert examples.feature_spec_of(str(path)) == {
+    assert Features.of_schema(str(path)).specs == {
         "image": tf.io.FixedLenFeature([8, 8, 1], tf.float32),
         "label": tf.io.FixedLenFeature([], tf.int64),
         "text": tf.io.FixedLenFeature([1], tf.string),
@@ -145,13 +145,13 @@ def test_a_curated_schema_tells_how_to_parse(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [('feature { name: "image" type: FLOAT }', "shape for feature 'image'"), ("features!", "Expected a Schema")],
+    [('feature { name: "image" shape {} }', "Expected a type for feature 'image'"), ("features!", "Expected a Schema")],
 )
 def test_a_schema_that_cannot_be_used_is_refused(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "schema.pbtxt"
     path.write_text(text)
     with pytest.raises(DataError, match=words):
-        examples.feature_spec_of(str(path))
+        Features.of_schema(str(path))
 
 
 def _with_images(folder: Path, *images: list[float]) -> str:
@@ -170,18 +170,18 @@ NAN, INF = float("nan"), float("inf")
 def test_b8_nan_in_a_feature_is_named_and_counted(tmp_path: Path) -> None:
     uri = _with_images(tmp_path, [NAN, NAN], [1.0, NAN], [1.0, 2.0])
     with pytest.raises(DataError, match=r"feature 'image' of the split 'train'.* 3 NaN, in 2 of 3 examples"):
-        examples.read_split(uri, "train", SPEC)
+        read_split(uri, "train", Features(SPEC))
     with pytest.raises(DataError, match="3 NaN"):
-        examples.read_split(uri, "train", SPEC, {"label"})
+        read_split(uri, "train", Features(SPEC, frozenset({"label"})))
 
 
 def test_b8_nan_is_a_missing_value_where_the_schema_says_so_and_inf_never(tmp_path: Path) -> None:
     uri = _with_images(tmp_path / "nan", [NAN, 1.0])
-    assert np.isnan(examples.read_split(uri, "train", SPEC, {"image"})["image"]).sum() == 1
+    assert np.isnan(read_split(uri, "train", Features(SPEC, frozenset({"image"})))["image"]).sum() == 1
     for value in (INF, -INF):
         uri = _with_images(tmp_path / str(value), [value, 1.0], [NAN, 1.0])
         with pytest.raises(DataError, match=r"feature 'image'.* 1 infinite, in 1 of 2 examples"):
-            examples.read_split(uri, "train", SPEC, {"image"})
+            read_split(uri, "train", Features(SPEC, frozenset({"image"})))
 
 
 def test_b8_a_schema_says_which_features_may_be_missing(tmp_path: Path) -> None:
@@ -192,4 +192,4 @@ def test_b8_a_schema_says_which_features_may_be_missing(tmp_path: Path) -> None:
         'feature { name: "c" type: FLOAT }\n'
         'feature { name: "d" type: FLOAT presence { min_count: 1 } }\n'
     )
-    assert examples.may_be_missing(str(path)) == {"a", "d"}
+    assert Features.of_schema(str(path)).may_be_missing == {"a", "d"}

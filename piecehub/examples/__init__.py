@@ -1,0 +1,11 @@
+"""Examples (TFRecords of `tf.Example`): read once, put in order, then streams. Imports TensorFlow, `facts`.
+
+    records      written: what a recipe's data module calls
+    layout       folders of splits, and the files in them; tfrecord_files: one file, record by record
+    ingest       the one pass: canonical order, digests, statistics; canonical: what is equal, and in which order
+    features     a curated schema as features to parse
+    stream       a split as batches of tensors, in an order that seed and epoch fix; arrays: held in memory
+    anomalies    what stops a training
+
+Read `ingest.ingest` first.
+"""
