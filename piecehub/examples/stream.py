@@ -106,6 +106,17 @@ class Stream:
             for batch in self.in_order(batch_size):
                 yield {name: _array(tensor) for name, tensor in batch.items()}
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All examples in canonical order, in memory, as `as_arrays` gives them.
+
+        Raises:
+            DataError: as `as_arrays`, and if a number is not finite that `decode` made.
+        """
+        batches = list(self.as_arrays())
+        found = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        self.features.refuse_arrays_not_finite(found, self.split)
+        return found
+
     def told(self) -> Any:
         """A context in which errors of tf.data become sentences about a record."""
         return _Told(self)
