@@ -1,14 +1,16 @@
 """Folders of TFRecords -> Examples in canonical order, and their statistics."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 from tfx.types.artifact_utils import encode_split_names
 from tfx.types.standard_artifacts import Examples, ExampleStatistics
 
 from components.dsl import OutputArtifact, Parameter, Process, component
-from piecehub.examples.ingest import Observer, ingest
-from piecehub.examples.statistics import SplitStatistics
+from piecehub.examples.ingest import ingest
+from piecehub.examples.on_beam import ingest_on_beam
+from piecehub.facts.beam import beam_arguments
 
 
 @component(Process)
@@ -21,19 +23,13 @@ def ExampleIngester(
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
 ) -> None:
-    """Reads every record once: what ImportExampleGen and StatisticsGen make, without a shuffle of Beam.
+    """Reads every record once, and does the work of ImportExampleGen and StatisticsGen without a shuffle of Beam.
 
     `splits` is a JSON list of names. `input_fingerprint` tells the cache that somebody changed the files.
     """
-    names: list[str] = json.loads(splits)
-    gathered = {name: SplitStatistics() for name in names}
-
-    def observer_of(split: str) -> Observer:
-        return gathered[split].observe
-
-    ingest(source_folder, names, Path(examples.uri), observer_of)
-    for name, found in gathered.items():
-        found.write(statistics.uri, name)
+    names, beam_args = json.loads(splits), beam_arguments()
+    read = partial(ingest_on_beam, beam_args=beam_args) if beam_args else ingest
+    read(source_folder, names, Path(examples.uri), statistics.uri)
     for made in (examples, statistics):
         made.split_names = encode_split_names(names)
         made.span = 0

@@ -17,8 +17,9 @@ import tensorflow as tf
 from piecehub.errors import DataError, PiecehubError
 from piecehub.examples.canonical import no_examples
 from piecehub.examples.features import Features
-from piecehub.examples.ingest import SplitFacts, read_facts
+from piecehub.examples.ingest import read_facts
 from piecehub.examples.layout import split_files
+from piecehub.examples.shards import SplitFacts
 
 _RaggedTensor: Any = tf.RaggedTensor  # the same
 SHUFFLE_BYTES = 256 * 2**20
