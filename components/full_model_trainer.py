@@ -8,8 +8,8 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelRun, S
 from components.artifacts import FullModel, ParentPiece, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Train, component
 from piecehub.examples.anomalies import refuse_anomalies
-from piecehub.examples.arrays import read_split
 from piecehub.examples.features import Features
+from piecehub.examples.stream import Stream
 from piecehub.extraction.piece import parent_keyword
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
@@ -28,6 +28,7 @@ def FullModelTrainer(
     model: Parameter[str],
     train: Parameter[str],
     label: Parameter[str],
+    decode: Parameter[str],
     checkpoint: Parameter[str],
     checkpoint_digest: Parameter[str],
     code_digest: Parameter[str],
@@ -40,17 +41,18 @@ def FullModelTrainer(
     """
     built, told = ModelTable.from_json(model), TrainTable.from_json(train)
     refuse_anomalies(Path(anomalies.uri))
-    features = Features.of_schema(f"{schema.uri}/schema.pbtxt")
     module = load_module(Path(recipe_folder), built.module)
-    build = get_function(module, built.function)
+    features = Features.of_schema(f"{schema.uri}/schema.pbtxt")
+    decoder = get_function(module, decode) if decode else None
+    train_stream, eval_stream = (Stream.open(examples.uri, split, features, decoder) for split in ("train", "eval"))
     start = Path(recipe_folder) / checkpoint if checkpoint else None
     facts = training.train(
-        ready_to_train(build, feature_specs(features.specs, label), start),
+        ready_to_train(get_function(module, built.function), feature_specs(train_stream.element_spec, label), start),
         {**built.arguments, **parent_keyword(parent_folder(parent))},
-        read_split(examples.uri, "train", features),
-        read_split(examples.uri, "eval", features),
+        train_stream,
+        eval_stream,
         label,
-        training.TrainSettings(told.epochs, told.batch_size, told.learning_rate, told.seed, told.optimizer),
+        told,
         Path(training_logs.uri),
         Path(full_model.uri),
         _objective(module, told),

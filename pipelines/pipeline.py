@@ -52,6 +52,7 @@ def create_pipeline(
         schema=schema.outputs["schema"],
         anomalies=upstream_anomalies.outputs["anomalies"],
         label=config.data.label,
+        decode="",
         train=TrainTable.of(config.train).to_json(),
         checkpoint=config.model.checkpoint,
         checkpoint_digest=checkpoint_digest(loaded.folder, config.model.checkpoint),
