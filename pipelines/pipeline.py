@@ -53,6 +53,7 @@ def create_pipeline(
         anomalies=upstream_anomalies.outputs["anomalies"],
         label=config.data.label,
         decode="",
+        resume_folder="",
         train=TrainTable.of(config.train).to_json(),
         checkpoint=config.model.checkpoint,
         checkpoint_digest=checkpoint_digest(loaded.folder, config.model.checkpoint),

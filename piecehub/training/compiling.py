@@ -31,6 +31,7 @@ def compile_model(model: Any, settings: TrainTable, objective: Objective | None)
     loss, metric = _measures(objective)
     # XLA draws other random numbers, so the result would depend on the machine.
     model.compile(optimizer=optimizer, loss=loss, metrics=[metric], jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
 
 
 def _measures(objective: Objective | None) -> tuple[Any, Any]:

@@ -28,7 +28,9 @@ from piecehub.training.compiling import Objective, compile_model
 from piecehub.training.determinism import deterministic_operations
 from piecehub.training.event_files import EventFiles
 from piecehub.training.pairing import pairing
+from piecehub.training.progress import Progress
 from piecehub.training.recipe_modules import recipe_code
+from piecehub.training.resume import Checkpoints
 
 Build = Callable[..., keras.Model]
 
@@ -77,6 +79,7 @@ def train(
     log_dir: Path,
     out_dir: Path,
     objective: Objective | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainFacts:
     """Trains a full model and writes it to `out_dir`; equal arguments give equal bytes there, in any process.
 
@@ -90,6 +93,7 @@ def train(
         log_dir: where TensorBoard's event files go.
         out_dir: a folder that is empty or does not exist.
         objective: what is learned; None learns the class.
+        checkpoints: of this training, where it goes on if it was killed; removed when it has ended well.
 
     Raises:
         DataError: if an example cannot be parsed or decoded.
@@ -99,11 +103,13 @@ def train(
         model = build_full_model(build, build_kwargs, settings.seed)
         with _told(train_stream, eval_stream):
             compile_model(model, settings, objective)
-            facts = _fit(model, train_stream, eval_stream, label, settings, log_dir)
+            facts = _fit(model, train_stream, eval_stream, label, settings, log_dir, checkpoints)
     found = (value for values in facts.history.values() for value in values)
     if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *found]).all():
         raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
     _write(model, facts, out_dir)
+    if checkpoints:
+        checkpoints.remove()
     return facts
 
 
@@ -132,12 +138,25 @@ def _told(*streams: Stream) -> Iterator[None]:
 
 
 def _fit(
-    model: Any, train_stream: Stream, eval_stream: Stream, label: str, settings: TrainTable, log_dir: Path
+    model: Any,
+    train_stream: Stream,
+    eval_stream: Stream,
+    label: str,
+    settings: TrainTable,
+    log_dir: Path,
+    checkpoints: Checkpoints | None,
 ) -> TrainFacts:
     pair = pairing(model, train_stream.element_spec, label)
     batches = Batches(train_stream, pair, settings.batch_size, settings.seed)
     validation = in_order(eval_stream, pair, settings.batch_size)
-    callbacks = epochs.LastingCallbacks([EventFiles(log_dir)], model, settings.epochs, batches.steps)
+    callbacks = epochs.LastingCallbacks(
+        [EventFiles(log_dir)],
+        model,
+        settings.epochs,
+        batches.steps,
+        checkpoints,
+        [Progress(settings.epochs, batches.steps, settings.batch_size)],
+    )
     epochs.fit(model, batches, validation, settings.epochs, callbacks)
     return TrainFacts(
         history={name: [float(value) for value in values] for name, values in callbacks.history.history.items()},
