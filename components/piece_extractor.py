@@ -9,6 +9,7 @@ from tfx.types.standard_artifacts import Schema
 from components.artifacts import FullModel, ParentPiece, Piece, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
 from piecehub.examples.features import Features
+from piecehub.examples.stream import Stream
 from piecehub.extraction import piece as pieces
 from piecehub.extraction.roads import Road
 from piecehub.facts.tables import ModelTable
@@ -42,7 +43,7 @@ def PieceExtractor(
         road=cast(Road, road),
         layers=json.loads(layers),
         code_digest=code_digest,
-        features=feature_specs(Features.of_schema(f"{schema.uri}/schema.pbtxt").specs, label),
+        features=feature_specs(Stream.specs_of(Features.of_schema(f"{schema.uri}/schema.pbtxt")), label),
     )
     facts = pieces.write_piece(
         source / "weights",

@@ -83,6 +83,8 @@ def create_pipeline(
         schema=schema.outputs["schema"],
         anomalies=upstream_anomalies.outputs["anomalies"],
         label=config.data.label,
+        decode="",
+        resume_folder="",
         train=TrainTable.of(config.train).to_json(),
         checkpoint=config.model.checkpoint,
         checkpoint_digest=checkpoint_digest(loaded.folder, config.model.checkpoint),

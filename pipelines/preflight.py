@@ -9,6 +9,7 @@ from piecehub.conformance.documentation_rules import page_conforms
 from piecehub.documentation.page import draft
 from piecehub.errors import PieceError, RecipeError, TrainingError
 from piecehub.examples.features import Features
+from piecehub.examples.stream import Stream
 from piecehub.extraction.piece import Builder, piece_facts
 from piecehub.facts.handle import Handle
 from piecehub.store.catalog import Store
@@ -39,7 +40,9 @@ def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
     config = loaded.config
     for name in filter(None, (config.train.loss, config.train.accuracy)):
         get_function(load_module(loaded.folder, config.model.module), name)
-    features = feature_specs(Features.of_schema(str(loaded.folder / config.data.schema)).specs, config.data.label)
+    features = feature_specs(
+        Stream.specs_of(Features.of_schema(str(loaded.folder / config.data.schema))), config.data.label
+    )
     for piece in config.piece:
         builder = Builder(
             file=config.model.module,
