@@ -64,7 +64,7 @@ def FineTuneEvaluator(
     upstream = _stream(upstream_examples, "train", upstream_own, upstream_decode).arrays()
     overlap = find_overlap(pool, test, {asked.label})
     refuse_overlap(overlap, asked.name, most.max_leakage)
-    leakage = find_leakage(upstream, pool, test, {asked.label, upstream_label})
+    leakage = find_leakage([upstream], pool, test, {asked.label, upstream_label})
     refuse_leakage(leakage, asked.name, most.max_leakage)
     found = evaluations.evaluate(
         evaluations.Subject(
