@@ -61,10 +61,10 @@ def FineTuneEvaluator(
     upstream_own = f"{upstream_schema.uri}/schema.pbtxt" if upstream_schema else own
     decode, upstream_decode = (_decode(recipe_folder, table) for table in (model, upstream_model))
     pool, test = (_stream(examples, split, own, decode).arrays() for split in ("pool", "test"))
-    upstream = _stream(upstream_examples, "train", upstream_own, upstream_decode).arrays()
+    upstream = _stream(upstream_examples, "train", upstream_own, upstream_decode)
     overlap = find_overlap(pool, test, {asked.label})
     refuse_overlap(overlap, asked.name, most.max_leakage)
-    leakage = find_leakage([upstream], pool, test, {asked.label, upstream_label})
+    leakage = find_leakage(upstream.as_arrays(), pool, test, {asked.label, upstream_label}, len(upstream))
     refuse_leakage(leakage, asked.name, most.max_leakage)
     found = evaluations.evaluate(
         evaluations.Subject(

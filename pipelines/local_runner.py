@@ -163,6 +163,7 @@ def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
         examples=str(examples_folder(loaded, workdir.data.resolve())),
         store=str(workdir.store.resolve()),
         trials=str(workdir.trials.resolve()),
+        training=str(workdir.training.resolve()),
     )
     connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
     return compiler.Compiler().compile(create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"]))

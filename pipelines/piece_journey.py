@@ -43,6 +43,7 @@ class Places:
     examples: str
     store: str
     trials: str
+    training: str
 
 
 @dataclass(frozen=True)
