@@ -96,7 +96,10 @@ def test_b2_what_a_recipe_read_while_it_loaded_is_read_again_when_it_is_edited(t
 
 
 @pytest.mark.parametrize("edited", ["model.py", "sizes.py"])
-def test_b2_an_edited_recipe_is_loaded_again_in_the_same_process(tmp_path: Path, edited: str) -> None:
+def test_b2_an_edited_recipe_is_loaded_again_in_the_same_process(
+    tmp_path: Path, edited: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # wherever the tests run
     (tmp_path / "model.py").write_text("from .sizes import WIDTH\nDEPTH = 1\n")
     (tmp_path / "sizes.py").write_text("WIDTH = 1\n")
     module = load_module(tmp_path, "model.py")
