@@ -491,7 +491,11 @@ def test_b7_a_preprocessor_without_variables_takes_python_values(tmp_path: Path)
     root.halve = tf.function(lambda numbers: numbers / 2, input_signature=[tf.TensorSpec([None], tf.float32)])
     tf.saved_model.save(root, str(tmp_path))
     layer = ReusableLayer(str(tmp_path))
-    assert layer(["the", "cats"]).numpy().tolist() == [3, 4] and layer.dtype_policy.name == "string"
+    try:
+        lengths = layer(["the", "cats"]).numpy().tolist()
+    except ValueError as error:  # of Keras, which takes tensors only
+        lengths = str(error)
+    assert lengths == [3, 4] and layer.dtype_policy.name == "string"
     assert ReusableLayer(str(tmp_path), piece="halve")([1, 3]).numpy().tolist() == [0.5, 1.5]
     with pytest.raises(ConsumerError, match="Expected string inputs"):
         layer([1, 2])
