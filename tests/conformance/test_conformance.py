@@ -291,7 +291,7 @@ class _Two(tf_keras.Model):
         super().__init__()
         self.dense = tf_keras.layers.Dense(3)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         return self.dense(inputs), 2.0 * self.dense(inputs)
 
 

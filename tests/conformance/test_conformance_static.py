@@ -941,7 +941,8 @@ def test_c10_a_classic_export_with_assets_and_summaries_is_for_serving_only(tmp_
 def test_a_saver_that_was_left_and_that_nobody_calls_is_no_fault(tmp_path: Path) -> None:
     folder = _tensorflow_1_around_another(tmp_path / "model")
     findings = static_findings(folder)
-    assert _short(findings) == {"S3"}, [f.sentence for f in findings if not f.passed]
+    # S8: the place that it was loaded from stands in the graph as well.
+    assert _short(findings) == {"S3", "S8"}, [f.sentence for f in findings if not f.passed]
     assert is_for_serving_only(read_graph(folder), findings)
     names = [where for where, _ in read_graph(folder).all_nodes]  # so there was something to find
     assert any("traced_save" in name for name in names) and any("traced_restore" in name for name in names)
