@@ -37,6 +37,7 @@ class Expected:
         short: the checks that fall short.
         advice: those that give advice.
         drawn: for a reusable one, the inputs that it is fine-tuned on.
+        by_chance: advice that some runs give and others do not, since dropout draws other masks each time.
         twins: where the same package ships the same bytes again.
     """
 
@@ -44,6 +45,7 @@ class Expected:
     short: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     drawn: Callable[[np.random.Generator], Any] | None = None
+    by_chance: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
 
 
@@ -85,8 +87,12 @@ PACKAGES = (
         "ionmob==0.2.2",
         "afdb715dcc4e5aa45aa34dbcc26e8ea51aab4bfb0b507611701a03c590c5b8ad",
         {
-            "ionmob/pretrained_models/DeepTwoMerModel": Expected("reusable", advice=("S12", "D16"), drawn=_with_counts),
-            "ionmob/pretrained_models/GRUPredictor": Expected("reusable", advice=("S12", "D16"), drawn=_with_tokens),
+            "ionmob/pretrained_models/DeepTwoMerModel": Expected(
+                "reusable", advice=("S12", "D16"), drawn=_with_counts, by_chance=("D27",)
+            ),
+            "ionmob/pretrained_models/GRUPredictor": Expected(
+                "reusable", advice=("S12", "D16"), drawn=_with_tokens, by_chance=("D27",)
+            ),
             "ionmob/pretrained_models/SqrtModel": Expected("not reusable", ("D3",)),
         },
     ),
@@ -172,7 +178,7 @@ def test_a_strangers_model_gets_the_verdict_that_a_person_would_give(
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     report = ConformanceReport.from_json(done.stdout)
     short, advice = (
-        tuple(found.check for found in report.findings if found.outcome == outcome)
+        tuple(f.check for f in report.findings if f.outcome == outcome and f.check not in expected.by_chance)
         for outcome in ("fell short", "advice")
     )
     sentences = [found.sentence for found in report.findings if found.check in short + advice]
