@@ -5,7 +5,7 @@
     sparse_feature {…}                 a sparse tensor, of its index and value features
     tensor_representation_group {…}    whatever it says: sparse and ragged tensors of any rank, defaults
 
-Of our own is one rule, for values that may be missing: a feature with `value_count { min: 1 max: 1 }` (or another count,
+Of our own is one rule, for values that may be missing: a feature with `value_count { min: 1 max: 1 }` (or other counts,
 twice) whose `presence` has a `min_fraction` below 1 is a tensor of that many values, NaN or an empty text where an
 example lacks it. TFDV's rules let no feature with a `shape` be absent, but its values may be NaN.
 """
