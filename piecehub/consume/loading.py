@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from piecehub.errors import ConsumerError, NotReusableError, StoreError
+from piecehub.facts.pointers import refuse_pointers_below
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from piecehub.store.source import keep_unpacked
 
@@ -61,6 +62,7 @@ def load(handle: str | PathLike[str]) -> Any:
 
     Raises:
         StoreError: if nothing can be loaded from there.
+        RecipeError: if only pointers of Git LFS are there.
 
     Example:
         >>> piece = piecehub.load("my_piece")
@@ -75,6 +77,7 @@ def load_handle(handle: Any) -> Loaded:
 
     Raises:
         StoreError: if nothing can be loaded from there.
+        RecipeError: if only pointers of Git LFS are there.
     """
     if not isinstance(handle, str | PathLike):
         return Loaded(handle, "", _is_tf1(handle))
@@ -86,6 +89,8 @@ def load_handle(handle: Any) -> Loaded:
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
         # The client takes whatever lies in its cache, also what a broken download left there.
         mend = f"delete '{folder}' if it is the client's cache" if folder and folder != handle else "check the handle"
+        if folder:
+            refuse_pointers_below(Path(folder), f"a SavedModel at '{handle}'")
         raise StoreError(f"Expected a SavedModel at '{handle}'. Received: {_first_line(error)}; {mend}.") from error
     return Loaded(root, folder, _is_tf1(root))
 

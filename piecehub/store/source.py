@@ -10,12 +10,15 @@ from pathlib import Path
 from piecehub.errors import EnvironmentProblem, RecipeError
 from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import DOCUMENTATION_TITLE, Manifest
+from piecehub.facts.pointers import refuse_pointers_below
 from piecehub.facts.workdir import Workdir
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
 from piecehub.store.curate import of_alias
 from piecehub.store.download import download
 from piecehub.store.foreign_files import refuse_folder_around, refuse_foreign_file
+
+_WHOLE = "the files of a SavedModel"
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,15 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
         store_folder: where published versions lie.
 
     Raises:
-        RecipeError: if there is no such thing, or it is another one: a Keras file, a folder around a SavedModel, …
+        RecipeError: if there is no such thing, or it is another one: a Keras file, a folder around a SavedModel, a
+            SavedModel of which only pointers of Git LFS are there, …
         EnvironmentProblem: if a server cannot be reached.
         ArchiveError: if the archive is corrupt, or no model.
     """
     path, source = Path(source), str(source)
     if path.is_dir():
         refuse_folder_around(path)
+        refuse_pointers_below(path, _WHOLE)
         yield Source(path)
         return
     if path.is_file():
@@ -69,6 +74,7 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
             archive, documentation = store.blob_path(manifest.archive.digest), _documentation(store, manifest)
         folder = Path(scratch, "saved_model")
         unpack(archive, folder)
+        refuse_pointers_below(folder, _WHOLE)
         yield Source(folder, archive, documentation, manifest is not None, manifest)
 
 

@@ -27,6 +27,7 @@ from google.protobuf.message import DecodeError
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from piecehub.errors import DataError
+from piecehub.facts.pointers import refuse_pointers
 
 RECORDS = "[!._]*"
 _GZIP = b"\x1f\x8b"
@@ -81,6 +82,7 @@ def feature_spec_of(schema_path: str) -> dict[str, tf.io.FixedLenFeature]:
 
 
 def _schema(schema_path: str) -> Any:
+    refuse_pointers([schema_path], "a Schema")
     with tf.io.gfile.GFile(schema_path) as file:
         text = file.read()
     try:
@@ -148,7 +150,9 @@ def refuse_no_records(path: Path) -> None:
 
     Raises:
         DataError: naming the file.
+        RecipeError: if the file is a pointer of Git LFS.
     """
+    refuse_pointers([path], "TFRecord files in the folder of a split")
     size = path.stat().st_size
     with path.open("rb") as file:
         zipped = file.read(len(_GZIP)) == _GZIP

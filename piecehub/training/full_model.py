@@ -19,9 +19,10 @@ import tensorflow as tf
 from piecehub.errors import TrainingError
 from piecehub.tensors.whole_folder import whole_folder
 from piecehub.training import curves, weights
-from piecehub.training.building import build_models, knows_its_input, model_input
+from piecehub.training.building import build_models, knows_its_input, model_input, model_output
 from piecehub.training.determinism import deterministic_operations
 from piecehub.training.event_files import EventFiles
+from piecehub.training.labels import refuse_no_classes
 from piecehub.training.recipe_modules import recipe_code
 
 Build = Callable[..., keras.Model]
@@ -113,12 +114,18 @@ def train(
 
     Raises:
         TrainingError: if the model cannot be built or trained, or diverges.
+        DataError: if labels are no classes of the model.
     """
     with deterministic_operations():
         model = build_full_model(build, build_kwargs, settings.seed)
         _compile(model, settings, objective)
         with recipe_code("the full model to train", TrainingError):
-            facts = _fit(model, _pair(model, train_arrays, label), _pair(model, eval_arrays, label), settings, log_dir)
+            pairs = _pair(model, train_arrays, label), _pair(model, eval_arrays, label)
+            if label and objective is None:
+                classes = _classes(model, pairs[0][0])
+                refuse_no_classes("train", train_arrays[label], classes)
+                refuse_no_classes("eval", eval_arrays[label], classes)
+            facts = _fit(model, *pairs, settings, log_dir)
     epochs = (value for values in facts.history.values() for value in values)
     if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *epochs]).all():
         raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
@@ -184,6 +191,13 @@ def _input_names(model: Any, features: list[str]) -> list[str]:
         return features
     given = model_input(model)
     return list(given) if isinstance(given, dict) else [tensor.name for tensor in model.inputs]
+
+
+def _classes(model: Any, inputs: Any) -> int | None:
+    """How many logits the model ends in; None of several outputs. One that has no Input tells it by a call."""
+    one = keras.tree.map_structure(lambda values: values[:1], inputs)
+    output = model_output(model) if knows_its_input(model) else model(one, training=False)
+    return output.shape[-1] if hasattr(output, "shape") else None
 
 
 def _takes_dict(model: Any, inputs: int) -> bool:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from piecehub import errors
+from piecehub.logs import last_words
 from piecehub.transfer import workers as worker_module
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore
@@ -153,7 +154,7 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
         raise getattr(errors, failure["error"])(failure["sentence"])
     if code:
         raise errors.TrainingError(
-            f"Expected every trial to finish. Received: {_last_line(folder / 'stderr')}; finished trials are kept, "
+            f"Expected every trial to finish. Received: {_why(folder / 'stderr')}; finished trials are kept, "
             "so the next evaluation goes on from there."
         )
 
@@ -165,6 +166,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **_ENVIRONMENT, "PYTHONPATH": path}
 
 
-def _last_line(path: Path) -> str:
-    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "a process that was killed (out of memory?)"
+def _why(path: Path) -> str:
+    return (
+        last_words(path.read_text(encoding="utf-8", errors="replace"), 1)
+        or "a process that was killed (out of memory?)"
+    )

@@ -70,6 +70,8 @@ class Bench:
         self._task = Task.read(Path(job.task))
         self._controls = Path(job.controls)
         self._engine = Engine(Path(job.saved_model), self._task.outputs, self._task.kind, job.output)
+        for rows in (self._task.pool_x, self._task.test_x):
+            self._engine.refuse_misfit(self._task.name, rows)
         self._features: dict[str, tuple[probe.Floats, probe.Floats]] = {}
 
     def run(self, trial: Trial) -> TrialResult:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from piecehub.errors import DataError
+from piecehub.errors import DataError, RecipeError
 from piecehub.training import examples
 
 SPEC = {"image": tf.io.FixedLenFeature([2], tf.float32), "label": tf.io.FixedLenFeature([], tf.int64)}
@@ -193,3 +193,11 @@ def test_b8_a_schema_says_which_features_may_be_missing(tmp_path: Path) -> None:
         'feature { name: "d" type: FLOAT presence { min_count: 1 } }\n'
     )
     assert examples.may_be_missing(str(path)) == {"a", "d"}
+
+
+def test_e14_a_pointer_in_the_place_of_records_or_of_a_schema_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "part-0.tfrecord"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    for read in (examples.refuse_no_records, examples.feature_spec_of):
+        with pytest.raises(RecipeError, match=r"part-0\.tfrecord', a pointer of Git LFS in the place of a file"):
+            read(file)

@@ -9,10 +9,11 @@ import numpy as np
 import psutil
 import pytest
 
-from piecehub.errors import PieceError, TrainingError
+from piecehub.errors import DataError, PieceError, TrainingError
 from piecehub.facts.content import content_digest, list_files
 from piecehub.transfer.pool import run_trials
 from piecehub.transfer.protocol import MODES
+from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore, choose_setting, plan, with_batch_sizes
 
 
@@ -169,6 +170,19 @@ def test_an_error_in_a_worker_is_raised_here_with_its_class_and_sentence(exporte
     places = {"saved_model": exported.saved_model, "controls": tmp_path / "controls", "task": task}
     with pytest.raises(PieceError, match=r"Expected one checkpoint .* Received: 0"):
         run_trials(scratch, **places, trials_folder=tmp_path / "trials", workers=1)
+
+
+def test_e14_examples_of_another_shape_end_the_trials_with_the_shapes(exported, trials, tmp_path):
+    other = Task.from_arrays("shrubs", *[np.eye(4, 5, dtype=np.float32), [0, 0, 1, 1]] * 2)
+    with pytest.raises(DataError, match=r"of 'shrubs' .*\[batch, 8\]\. Received: float32 \[batch, 5\]"):
+        run_trials(
+            trials[:2],
+            saved_model=exported.saved_model,
+            controls=exported.controls,
+            task=other,
+            trials_folder=tmp_path,
+            workers=1,
+        )
 
 
 def test_the_callers_main_module_is_not_run_again(exported, task, trials, tmp_path):
