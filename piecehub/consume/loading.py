@@ -17,6 +17,7 @@ import tensorflow_hub as hub
 from piecehub.errors import ConsumerError, NotReusableError, StoreError
 from piecehub.facts.pointers import refuse_pointers_below
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+from piecehub.store.proxies import directly_here, refuse_token_in_clear
 from piecehub.store.source import keep_unpacked
 
 TF1_NAME = "default"  # as hub.KerasLayer: of a TF1 Hub module the signature, and the output, named so
@@ -96,9 +97,19 @@ def load_handle(handle: Any) -> Loaded:
 
 
 def resolve(handle: str | PathLike[str]) -> str:
-    """The folder behind a handle: in the local store's, else as the hub client finds it."""
-    kept = keep_unpacked(fspath(handle), Workdir(Path(DEFAULT_NAME)))
-    return str(kept) if kept else hub.resolve(fspath(handle))
+    """The folder behind a handle: in the local store's, else as the hub client finds it.
+
+    The client goes by our rule of ways (store/proxies.py), and is not told a token that it would send in clear.
+
+    Raises:
+        RecipeError: if the handle has such a token.
+    """
+    name = fspath(handle)
+    if kept := keep_unpacked(name, Workdir(Path(DEFAULT_NAME))):
+        return str(kept)
+    refuse_token_in_clear(name)
+    with directly_here(name):
+        return hub.resolve(name)
 
 
 def find_callee(root: Any, piece: str | None, signature: str | None) -> Callee:

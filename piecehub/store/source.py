@@ -14,7 +14,7 @@ from piecehub.facts.pointers import refuse_pointers_below
 from piecehub.facts.workdir import Workdir
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
-from piecehub.store.curate import of_alias
+from piecehub.store.curate import named
 from piecehub.store.download import download
 from piecehub.store.foreign_files import refuse_folder_around, refuse_foreign_file
 
@@ -70,7 +70,7 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
             download(source, archive)
         elif not path.is_file():
             store = Store.open(store_folder)
-            manifest = of_alias(store, source) if "@" in source else store.manifest(_handle(source))
+            manifest = store.manifest(_handle(store, source))
             archive, documentation = store.blob_path(manifest.archive.digest), _documentation(store, manifest)
         folder = Path(scratch, "saved_model")
         unpack(archive, folder)
@@ -83,13 +83,13 @@ def _documentation(store: Store, manifest: Manifest) -> str:
     return store.read_blob(blob.digest).decode() if blob else ""
 
 
-def _handle(source: str) -> Handle:
+def _handle(store: Store, source: str) -> Handle:
     try:
-        return Handle.parse(source)
+        return named(store, source)
     except RecipeError as error:
         raise RecipeError(
-            "Expected a folder, an archive, 'publisher/name/version', or an address with http. "
-            f"Received: '{source}', which is none."
+            "Expected a folder, an archive, 'publisher/name/version', 'publisher/name@alias', or an address with "
+            f"http. Received: '{source}', which is none."
         ) from error
 
 
@@ -104,11 +104,11 @@ def keep_unpacked(source: str, workdir: Workdir) -> Path | None:
     """
     if "://" in source or Path(source).exists() or not workdir.store.is_dir():
         return None
+    store = Store.open(workdir.store)
     try:
-        handle = Handle.parse(source)
+        handle = named(store, source)
     except RecipeError:
         return None
-    store = Store.open(workdir.store)
     if store.find(handle) is None:
         return None
     manifest = store.usable(handle)
