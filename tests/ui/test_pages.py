@@ -240,6 +240,15 @@ def test_a_model_published_without_anything_beside_it_has_a_page(browser, site, 
     assert "it was published without" in text and "Copy" in text
 
 
+def test_b9_a_model_shows_what_its_test_part_and_pool_have_in_common(browser, site):
+    site.publish(evidence={**site.evidence, "overlap": {"examples": 360, "exact": 3, "near": 1}})
+    page = browser.get("/models/piecehub/digits/1")
+    assert (
+        "Of 360 test examples 3 equal one of the pool, from which the labelled examples are drawn, and 1 nearly"
+        in page.text
+    )
+
+
 def test_evidence_of_another_kind_is_one_sentence(browser, site):
     site.publish(evidence={"task": "x"})
     assert "Expected evidence with task, cells and contrasts" in page(browser, "/models/piecehub/digits/1", 500)
