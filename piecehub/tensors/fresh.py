@@ -7,6 +7,7 @@ The function's name and the path of the result go on the command line, the argum
 result is `{"value": …}` or `{"error": <class of piecehub.errors>, "sentence": …}`.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -137,6 +138,7 @@ def _main() -> None:
     function, path = sys.argv[1:]
     value = json.dumps(_call(function, json.load(sys.stdin)))
     Path(path).write_text(value, encoding="utf-8")
+    gc.freeze()  # else Python looks for garbage among all that TensorFlow made, which takes seconds, before it ends
 
 
 if __name__ == "__main__":

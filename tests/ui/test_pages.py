@@ -8,7 +8,9 @@ from piecehub.facts.handle import Handle
 from piecehub.facts.runs import Event, Node, Result, Run
 from piecehub.store.catalog import Store
 from piecehub.store.curate import quarantine, set_alias, yank
+from piecehub.store.export import LAYOUTS, export
 from piecehub.ui import run_pages
+from piecehub.ui.static_pages import static_pages
 
 RUN = "20261124-014400-001"
 XSS = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
@@ -544,3 +546,34 @@ def test_e2_a_run_that_a_person_stopped_is_no_failure(browser, site):
     assert said in text and "The run was stopped" in text and "KeyboardInterrupt" not in text
     assert '"FullModelTrainer, stopped"' in text and 'class="state failed"' not in text
     assert browser.get(f"/api/v1/runs/{RUN}").json()["state"] == "stopped"
+
+
+def test_e6_the_page_calls_a_finding_what_the_summary_counts_it_as(browser, site):
+    site.publish()
+    shown = page(browser, "/models/piecehub/digits/1")
+    assert "nothing fell short · 1 piece of advice" in shown
+    assert 'class="state failed"' not in shown and shown.count("advice</span>") == 2
+
+
+def test_e3_no_component_runs_on_in_a_run_that_has_ended(browser, site):
+    site.write_run(RUN, states={"UpstreamExamples": ("running", 0.0, "")}, end="failed")
+    row = browser.get("/api/v1/runs").json()["runs"][0]
+    assert row["state"] == "failed"
+    assert sorted(row["counts"]) == ["not run", "stopped"]
+
+
+def test_a_run_that_failed_before_it_had_components_shows_no_empty_panels(browser, site):
+    site.write_run(RUN, upstream={}, end="failed")
+    shown = page(browser, f"/runs/{RUN}")
+    assert "The run failed" in shown
+    assert "The journey of the data" not in shown and '<h2 id="components">' not in shown
+
+
+def test_a_withdrawn_version_says_so_above_all_else_on_its_static_page_too(site, tmp_path):
+    site.publish()
+    store = Store.open(site.workdir.store)
+    yank(store, Handle("piecehub", "digits", 1), by="anna", why="odd")
+    url = "https://models.example"
+    export(store, tmp_path / "out", LAYOUTS["nginx"], static_pages(url), url=url)
+    shown = (tmp_path / "out" / "piecehub" / "digits" / "1" / "index.html").read_text("utf-8")
+    assert shown.index("This version was withdrawn") < shown.index('class="lead"')
