@@ -10,8 +10,10 @@ Threads are no substitute: trials in threads take longer than one after another.
 multi-processing mode took 30 s.
 """
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -133,9 +135,16 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
     with (folder / "stderr").open("wb") as stderr, os.fdopen(reader, "r", encoding="utf-8") as lines:
         command = [sys.executable, "-P", "-m", worker_module.__name__, str(folder / "job.json"), str(writer)]
         process = subprocess.Popen(
-            command, pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, env=_environment()
+            command,
+            pass_fds=[writer],
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            env=_environment(),
+            start_new_session=True,
         )
         os.close(writer)
+        code = 0
         failure: dict[str, Any] = {}
         try:
             for line in lines:
@@ -146,10 +155,11 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
                 done += 1
                 if on_progress:
                     on_progress(done, total, job.trials[message["trial"]])
+            else:
+                code = process.wait()
         finally:
-            # Closing the pipe is what ends the workers, also when `on_progress` raised.
-            lines.close()
-            code = process.wait()
+            if process.returncode is None:
+                _end(process)
     if failure:
         raise getattr(errors, failure["error"])(failure["sentence"])
     if code:
@@ -157,6 +167,17 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
             f"Expected every trial to finish. Received: {_why(folder / 'stderr')}; finished trials are kept, "
             "so the next evaluation goes on from there."
         )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the fresh interpreter and its workers: after a failure, or when a person stops it all.
+
+    They would only notice at the end of a trial, or once TensorFlow was imported. What they had finished lies in files
+    that are whole.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _environment() -> dict[str, str]:

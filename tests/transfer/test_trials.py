@@ -1,8 +1,10 @@
 import dataclasses
 import importlib.metadata
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +145,26 @@ def test_killed_in_the_middle_the_rest_is_run_and_equals_the_uninterrupted_run(f
     assert len(ran) == len(trials) - len([name for name in kept if name.endswith(".npz")])
     whole = of_trials((finished[0], trials))
     assert {name: data for name, data in contents(tmp_path).items() if not name.endswith(".part")} == whole
+
+
+def test_e2_a_person_who_stops_the_trials_waits_for_none(run, trials, tmp_path):
+    """Also while the workers import TensorFlow, which takes seconds: they would notice at the end of a trial."""
+    stopped = []
+
+    def stop(*_: object) -> None:
+        stopped.append(time.monotonic())
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.7)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, 2, None, trials)
+        assert time.monotonic() - stopped[0] < 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert [c for c in psutil.Process().children(recursive=True) if "piecehub.transfer.workers" in c.cmdline()] == []
 
 
 def test_a_damaged_file_counts_as_missing(finished, trials, tmp_path):
