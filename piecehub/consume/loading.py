@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from piecehub.errors import ConsumerError, NotReusableError, StoreError
+from piecehub.errors import ConsumerError, NotReusableError, StoreError, first_line
 from piecehub.facts.pointers import refuse_pointers_below
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from piecehub.store.proxies import directly_here, refuse_token_in_clear
@@ -92,7 +92,7 @@ def load_handle(handle: Any) -> Loaded:
         mend = f"delete '{folder}' if it is the client's cache" if folder and folder != handle else "check the handle"
         if folder:
             refuse_pointers_below(Path(folder), f"a SavedModel at '{handle}'")
-        raise StoreError(f"Expected a SavedModel at '{handle}'. Received: {_first_line(error)}; {mend}.") from error
+        raise StoreError(f"Expected a SavedModel at '{handle}'. Received: {first_line(error)}; {mend}.") from error
     return Loaded(root, folder, _is_tf1(root))
 
 
@@ -139,10 +139,6 @@ def _call_of(owner: Any) -> Callable[..., Any]:
 
 def _is_tf1(root: Any) -> bool:
     return bool(getattr(root, "_is_hub_module_v1", False))
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.rstrip(".") for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _sub_object(root: Any, piece: str) -> Any:
