@@ -13,6 +13,8 @@ number of an output, or to 1 if that is smaller.
 """
 
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +40,11 @@ DECODE_BEFORE = (
     "decode examples before they reach the model (`[data] decode` in a recipe), since a piece takes decoded ones, such "
     "as images of float32 in TensorFlow Hub's common image APIs"
 )
+# What reading a damaged archive of arrays raises: zipfile, zlib and NumPy have errors of their own for it.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, tf.errors.OpError, ArithmeticError, EOFError, LookupError, MemoryError, OSError,
+    RuntimeError, TypeError, ValueError,
+)  # fmt: skip
 _WORDS = [b"the", b"quick brown fox", b"", b"jumps over 13 lazy dogs."]
 
 
@@ -154,7 +161,7 @@ def read(saved_model: Path, manifest: piece_manifest.PieceManifest) -> Golden | 
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
         return Golden(_tensors("input", manifest.input, found), _tensors("output", manifest.output, found))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, tf.errors.OpError) as error:
+    except _DAMAGE as error:
         raise NotReusableError(
             f"Expected golden inputs and outputs in {piece_manifest.GOLDEN_FILE}. Received: {error}; export the piece "
             "again."
