@@ -31,13 +31,13 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from piecehub import logs
 from piecehub.errors import PiecehubError
+from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
 from piecehub.facts.workdir import Workdir, make_writable, mark
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
-from piecehub.examples.anomalies import refuse_anomalies
 from pipelines import preflight
 from pipelines.data import examples_folder
 from pipelines.launcher import TruthfulLauncher, sentence_of
