@@ -1,7 +1,6 @@
 """Examples -> FullModel."""
 
 from pathlib import Path
-from types import ModuleType
 
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelRun, Schema
 
@@ -17,6 +16,7 @@ from piecehub.facts.provenance import artifact_digest
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
 from piecehub.training.building import feature_specs, ready_to_train
+from piecehub.training.own_code import OwnCode
 from piecehub.training.recipe_modules import get_function, load_module
 from piecehub.training.resume import Checkpoints, place_of
 
@@ -51,8 +51,12 @@ def FullModelTrainer(
     features = Features.of_schema(f"{schema.uri}/schema.pbtxt")
     decoder = get_function(module, decode) if decode else None
     train_stream, eval_stream = (Stream.open(examples.uri, split, features, decoder) for split in ("train", "eval"))
-    start = Path(recipe_folder) / checkpoint if checkpoint else None
     parent_piece = parent_folder(parent)
+    build = ready_to_train(
+        get_function(module, built.function),
+        feature_specs(train_stream.element_spec, label, told.sample_weight),
+        Path(recipe_folder) / checkpoint if checkpoint else None,
+    )
     depends_on = {
         "model": model,
         "train": train,
@@ -66,7 +70,7 @@ def FullModelTrainer(
         "parent": artifact_digest(parent_piece) if parent_piece else "",
     }
     facts = training.train(
-        ready_to_train(get_function(module, built.function), feature_specs(train_stream.element_spec, label), start),
+        build,
         {**built.arguments, **parent_keyword(parent_piece)},
         train_stream,
         eval_stream,
@@ -74,15 +78,8 @@ def FullModelTrainer(
         told,
         Path(training_logs.uri),
         Path(full_model.uri),
-        _objective(module, told),
+        OwnCode.of(module, told),
         Checkpoints(place_of(resume_folder, depends_on)) if resume_folder else None,
     )
     full_model.set_float_custom_property("eval_accuracy", facts.evaluation["accuracy"])
     full_model.set_int_custom_property("parameters", facts.parameters)
-
-
-def _objective(module: ModuleType, told: TrainTable) -> training.Objective | None:
-    """What the recipe trains for, if the model is no classifier."""
-    if not told.loss:
-        return None
-    return training.Objective(get_function(module, told.loss), get_function(module, told.accuracy))

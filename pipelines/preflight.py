@@ -38,7 +38,7 @@ def check(loaded: LoadedRecipe, store_folder: Path) -> None:
 
 def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
     config = loaded.config
-    for name in filter(None, (config.train.loss, config.train.accuracy)):
+    for name in config.train.functions().values():
         get_function(load_module(loaded.folder, config.model.module), name)
     features = feature_specs(
         Stream.specs_of(Features.of_schema(str(loaded.folder / config.data.schema))), config.data.label

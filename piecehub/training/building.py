@@ -57,7 +57,9 @@ def build_models(build: Build, build_kwargs: Mapping[str, Any], seed: int, featu
     Raises:
         TrainingError: if `build` raises, or returns no Keras model that has its weights.
     """
-    keras.backend.clear_session()
+    policy = keras.config.dtype_policy()
+    keras.backend.clear_session()  # forgets the policy too
+    keras.config.set_dtype_policy(policy)
     keras.utils.set_random_seed(seed)
     _check_arguments(build, build_kwargs)
     with recipe_code("the recipe to build a full model", TrainingError):

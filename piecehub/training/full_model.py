@@ -24,10 +24,13 @@ from piecehub.tensors.whole_folder import whole_folder
 from piecehub.training import curves, epochs, weights
 from piecehub.training.batches import Batches, in_order
 from piecehub.training.building import build_models
-from piecehub.training.compiling import Objective, compile_model
+from piecehub.training.callbacks import callbacks_of, quiet_stopping_is_an_error
+from piecehub.training.class_weights import class_weights
+from piecehub.training.compiling import compile_model
 from piecehub.training.determinism import deterministic_operations
-from piecehub.training.event_files import EventFiles
+from piecehub.training.own_code import OwnCode
 from piecehub.training.pairing import pairing
+from piecehub.training.precision import precision
 from piecehub.training.progress import Progress
 from piecehub.training.recipe_modules import recipe_code
 from piecehub.training.resume import Checkpoints
@@ -78,13 +81,13 @@ def train(
     settings: TrainTable,
     log_dir: Path,
     out_dir: Path,
-    objective: Objective | None = None,
+    own: OwnCode | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> TrainFacts:
     """Trains a full model and writes it to `out_dir`; equal arguments give equal bytes there, in any process.
 
     Args:
-        build: the recipe's function; without an `objective` its model ends in logits, `[batch, classes] float32`.
+        build: the recipe's function; without a loss of its own its model ends in logits, `[batch, classes] float32`.
         build_kwargs: its arguments, but for `seed`.
         train_stream: the examples to train on.
         eval_stream: those of the evaluation split.
@@ -92,18 +95,20 @@ def train(
         settings: what changes the result.
         log_dir: where TensorBoard's event files go.
         out_dir: a folder that is empty or does not exist.
-        objective: what is learned; None learns the class.
+        own: the recipe's functions that the settings name.
         checkpoints: of this training, where it goes on if it was killed; removed when it has ended well.
 
     Raises:
         DataError: if an example cannot be parsed or decoded.
         TrainingError: if the model cannot be built or trained, or diverges.
     """
-    with deterministic_operations():
+    own = own or OwnCode()
+    with deterministic_operations(), precision(settings.precision):
         model = build_full_model(build, build_kwargs, settings.seed)
         with _told(train_stream, eval_stream):
-            compile_model(model, settings, objective)
-            facts = _fit(model, train_stream, eval_stream, label, settings, log_dir, checkpoints)
+            work = _work(model, train_stream, eval_stream, label, settings, own)
+            history = _fit(work, settings, own, log_dir, checkpoints)
+            facts = _facts(work, settings, history)
     found = (value for values in facts.history.values() for value in values)
     if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *found]).all():
         raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
@@ -137,35 +142,57 @@ def _told(*streams: Stream) -> Iterator[None]:
             raise
 
 
+@dataclass(frozen=True)
+class _Work:
+    """A model, and what it is trained and evaluated on."""
+
+    model: Any
+    batches: Batches
+    held_out: Stream
+    label: str
+
+    def evaluation(self) -> Any:
+        return in_order(self.held_out, self.batches.pair, self.batches.batch_size)
+
+    def training(self) -> Any:
+        return in_order(self.batches.stream, self.batches.pair, self.batches.batch_size)
+
+
+def _work(
+    model: Any, train_stream: Stream, eval_stream: Stream, label: str, settings: TrainTable, own: OwnCode
+) -> _Work:
+    pair = pairing(model, train_stream.element_spec, label, settings.sample_weight)
+    batches = Batches(train_stream, pair, settings.batch_size, settings.seed, settings.steps_per_epoch, own.augment)
+    return _Work(model, batches, eval_stream, label)
+
+
 def _fit(
-    model: Any,
-    train_stream: Stream,
-    eval_stream: Stream,
-    label: str,
-    settings: TrainTable,
-    log_dir: Path,
-    checkpoints: Checkpoints | None,
-) -> TrainFacts:
-    pair = pairing(model, train_stream.element_spec, label)
-    batches = Batches(train_stream, pair, settings.batch_size, settings.seed)
-    validation = in_order(eval_stream, pair, settings.batch_size)
+    work: _Work, settings: TrainTable, own: OwnCode, log_dir: Path, checkpoints: Checkpoints | None
+) -> Mapping[str, list[Any]]:
+    """Trains the model; returns what was recorded of each epoch."""
+    steps = work.batches.steps
+    compile_model(work.model, settings, own, settings.epochs * steps)
+    weighing = class_weights(work.model, settings, work.batches.stream, work.label)
+    progress = Progress(settings.epochs, steps, settings.batch_size)
     callbacks = epochs.LastingCallbacks(
-        [EventFiles(log_dir)],
-        model,
-        settings.epochs,
-        batches.steps,
-        checkpoints,
-        [Progress(settings.epochs, batches.steps, settings.batch_size)],
+        callbacks_of(settings, own, log_dir), work.model, settings.epochs, steps, checkpoints, [progress]
     )
-    epochs.fit(model, batches, validation, settings.epochs, callbacks)
+    with quiet_stopping_is_an_error():
+        epochs.fit(work.model, work.batches, work.evaluation(), settings.epochs, callbacks, weighing)
+    return callbacks.history.history
+
+
+def _facts(work: _Work, settings: TrainTable, history: Mapping[str, list[Any]]) -> TrainFacts:
+    # Where Keras scales the loss, the optimizer that was asked for is inside the one that does.
+    optimizer = getattr(work.model.optimizer, "inner_optimizer", work.model.optimizer)
     return TrainFacts(
-        history={name: [float(value) for value in values] for name, values in callbacks.history.history.items()},
-        train=_evaluate(model, in_order(train_stream, pair, settings.batch_size)),
-        evaluation=_evaluate(model, validation),
-        optimizer=cast(dict[str, Any], keras.optimizers.serialize(model.optimizer)),
-        parameters=model.count_params(),
-        train_examples=len(train_stream),
-        eval_examples=len(eval_stream),
+        history={name: [float(value) for value in values] for name, values in history.items()},
+        train=_evaluate(work.model, work.training()),
+        evaluation=_evaluate(work.model, work.evaluation()),
+        optimizer=cast(dict[str, Any], keras.optimizers.serialize(optimizer)),
+        parameters=work.model.count_params(),
+        train_examples=len(work.batches.stream),
+        eval_examples=len(work.held_out),
         settings=settings.entries(),
     )
 
