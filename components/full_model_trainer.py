@@ -16,6 +16,7 @@ from piecehub.facts.provenance import artifact_digest
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
 from piecehub.training.building import feature_specs, ready_to_train
+from piecehub.training.devices import find_devices
 from piecehub.training.own_code import OwnCode
 from piecehub.training.recipe_modules import get_function, load_module
 from piecehub.training.resume import Checkpoints, place_of
@@ -36,6 +37,7 @@ def FullModelTrainer(
     decode: Parameter[str],
     checkpoint: Parameter[str],
     checkpoint_digest: Parameter[str],
+    devices: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
     parent: OptionalInput[ParentPiece] = None,
@@ -43,8 +45,10 @@ def FullModelTrainer(
     """Trains the full model that the recipe builds; refuses examples with anomalies.
 
     `model` and `train` are tables of the recipe as JSON (piecehub/facts/tables.py). A training that was killed goes on
-    by its checkpoint in `resume_folder`; if that is empty, it begins anew.
+    by its checkpoint in `resume_folder`; if that is empty, it begins anew. `devices` are told by the runner
+    (piecehub/training/devices.py).
     """
+    found = find_devices(devices)
     built, told = ModelTable.from_json(model), TrainTable.from_json(train)
     refuse_anomalies(Path(anomalies.uri))
     module = load_module(Path(recipe_folder), built.module)
@@ -63,10 +67,11 @@ def FullModelTrainer(
         "label": label,
         "decode": decode,
         "checkpoint": checkpoint_digest,
+        "devices": found.facts(),
         "code": code_digest,
         "lock": lock_digest,
         "schema": sha256_file(Path(schema.uri) / "schema.pbtxt"),
-        "splits": {split: found.digest for split, found in read_facts(examples.uri).items()},
+        "splits": {split: facts.digest for split, facts in read_facts(examples.uri).items()},
         "parent": artifact_digest(parent_piece) if parent_piece else "",
     }
     facts = training.train(
@@ -80,6 +85,7 @@ def FullModelTrainer(
         Path(full_model.uri),
         OwnCode.of(module, told),
         Checkpoints(place_of(resume_folder, depends_on)) if resume_folder else None,
+        found,
     )
     full_model.set_float_custom_property("eval_accuracy", facts.evaluation["accuracy"])
     full_model.set_int_custom_property("parameters", facts.parameters)

@@ -54,6 +54,7 @@ def create_pipeline(
         label=config.data.label,
         decode="",
         resume_folder="",
+        devices="",
         train=TrainTable.of(config.train).to_json(),
         checkpoint=config.model.checkpoint,
         checkpoint_digest=checkpoint_digest(loaded.folder, config.model.checkpoint),

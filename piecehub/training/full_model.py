@@ -21,13 +21,14 @@ from piecehub.errors import DataError, TrainingError
 from piecehub.examples.stream import Stream
 from piecehub.facts.tables import TrainTable
 from piecehub.tensors.whole_folder import whole_folder
-from piecehub.training import curves, epochs, weights
+from piecehub.training import curves, epochs, own_fit, weights
 from piecehub.training.batches import Batches, in_order
 from piecehub.training.building import build_models
 from piecehub.training.callbacks import callbacks_of, quiet_stopping_is_an_error
 from piecehub.training.class_weights import class_weights
 from piecehub.training.compiling import compile_model
 from piecehub.training.determinism import deterministic_operations
+from piecehub.training.devices import Devices
 from piecehub.training.own_code import OwnCode
 from piecehub.training.pairing import pairing
 from piecehub.training.precision import precision
@@ -46,11 +47,12 @@ class TrainFacts:
         history: by metric, one number an epoch; metrics of the evaluation split begin with `val_`.
         train: loss and accuracy of the finished model on the training split (no dropout), as Keras names them.
         evaluation: the same on the evaluation split.
-        optimizer: its configuration, as Keras serializes it.
+        optimizer: its configuration, as Keras serializes it; empty if a `fit` of the recipe's own had none of Keras'.
         parameters: how many numbers the full model holds.
         train_examples: how many examples it saw an epoch.
         eval_examples: how many it was evaluated on.
         settings: what `train` was told.
+        devices: on what it ran: their kind, and how many copies of the model there were.
     """
 
     history: dict[str, list[float]]
@@ -61,6 +63,7 @@ class TrainFacts:
     train_examples: int
     eval_examples: int
     settings: dict[str, Any]
+    devices: dict[str, Any]
 
 
 def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -> keras.Model:
@@ -83,6 +86,7 @@ def train(
     out_dir: Path,
     own: OwnCode | None = None,
     checkpoints: Checkpoints | None = None,
+    devices: Devices | None = None,
 ) -> TrainFacts:
     """Trains a full model and writes it to `out_dir`; equal arguments give equal bytes there, in any process.
 
@@ -97,18 +101,20 @@ def train(
         out_dir: a folder that is empty or does not exist.
         own: the recipe's functions that the settings name.
         checkpoints: of this training, where it goes on if it was killed; removed when it has ended well.
+        devices: on which it runs; None is what TensorFlow does by itself.
 
     Raises:
         DataError: if an example cannot be parsed or decoded.
         TrainingError: if the model cannot be built or trained, or diverges.
     """
-    own = own or OwnCode()
-    with deterministic_operations(), precision(settings.precision):
+    own, devices = own or OwnCode(), devices or Devices()
+    with deterministic_operations(), precision(settings.precision), devices.scope():
         model = build_full_model(build, build_kwargs, settings.seed)
         with _told(train_stream, eval_stream):
             work = _work(model, train_stream, eval_stream, label, settings, own)
-            history = _fit(work, settings, own, log_dir, checkpoints)
-            facts = _facts(work, settings, history)
+            fit = _own_fit if own.fit else _fit
+            history = fit(work, settings, own, log_dir, checkpoints)
+            facts = _facts(work, settings, history, devices)
     found = (value for values in facts.history.values() for value in values)
     if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *found]).all():
         raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
@@ -182,18 +188,27 @@ def _fit(
     return callbacks.history.history
 
 
-def _facts(work: _Work, settings: TrainTable, history: Mapping[str, list[Any]]) -> TrainFacts:
+def _own_fit(
+    work: _Work, settings: TrainTable, own: OwnCode, log_dir: Path, checkpoints: Checkpoints | None
+) -> Mapping[str, list[Any]]:
+    """The same by the recipe's own function."""
+    return own_fit.run(work.model, work.batches, work.held_out, settings, own, log_dir, checkpoints)
+
+
+def _facts(work: _Work, settings: TrainTable, history: Mapping[str, list[Any]], devices: Devices) -> TrainFacts:
     # Where Keras scales the loss, the optimizer that was asked for is inside the one that does.
     optimizer = getattr(work.model.optimizer, "inner_optimizer", work.model.optimizer)
+    known = isinstance(optimizer, keras.optimizers.Optimizer)
     return TrainFacts(
         history={name: [float(value) for value in values] for name, values in history.items()},
         train=_evaluate(work.model, work.training()),
         evaluation=_evaluate(work.model, work.evaluation()),
-        optimizer=cast(dict[str, Any], keras.optimizers.serialize(optimizer)),
+        optimizer=cast(dict[str, Any], keras.optimizers.serialize(optimizer)) if known else {},
         parameters=work.model.count_params(),
         train_examples=len(work.batches.stream),
         eval_examples=len(work.held_out),
         settings=settings.entries(),
+        devices=devices.facts(),
     )
 
 
