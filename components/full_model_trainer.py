@@ -15,7 +15,6 @@ from piecehub.facts.content import sha256_file
 from piecehub.facts.provenance import artifact_digest
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
-from piecehub.training.building import feature_specs, ready_to_train
 from piecehub.training.devices import find_devices
 from piecehub.training.own_code import OwnCode
 from piecehub.training.recipe_modules import get_function, load_module
@@ -56,11 +55,6 @@ def FullModelTrainer(
     decoder = get_function(module, decode) if decode else None
     train_stream, eval_stream = (Stream.open(examples.uri, split, features, decoder) for split in ("train", "eval"))
     parent_piece = parent_folder(parent)
-    build = ready_to_train(
-        get_function(module, built.function),
-        feature_specs(train_stream.element_spec, label, told.sample_weight),
-        Path(recipe_folder) / checkpoint if checkpoint else None,
-    )
     depends_on = {
         "model": model,
         "train": train,
@@ -75,7 +69,7 @@ def FullModelTrainer(
         "parent": artifact_digest(parent_piece) if parent_piece else "",
     }
     facts = training.train(
-        build,
+        get_function(module, built.function),
         {**built.arguments, **parent_keyword(parent_piece)},
         train_stream,
         eval_stream,
@@ -86,6 +80,7 @@ def FullModelTrainer(
         OwnCode.of(module, told),
         Checkpoints(place_of(resume_folder, depends_on)) if resume_folder else None,
         found,
+        Path(recipe_folder) / checkpoint if checkpoint else None,
     )
     full_model.set_float_custom_property("eval_accuracy", facts.evaluation["accuracy"])
     full_model.set_int_custom_property("parameters", facts.parameters)

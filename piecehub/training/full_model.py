@@ -21,9 +21,9 @@ from piecehub.errors import DataError, TrainingError
 from piecehub.examples.stream import Stream
 from piecehub.facts.tables import TrainTable
 from piecehub.tensors.whole_folder import whole_folder
-from piecehub.training import curves, epochs, own_fit, weights
+from piecehub.training import checkpoint, curves, epochs, own_fit, weights
 from piecehub.training.batches import Batches, in_order
-from piecehub.training.building import build_models
+from piecehub.training.building import build_models, feature_specs
 from piecehub.training.callbacks import callbacks_of, quiet_stopping_is_an_error
 from piecehub.training.class_weights import class_weights
 from piecehub.training.compiling import compile_model
@@ -87,6 +87,7 @@ def train(
     own: OwnCode | None = None,
     checkpoints: Checkpoints | None = None,
     devices: Devices | None = None,
+    start: Path | None = None,
 ) -> TrainFacts:
     """Trains a full model and writes it to `out_dir`; equal arguments give equal bytes there, in any process.
 
@@ -102,15 +103,20 @@ def train(
         own: the recipe's functions that the settings name.
         checkpoints: of this training, where it goes on if it was killed; removed when it has ended well.
         devices: on which it runs; None is what TensorFlow does by itself.
+        start: weights to start from (piecehub/training/checkpoint.py); None is those that `build` gives.
 
     Raises:
         DataError: if an example cannot be parsed or decoded.
         TrainingError: if the model cannot be built or trained, or diverges.
     """
     own, devices = own or OwnCode(), devices or Devices()
-    with deterministic_operations(), precision(settings.precision), devices.scope():
-        model = build_full_model(build, build_kwargs, settings.seed)
-        with _told(train_stream, eval_stream):
+    with deterministic_operations(), precision(settings.precision):
+        with recipe_code("'decode' to take the examples", TrainingError):
+            features = feature_specs(train_stream.element_spec, label, settings.sample_weight)
+        model = build_models(build, build_kwargs, settings.seed, features, devices.scope).full
+        if start:
+            checkpoint.restore(model, start)
+        with devices.scope(), _told(train_stream, eval_stream):
             work = _work(model, train_stream, eval_stream, label, settings, own)
             fit = _own_fit if own.fit else _fit
             history = fit(work, settings, own, log_dir, checkpoints)
