@@ -79,12 +79,18 @@ class Train(TrainTable):
     Attributes:
         loss, accuracy: functions of the model's module, `(y_true, y_pred) -> [batch] float32`, for models that are no
             classifiers; without them a model ends in logits. Where examples have no label, `y_true` is 0.
+
+    docs/training.md tells all of them.
     """
 
     __pydantic_config__ = _STRICT
     epochs: Annotated[int, Field(ge=0)]
     batch_size: Positive
-    learning_rate: Rate
+    learning_rate: Rate | None = None
+    gradient_clip: dict[str, Rate] | None = None
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
+    steps_per_epoch: Positive | None = None
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
 
 
 @dataclass(frozen=True)

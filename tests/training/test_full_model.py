@@ -11,7 +11,7 @@ from piecehub.errors import PieceError, PiecehubError, TrainingError
 from piecehub.facts.content import list_files
 from piecehub.facts.tables import TrainTable
 from piecehub.training import full_model
-from piecehub.training.compiling import Objective
+from piecehub.training.own_code import OwnCode
 from tests.streams import make_stream
 
 KWARGS = {"width": 8, "l2": 1e-3}
@@ -233,7 +233,7 @@ def test_texts_without_a_label_are_learned_by_a_loss_of_the_recipe(tmp_path: Pat
     texts = np.array([b"x" * n for n in range(1, 41)], object)
     arrays = {"second": np.array([text * 2 for text in texts], object), "first": texts}
     stream = make_stream(tmp_path / "data", arrays)
-    objective = Objective(_off_by, _is_close)
+    objective = OwnCode(_off_by, _is_close)
     settings = TrainTable(epochs=30, batch_size=8, learning_rate=0.05, seed=1)
     facts = [
         full_model.train(
