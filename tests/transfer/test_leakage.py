@@ -124,8 +124,9 @@ def test_it_survives_json():
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**32), exact=st.integers(0, 6), near=st.integers(0, 6), width=st.sampled_from([4, 12, 64]))
+@given(seed=st.integers(0, 2**32), exact=st.integers(0, 6), near=st.integers(0, 6), width=st.sampled_from([6, 12, 64]))
 def test_as_many_numbers_are_found_as_were_planted(seed, exact, near, width):
+    # In four dimensions one of 500 such draws has a pair that is near by chance; in six, one of 200,000.
     random = np.random.default_rng(seed)
     upstream, pool, test = (random.normal(size=(count, width)) * 30 + 5 for count in (300, 30, 30))
     rows = random.permutation(60)[: exact + near]
