@@ -98,6 +98,7 @@ def train(
     Raises:
         DataError: if an example cannot be parsed or decoded.
         TrainingError: if the model cannot be built or trained, or diverges.
+        DataError: if labels are no classes of the model.
     """
     with deterministic_operations():
         model = build_full_model(build, build_kwargs, settings.seed)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from piecehub.errors import NotReusableError, PieceError
 from piecehub.transfer import batch_norm
+from piecehub.transfer.fitting import refuse_misfit
 from piecehub.transfer.inputs import Inputs
 from piecehub.transfer.kinds import Kind
 from piecehub.transfer.probe import Head
@@ -84,6 +85,10 @@ class Engine:
         self._train = tf.function(self._train_loop, reduce_retracing=True)
         self._head: list[tf.Variable] = []
         self._slots: list[tuple[tf.Variable, tf.Variable]] = []
+
+    def refuse_misfit(self, task: str, x: Rows) -> None:
+        """Raises DataError or PieceError unless the piece takes the examples `x` of a task, and gives features."""
+        refuse_misfit(task, self._piece, self._inputs.taken(self._inputs.held(x[:1])), self._output)
 
     def use_piece(self) -> None:
         """Sets the weights that the SavedModel came with."""
