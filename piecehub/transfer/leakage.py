@@ -100,7 +100,12 @@ def find_leakage(
     pool_count = _count(sides[0])
     places = [f"pool {i}" for i in range(pool_count)] + [f"test {i}" for i in range(_count(below) - pool_count)]
     batches = (_without(batch, label_names) for batch in upstream)
-    return _compared(_told(batches, upstream_count), below, places, "upstream")
+    started = time.monotonic()
+    found = _compared(_told(batches, upstream_count), below, places, "upstream")
+    took = time.monotonic() - started
+    counts = found.upstream_examples, found.examples
+    _log.info("Compared %d upstream examples with %d downstream ones in %.1f s.", *counts, took)
+    return found
 
 
 def find_overlap(pool: Features, test: Features, label_names: Collection[str] = ()) -> Leakage:
@@ -118,17 +123,15 @@ def _count(side: Features) -> int:
 
 
 def _told(batches: Iterable[Features], total: int | None) -> Iterable[Features]:
-    """The batches; how many of their examples were compared is told every few seconds, and how long it took."""
+    """The batches; how many of their examples were compared is told every few seconds."""
     of_all = "" if total is None else f" of {total:,}"
-    started = last = time.monotonic()
-    done = 0
+    last, done = time.monotonic(), 0
     for batch in batches:
         yield batch
         done += _count(batch)
         if time.monotonic() - last >= _SECONDS_BETWEEN:
             last = time.monotonic()
             runs.progress(f"compared {done:,}{of_all} upstream examples")
-    _log.info("compared %d upstream examples in %.1f s", done, time.monotonic() - started)
 
 
 def _compared(batches: Iterable[Features], below: Features, places: Sequence[str], seen: str) -> Leakage:
