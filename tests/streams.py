@@ -12,7 +12,7 @@ from piecehub.examples.ingest import ingest
 from piecehub.examples.records import write_records
 from piecehub.examples.stream import Decode, Stream
 
-_TYPES = {"f": tf.float32, "i": tf.int64, "O": tf.string}
+_TYPES = {"f": tf.float32, "i": tf.int64, "O": tf.string, "U": tf.string}
 
 
 def make_stream(

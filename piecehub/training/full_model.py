@@ -23,12 +23,13 @@ from piecehub.facts.tables import TrainTable
 from piecehub.tensors.whole_folder import whole_folder
 from piecehub.training import checkpoint, curves, epochs, own_fit, weights
 from piecehub.training.batches import Batches, in_order
-from piecehub.training.building import build_models, feature_specs
+from piecehub.training.building import blank, build_models, feature_specs, knows_its_input, model_output
 from piecehub.training.callbacks import callbacks_of, quiet_stopping_is_an_error
 from piecehub.training.class_weights import class_weights
 from piecehub.training.compiling import compile_model
 from piecehub.training.determinism import deterministic_operations
 from piecehub.training.devices import Devices
+from piecehub.training.labels import may_be_fractions, refuse_labels
 from piecehub.training.own_code import OwnCode
 from piecehub.training.pairing import pairing
 from piecehub.training.precision import precision
@@ -106,9 +107,8 @@ def train(
         start: weights to start from (piecehub/training/checkpoint.py); None is those that `build` gives.
 
     Raises:
-        DataError: if an example cannot be parsed or decoded.
+        DataError: if an example cannot be parsed or decoded, or labels are no classes of the model.
         TrainingError: if the model cannot be built or trained, or diverges.
-        DataError: if labels are no classes of the model.
     """
     own, devices = own or OwnCode(), devices or Devices()
     with deterministic_operations(), precision(settings.precision):
@@ -117,13 +117,16 @@ def train(
         model = build_models(build, build_kwargs, settings.seed, features, devices.scope).full
         if start:
             checkpoint.restore(model, start)
-        with devices.scope(), _told(train_stream, eval_stream):
+        labels = _Labels(model, features, label if own.loss is None else "", (train_stream, eval_stream))
+        labels.refuse_fractions()
+        with devices.scope(), _told(labels, train_stream, eval_stream):
             work = _work(model, train_stream, eval_stream, label, settings, own)
             fit = _own_fit if own.fit else _fit
             history = fit(work, settings, own, log_dir, checkpoints)
             facts = _facts(work, settings, history, devices)
     found = (value for values in facts.history.values() for value in values)
     if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *found]).all():
+        labels.refuse()  # beyond the classes a loss is NaN where a GPU computes it
         raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
     _write(model, facts, out_dir)
     if checkpoints:
@@ -143,8 +146,31 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
 
 
+@dataclass(frozen=True)
+class _Labels:
+    """The classes of all examples, held against what the model ends in; `label` is empty where there are none."""
+
+    model: Any
+    features: Any
+    label: str
+    streams: tuple[Stream, ...]
+
+    def refuse_fractions(self) -> None:
+        """Looks before training where TensorFlow would make other classes of the labels without a word."""
+        if self.label and any(may_be_fractions(stream, self.label) for stream in self.streams):
+            self.refuse()
+
+    def refuse(self) -> None:
+        """Looks at every label; raises DataError at one that is no class of the model."""
+        if not self.label:
+            return
+        output: Any = model_output(self.model) if knows_its_input(self.model) else self.model(blank(self.features))
+        for stream in self.streams:
+            refuse_labels(stream, self.label, output.shape[-1] if hasattr(output, "shape") else None)
+
+
 @contextmanager
-def _told(*streams: Stream) -> Iterator[None]:
+def _told(labels: _Labels, *streams: Stream) -> Iterator[None]:
     """Errors of the recipe's code become one sentence; those that come of an example are the example's."""
     with recipe_code("the full model to train", TrainingError):
         try:
@@ -152,6 +178,7 @@ def _told(*streams: Stream) -> Iterator[None]:
         except tf.errors.OpError as error:
             if found := next(filter(None, (stream.fault() for stream in streams)), None):
                 raise DataError(found) from error
+            labels.refuse()
             raise
 
 

@@ -1,11 +1,17 @@
 """Labels of a classification, held against the model before it is trained: what fits not is named by its value."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from piecehub.errors import DataError
+from piecehub.examples.features import Features
+from piecehub.examples.stream import Stream
+
+_LABELS_AT_A_TIME = 10_000
 
 
 def refuse_no_classes(split: str, labels: NDArray[Any], classes: int | None) -> None:
@@ -36,3 +42,17 @@ def refuse_no_classes(split: str, labels: NDArray[Any], classes: int | None) -> 
             f"{values[wrong][0]}, and {int(wrong.sum())} such in {len(values)} examples; mend the data, or give the "
             "model a logit for each class."
         )
+
+
+def refuse_labels(stream: Stream, label: str, classes: int | None) -> None:
+    """The same of all examples of a stream, of which nothing but the label is read where that is not decoded."""
+    if label in stream.features.specs:
+        only = Features({label: stream.features.specs[label]}, stream.features.may_be_missing)
+        stream = replace(stream, features=only, decode=None)
+    found = np.concatenate([batch[label] for batch in stream.as_arrays(_LABELS_AT_A_TIME)])
+    refuse_no_classes(stream.split, found, classes)
+
+
+def may_be_fractions(stream: Stream, label: str) -> bool:
+    """Whether TensorFlow would make whole numbers of these labels without a word; what is too large it names itself."""
+    return stream.element_spec[label].dtype not in (tf.int64, tf.int32, tf.uint8)

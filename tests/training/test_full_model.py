@@ -15,6 +15,7 @@ from piecehub.training.own_code import OwnCode
 from tests.streams import make_stream
 
 KWARGS = {"width": 8, "l2": 1e-3}
+SETTINGS = TrainTable(epochs=1, batch_size=32, learning_rate=1e-2, seed=1)
 
 
 def _train(made: Any, folder: Path, **changes: Any) -> full_model.TrainFacts:
@@ -113,16 +114,17 @@ def test_a_training_that_fails_leaves_no_folder(made: Any, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("label", "received"),
-    [(2, "2, and 1 such in 200"), (-1, "-1, and 1 such"), (0.5, "0.5, and 1 such"), ("a", "<U21 of the shape [200]")],
+    [(2, "2, and 1 such in 200"), (-1, "-1, and 1 such"), (0.5, "0.5, and 1 such"), ("a", "object of the shape [200]")],
 )
 def test_e14_a_label_that_is_no_class_of_the_model_is_named(
     made: Any, tmp_path: Path, label: Any, received: str
 ) -> None:
-    arrays = {"image": made.images, "label": np.array([label, *made.labels[1:]])}
+    good = make_stream(tmp_path / "data", {"image": made.images, "label": made.labels})
+    bad = {"image": made.images, "label": np.array([label, *made.labels[1:]])}
+    streams = good, make_stream(tmp_path / "data", bad, "eval")
     with pytest.raises(PiecehubError) as raised:
         full_model.train(
-            made.module.build, KWARGS, {"image": made.images, "label": made.labels}, arrays, "label",
-            full_model.TrainSettings(1, 32, 1e-2, 1), tmp_path / "logs", tmp_path / "full",
+            made.module.build, KWARGS, *streams, "label", SETTINGS, tmp_path / "logs", tmp_path / "full"
         )  # fmt: skip
     assert "Expected whole numbers from 0 to 1 as labels of the split 'eval'" in raised.value.sentence
     assert f"Received: {received}" in raised.value.sentence
@@ -137,15 +139,12 @@ def test_e14_a_model_without_an_input_tells_its_classes_too(tmp_path: Path) -> N
         def call(self, inputs: Any) -> Any:
             return self.dense(inputs)
 
-    def build(*, seed: int) -> keras.Model:
-        model = Logits()
-        model(np.zeros((1, 4), np.float32))
-        return model
-
     arrays = {"x": np.ones((8, 4), np.float32), "label": np.array([0, 1, 2, 3] * 2)}
-    settings = full_model.TrainSettings(1, 8, 1e-2, 1)
+    streams = make_stream(tmp_path / "data", arrays), make_stream(tmp_path / "data", arrays, "eval")
     with pytest.raises(PiecehubError, match="Received: 3, and 2 such in 8 examples"):
-        full_model.train(build, {}, arrays, arrays, "label", settings, tmp_path / "logs", tmp_path / "full")
+        full_model.train(
+            lambda *, seed: Logits(), {}, *streams, "label", SETTINGS, tmp_path / "logs", tmp_path / "full"
+        )  # fmt: skip
 
 
 def test_a_training_that_diverges_is_refused(made: Any, tmp_path: Path) -> None:
