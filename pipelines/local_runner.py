@@ -112,7 +112,8 @@ def run(
         PiecehubError: if something fails; finished components come from the cache in the next run.
     """
     refuse_patterns(workdir.root)
-    find_devices(devices)  # TensorFlow divides a processor only before it has computed anything
+    with logs.away():
+        find_devices(devices)  # TensorFlow divides a processor only before it has computed anything
     means = _Means(_signing_place(signing_key, workdir), tuple(beam_args))
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)
