@@ -78,6 +78,7 @@ def own_fit(training: Any) -> None:
         for x, y in training.train.batches(16, epoch):
             with tf.GradientTape() as tape:
                 loss = loss_of(y, training.model(x, training=True))
-            optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
+            found: Any = tape
+            optimizer.apply(found.gradient(loss, [weight.value for weight in weights]), weights)
             losses.append(float(loss))
         training.report(epoch=epoch, loss=sum(losses) / len(losses))
