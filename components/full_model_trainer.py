@@ -8,13 +8,18 @@ from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelRun, S
 from components.artifacts import FullModel, ParentPiece, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Train, component
 from piecehub.examples.anomalies import refuse_anomalies
-from piecehub.examples.arrays import read_split
 from piecehub.examples.features import Features
+from piecehub.examples.ingest import read_facts
+from piecehub.examples.stream import Stream
 from piecehub.extraction.piece import parent_keyword
+from piecehub.facts.content import sha256_file
+from piecehub.facts.provenance import artifact_digest
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
 from piecehub.training.building import feature_specs, ready_to_train
+from piecehub.training.decoding import decode_of
 from piecehub.training.recipe_modules import get_function, load_module
+from piecehub.training.resume import Checkpoints, place_of
 
 
 @component(Train)
@@ -25,6 +30,7 @@ def FullModelTrainer(
     full_model: OutputArtifact[FullModel],
     training_logs: OutputArtifact[ModelRun],
     recipe_folder: Parameter[str],
+    resume_folder: Parameter[str],
     model: Parameter[str],
     train: Parameter[str],
     label: Parameter[str],
@@ -36,24 +42,39 @@ def FullModelTrainer(
 ) -> None:
     """Trains the full model that the recipe builds; refuses examples with anomalies.
 
-    `model` and `train` are tables of the recipe as JSON (piecehub/facts/tables.py).
+    `model` and `train` are tables of the recipe as JSON (piecehub/facts/tables.py). A training that was killed goes on
+    by its checkpoint in `resume_folder`; if that is empty, it begins anew.
     """
     built, told = ModelTable.from_json(model), TrainTable.from_json(train)
     refuse_anomalies(Path(anomalies.uri))
-    features = Features.of_schema(f"{schema.uri}/schema.pbtxt")
     module = load_module(Path(recipe_folder), built.module)
-    build = get_function(module, built.function)
+    features = Features.of_schema(f"{schema.uri}/schema.pbtxt")
+    decode = decode_of(Path(recipe_folder), built)
+    train_stream, eval_stream = (Stream.open(examples.uri, split, features, decode) for split in ("train", "eval"))
     start = Path(recipe_folder) / checkpoint if checkpoint else None
+    parent_piece = parent_folder(parent)
+    depends_on = {
+        "model": model,
+        "train": train,
+        "label": label,
+        "checkpoint": checkpoint_digest,
+        "code": code_digest,
+        "lock": lock_digest,
+        "schema": sha256_file(Path(schema.uri) / "schema.pbtxt"),
+        "splits": {split: found.digest for split, found in read_facts(examples.uri).items()},
+        "parent": artifact_digest(parent_piece) if parent_piece else "",
+    }
     facts = training.train(
-        ready_to_train(build, feature_specs(features.specs, label), start),
-        {**built.arguments, **parent_keyword(parent_folder(parent))},
-        read_split(examples.uri, "train", features),
-        read_split(examples.uri, "eval", features),
+        ready_to_train(get_function(module, built.function), feature_specs(train_stream.element_spec, label), start),
+        {**built.arguments, **parent_keyword(parent_piece)},
+        train_stream,
+        eval_stream,
         label,
-        training.TrainSettings(told.epochs, told.batch_size, told.learning_rate, told.seed, told.optimizer),
+        told,
         Path(training_logs.uri),
         Path(full_model.uri),
         _objective(module, told),
+        Checkpoints(place_of(resume_folder, depends_on)) if resume_folder else None,
     )
     full_model.set_float_custom_property("eval_accuracy", facts.evaluation["accuracy"])
     full_model.set_int_custom_property("parameters", facts.parameters)

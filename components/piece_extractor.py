@@ -9,11 +9,13 @@ from tfx.types.standard_artifacts import Schema
 from components.artifacts import FullModel, ParentPiece, Piece, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
 from piecehub.examples.features import Features
+from piecehub.examples.stream import Stream
 from piecehub.extraction import piece as pieces
 from piecehub.extraction.roads import Road
 from piecehub.facts.tables import ModelTable
 from piecehub.training import full_model as full_models
 from piecehub.training.building import feature_specs
+from piecehub.training.decoding import decode_of
 
 
 @component(Transform)
@@ -34,6 +36,8 @@ def PieceExtractor(
 ) -> None:
     """Finds the piece in the full model by the recipe's road, and writes it with its controls."""
     source, built = Path(full_model.uri), ModelTable.from_json(model)
+    examples = Features.of_schema(f"{schema.uri}/schema.pbtxt")
+    decode = decode_of(Path(recipe_folder), built)
     builder = pieces.Builder(
         file=built.module,
         function=built.function,
@@ -42,7 +46,7 @@ def PieceExtractor(
         road=cast(Road, road),
         layers=json.loads(layers),
         code_digest=code_digest,
-        features=feature_specs(Features.of_schema(f"{schema.uri}/schema.pbtxt").specs, label),
+        features=feature_specs(Stream.specs_of(examples, decode), label),
     )
     facts = pieces.write_piece(
         source / "weights",

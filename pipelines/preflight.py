@@ -9,12 +9,14 @@ from piecehub.conformance.documentation_rules import page_conforms
 from piecehub.documentation.page import draft
 from piecehub.errors import PieceError, RecipeError, TrainingError
 from piecehub.examples.features import Features
+from piecehub.examples.stream import Stream
 from piecehub.extraction.piece import Builder, piece_facts
 from piecehub.facts.handle import Handle
 from piecehub.store.catalog import Store
 from piecehub.store.source import find_saved_model
 from piecehub.tensors.specs import flat_tensors, is_fact
 from piecehub.training.building import feature_specs, tensor_specs
+from piecehub.training.decoding import decode_of
 from piecehub.training.recipe_modules import get_function, load_module
 from pipelines.piece_journey import person_of
 from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
@@ -39,7 +41,10 @@ def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
     config = loaded.config
     for name in filter(None, (config.train.loss, config.train.accuracy)):
         get_function(load_module(loaded.folder, config.model.module), name)
-    features = feature_specs(Features.of_schema(str(loaded.folder / config.data.schema)).specs, config.data.label)
+    data = config.data
+    features = feature_specs(_decoded(loaded, data.schema, data.decode, data.label, "upstream"), data.label)
+    for task in config.task:
+        _decoded(loaded, task.schema, task.decode, task.label, task.name)
     for piece in config.piece:
         builder = Builder(
             file=config.model.module,
@@ -57,6 +62,18 @@ def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
         except (PieceError, TrainingError) as error:
             raise RecipeError(error.sentence) from error
         _check_page(config, piece, facts)
+
+
+def _decoded(loaded: LoadedRecipe, schema: str, decode: str, label: str, part: str) -> dict[str, Any]:
+    """Specs of the decoded examples of a part, among which its label must be."""
+    function = decode_of(loaded.folder, loaded.config.model.read_by(decode))
+    found = Stream.specs_of(Features.of_schema(str(loaded.folder / schema)), function)
+    if label and label not in found:
+        what = f"'{decode}' to keep the label" if decode else "a schema with the label"
+        raise RecipeError(
+            f"Expected {what} '{label}' of the examples of '{part}'. Received: {', '.join(sorted(found))}; add it."
+        )
+    return found
 
 
 def _check_page(config: Recipe, piece: Piece, facts: dict[str, Any]) -> None:

@@ -14,8 +14,10 @@ import numpy as np
 
 from piecehub.exporting import reusable
 from piecehub.extraction import piece as pieces
+from piecehub.facts.tables import TrainTable
 from piecehub.training import full_model
 from piecehub.training.recipe_modules import get_function, load_module
+from tests.streams import make_stream
 
 BLOCKS = """
 from keras import layers, regularizers
@@ -93,10 +95,10 @@ def make(root: Path) -> None:
     train_facts = full_model.train(
         get_function(load_module(recipe, "model.py"), "build"),
         KWARGS,
-        arrays,
-        {name: array[:50] for name, array in arrays.items()},
+        make_stream(root / "data", arrays),
+        make_stream(root / "data", {name: array[:50] for name, array in arrays.items()}, "eval"),
         "label",
-        full_model.TrainSettings(epochs=2, batch_size=32, learning_rate=1e-2, seed=1),
+        TrainTable(epochs=2, batch_size=32, learning_rate=1e-2, seed=1),
         root / "logs",
         root / "full",
     )
@@ -117,11 +119,10 @@ def read(root: Path) -> Made:
     """What `make` wrote, and the piece as it was before export."""
     images, labels = draw_examples()
     facts = json.loads((root / "facts.json").read_text())
-    settings = full_model.TrainSettings(**facts["train"]["settings"])
     recipe = root / "recipe"
     return Made(
         recipe, load_module(recipe, "model.py"), root / "full", root / "logs", root / "piece", root / "saved_model",
-        pieces.rebuild_piece(root / "piece", recipe), full_model.TrainFacts(**facts["train"] | {"settings": settings}),
+        pieces.rebuild_piece(root / "piece", recipe), full_model.TrainFacts(**facts["train"]),
         reusable.ExportFacts(**facts["export"]), images, labels,
     )  # fmt: skip
 

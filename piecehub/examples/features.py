@@ -19,7 +19,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from piecehub.errors import DataError
-from piecehub.examples.ingest import SplitFacts, not_finite
+from piecehub.examples.shards import SplitFacts, not_finite
 from piecehub.examples.tfrecord_files import parsed_example
 
 _protos: Any = schema_pb2  # generated: the type checker sees none of its names

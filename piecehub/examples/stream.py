@@ -17,8 +17,9 @@ import tensorflow as tf
 from piecehub.errors import DataError, PiecehubError
 from piecehub.examples.canonical import no_examples
 from piecehub.examples.features import Features
-from piecehub.examples.ingest import SplitFacts, read_facts
+from piecehub.examples.ingest import read_facts
 from piecehub.examples.layout import split_files
+from piecehub.examples.shards import SplitFacts
 
 _RaggedTensor: Any = tf.RaggedTensor  # the same
 SHUFFLE_BYTES = 256 * 2**20
@@ -63,6 +64,11 @@ class Stream:
         features.refuse_not_finite(found[split], split)
         return cls(split, tuple(split_files(uri, split)), found[split], features, decode)
 
+    @classmethod
+    def specs_of(cls, features: Features, decode: Decode | None = None) -> dict[str, Any]:
+        """Specs of a batch of decoded features, by name, where no examples are at hand."""
+        return cls("", ("",), SplitFacts("", 0, 0, 0), features, decode).element_spec
+
     def __len__(self) -> int:
         """How many examples it has."""
         return self.facts.records
@@ -106,9 +112,41 @@ class Stream:
             for batch in self.in_order(batch_size):
                 yield {name: _array(tensor) for name, tensor in batch.items()}
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All examples in canonical order, in memory, as `as_arrays` gives them.
+
+        Raises:
+            DataError: as `as_arrays`, and if a number is not finite that `decode` made.
+        """
+        batches = list(self.as_arrays())
+        found = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        self.features.refuse_arrays_not_finite(found, self.split)
+        return found
+
     def told(self) -> Any:
         """A context in which errors of tf.data become sentences about a record."""
         return _Told(self)
+
+    def fault(self) -> str | None:
+        """A sentence about the first record that cannot be parsed or decoded; None if all can. It reads them all."""
+        for number, record in enumerate(_records(self.files).as_numpy_iterator()):
+            if found := self.features.fault(record):
+                return found
+            if self.decode and (found := self._undecodable(number, record)):
+                return found
+        return None
+
+    def _undecodable(self, number: int, record: bytes) -> str | None:
+        try:
+            self._decoded(tf.constant(record))
+        except PiecehubError as error:
+            return f"{error.sentence.rstrip('.')}; it is example {number} of the split '{self.split}'."
+        except Exception as error:  # noqa: BLE001 - what a recipe's code raises may be anything
+            return (
+                f"Expected 'decode' to take every example. Received: {type(error).__name__} at example {number} of the "
+                f"split '{self.split}': {' '.join(str(error).split())[:300]}"
+            )
+        return None
 
     def _buffer(self) -> int:
         """As many records as fit into `SHUFFLE_BYTES`, at least a thousand."""
@@ -145,26 +183,9 @@ class _Told:
             raise DataError(self._sentence(error)) from error
 
     def _sentence(self, error: tf.errors.OpError) -> str:
-        stream = self._stream
-        for number, record in enumerate(_records(stream.files).as_numpy_iterator()):
-            if found := stream.features.fault(record):
-                return found
-            if stream.decode and (found := self._undecodable(number, record)):
-                return found
         received = " ".join(str(error.message).split())
-        return f"Expected examples of the split '{stream.split}' to be read. Received: {received}"
-
-    def _undecodable(self, number: int, record: bytes) -> str | None:
-        try:
-            self._stream._decoded(tf.constant(record))
-        except PiecehubError as error:
-            return f"{error.sentence.rstrip('.')}; it is example {number} of the split '{self._stream.split}'."
-        except Exception as error:  # noqa: BLE001 - what a recipe's code raises may be anything
-            return (
-                f"Expected 'decode' to take every example. Received: {type(error).__name__} at example {number} of the "
-                f"split '{self._stream.split}': {' '.join(str(error).split())[:300]}"
-            )
-        return None
+        read = f"Expected examples of the split '{self._stream.split}' to be read. Received: {received}"
+        return self._stream.fault() or read
 
 
 def _records(files: Any) -> Any:

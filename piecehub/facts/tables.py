@@ -31,12 +31,16 @@ class Table:
         Raises:
             RecipeError: if it is longer than a database takes.
         """
-        text = canonical_json(asdict(self)).decode()
+        text = canonical_json(self.entries()).decode()
         if len(text.encode()) > MOST_BYTES:
             raise RecipeError(
                 f"Expected arguments under {MOST_BYTES} bytes. Received: {len(text.encode())}; read them from a file."
             )
         return text
+
+    def entries(self) -> dict[str, Any]:
+        """What `to_json` writes, by key."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -46,11 +50,16 @@ class Table:
 
 @dataclass(frozen=True)
 class ModelTable(Table):
-    """How the full model is built: `function(seed=…, **arguments)` of the recipe's file `module`."""
+    """How the full model is built: `function(seed=…, **arguments)` of the recipe's file `module`.
+
+    Attributes:
+        decode: another function of it, which makes an example's features what the model takes; empty for none.
+    """
 
     module: str = "model.py"
     function: str = "build_model"
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    decode: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
 """The full model: the recipe's code, the training. Imports TensorFlow, `examples`, `tensors` and `facts`.
 
     full_model          trains it and writes it; building: calls the recipe's function, checkpoint: where it starts
+    epochs              Keras' own `fit`, an epoch at a time; batches: which it has, pairing: what `fit` gets of one
+    compiling           loss, metric and optimizer
+    resume              checkpoints, by which a killed training goes on; progress: how far it is
     recipe_modules      a recipe's Python, loaded by path
     weights             checkpoints in the model's own order
     curves, event_files, determinism

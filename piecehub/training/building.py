@@ -6,7 +6,8 @@
 
 A model without an Input (a subclassed one) is built by a call on one blank example: on the tensor itself if the
 examples have one feature beside the label, else on a dict of them by name. Specs of tensors are plain JSON here,
-`{"shape": [null, 8, 8, 1], "dtype": "float32"}`, alone, in a list, or in a dict; `null` is the batch.
+`{"shape": [null, 8, 8, 1], "dtype": "float32"}`, alone, in a list, or in a dict; `null` is the batch
+(piecehub/tensors/specs.py: ragged and sparse ones too).
 """
 
 import inspect
@@ -25,6 +26,8 @@ from piecehub.training.recipe_modules import recipe_code
 
 Build = Callable[..., Any]
 Specs = Any
+
+_ragged: Any = tf  # the stubs lack what is needed of ragged tensors
 
 
 @dataclass(frozen=True)
@@ -139,24 +142,39 @@ def spec_facts(tensors: Any) -> Specs:
     return specs.facts(specs.of_tensors(tensors))
 
 
-def feature_specs(feature_spec: Mapping[str, tf.io.FixedLenFeature], label: str) -> Specs:
-    """The specs of a batch of a schema's features without the label: one, or a dict of several."""
-    found = {
-        name: {"shape": [None, *tf.TensorShape(feature.shape)], "dtype": tf.as_dtype(feature.dtype).name}
-        for name, feature in feature_spec.items()
-        if name != label
-    }
+def feature_specs(element_spec: Mapping[str, Any], *left_out: str) -> Specs:
+    """The specs of what a model is called on: a batch of decoded features, one, or a dict of several.
+
+    Args:
+        element_spec: of a batch of decoded features (`Stream.element_spec`).
+        left_out: the names of those that are no input: label and weight.
+    """
+    found = {name: specs.facts(spec) for name, spec in element_spec.items() if name not in left_out}
     return next(iter(found.values())) if len(found) == 1 else found
 
 
 def tensor_specs(described: Specs) -> Any:
-    """The TensorSpecs of specs, in their structure."""
-    return _map(lambda spec: tf.TensorSpec(spec["shape"], spec["dtype"]), described)
+    """The specs that facts describe, in their structure: dense, ragged or sparse."""
+    return _map(_spec, described)
+
+
+def _spec(fact: dict[str, Any]) -> Any:
+    shape, dtype = fact["shape"], tf.as_dtype(fact["dtype"])
+    if fact.get("ragged_rank"):
+        return _ragged.RaggedTensorSpec(shape, dtype, fact["ragged_rank"])
+    return tf.SparseTensorSpec(shape, dtype) if fact.get("sparse") else tf.TensorSpec(shape, dtype)
 
 
 def blank(described: Specs) -> Any:
     """One example of zeros, or of empty texts; what else is undefined counts 1."""
-    return _map(lambda spec: tf.zeros([1, *(d or 1 for d in spec["shape"][1:])], spec["dtype"]), described)
+    return _map(_blank, described)
+
+
+def _blank(fact: dict[str, Any]) -> Any:
+    zeros = tf.zeros([1, *(size or 1 for size in fact["shape"][1:])], fact["dtype"])
+    if fact.get("ragged_rank"):
+        return _ragged.RaggedTensor.from_tensor(zeros, ragged_rank=fact["ragged_rank"])
+    return tf.sparse.from_dense(zeros) if fact.get("sparse") else zeros
 
 
 def _map(function: Callable[[dict[str, Any]], Any], described: Specs) -> Any:

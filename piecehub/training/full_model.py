@@ -7,7 +7,8 @@ preview.json           the same, for the pages
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,41 +17,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from piecehub.errors import TrainingError
+from piecehub.errors import DataError, TrainingError
+from piecehub.examples.stream import Stream
+from piecehub.facts.tables import TrainTable
 from piecehub.tensors.whole_folder import whole_folder
-from piecehub.training import curves, weights
-from piecehub.training.building import build_models, knows_its_input, model_input
+from piecehub.training import curves, epochs, weights
+from piecehub.training.batches import Batches, in_order
+from piecehub.training.building import build_models
+from piecehub.training.compiling import Objective, compile_model
 from piecehub.training.determinism import deterministic_operations
 from piecehub.training.event_files import EventFiles
+from piecehub.training.pairing import pairing
+from piecehub.training.progress import Progress
 from piecehub.training.recipe_modules import recipe_code
+from piecehub.training.resume import Checkpoints
 
 Build = Callable[..., keras.Model]
-Arrays = Mapping[str, np.ndarray]
-Measure = Callable[[Any, Any], Any]
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How to train; `epochs` 0 keeps the random weights, `optimizer` is a name that Keras knows."""
-
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seed: int
-    optimizer: str = "adam"
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What is learned, where it is no classification: `(y_true, y_pred) -> [batch] float32` each.
-
-    Attributes:
-        loss: what is made small, of each example.
-        accuracy: how right the model is with each example, 0 to 1.
-    """
-
-    loss: Measure
-    accuracy: Measure
 
 
 @dataclass(frozen=True)
@@ -75,7 +57,7 @@ class TrainFacts:
     parameters: int
     train_examples: int
     eval_examples: int
-    settings: TrainSettings
+    settings: dict[str, Any]
 
 
 def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -> keras.Model:
@@ -90,39 +72,44 @@ def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -
 def train(
     build: Build,
     build_kwargs: Mapping[str, Any],
-    train_arrays: Arrays,
-    eval_arrays: Arrays,
+    train_stream: Stream,
+    eval_stream: Stream,
     label: str,
-    settings: TrainSettings,
+    settings: TrainTable,
     log_dir: Path,
     out_dir: Path,
     objective: Objective | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> TrainFacts:
     """Trains a full model and writes it to `out_dir`; equal arguments give equal bytes there, in any process.
 
     Args:
         build: the recipe's function; without an `objective` its model ends in logits, `[batch, classes] float32`.
         build_kwargs: its arguments, but for `seed`.
-        train_arrays: features and label by name, `[examples, …]`, in a canonical order.
-        eval_arrays: the same for the evaluation split.
-        label: which of them is the class, an integer from 0; empty if there is none, and `y_true` is 0.
-        settings: the numbers that change the result.
+        train_stream: the examples to train on.
+        eval_stream: those of the evaluation split.
+        label: which feature is the class, an integer from 0; empty if there is none, and `y_true` is 0.
+        settings: what changes the result.
         log_dir: where TensorBoard's event files go.
         out_dir: a folder that is empty or does not exist.
         objective: what is learned; None learns the class.
+        checkpoints: of this training, where it goes on if it was killed; removed when it has ended well.
 
     Raises:
+        DataError: if an example cannot be parsed or decoded.
         TrainingError: if the model cannot be built or trained, or diverges.
     """
     with deterministic_operations():
         model = build_full_model(build, build_kwargs, settings.seed)
-        _compile(model, settings, objective)
-        with recipe_code("the full model to train", TrainingError):
-            facts = _fit(model, _pair(model, train_arrays, label), _pair(model, eval_arrays, label), settings, log_dir)
-    epochs = (value for values in facts.history.values() for value in values)
-    if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *epochs]).all():
+        with _told(train_stream, eval_stream):
+            compile_model(model, settings, objective)
+            facts = _fit(model, train_stream, eval_stream, label, settings, log_dir, checkpoints)
+    found = (value for values in facts.history.values() for value in values)
+    if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *found]).all():
         raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
     _write(model, facts, out_dir)
+    if checkpoints:
+        checkpoints.remove()
     return facts
 
 
@@ -138,92 +125,53 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
 
 
-def _compile(model: Any, settings: TrainSettings, objective: Objective | None) -> None:
-    optimizer: Any = keras.optimizers.get(settings.optimizer)
-    optimizer.learning_rate = settings.learning_rate
-    loss, metric = _measures(objective)
-    # XLA draws other random numbers, so the result would depend on the machine.
-    model.compile(optimizer=optimizer, loss=loss, metrics=[metric], jit_compile=False)
-
-
-def _measures(objective: Objective | None) -> tuple[Any, Any]:
-    """The loss, and the metric `accuracy`."""
-    if objective is None:
-        classes = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        return classes, keras.metrics.SparseCategoricalAccuracy(name="accuracy")
-    return objective.loss, keras.metrics.MeanMetricWrapper(objective.accuracy, name="accuracy")
-
-
-def _pair(model: Any, arrays: Arrays, label: str) -> tuple[Any, np.ndarray]:
-    """Inputs in the form that `model` takes, and labels `[examples]`, which are 0 where there is no label.
-
-    Features are found by the names of the model's inputs; if there is one of each, names need not agree.
-
-    Raises:
-        TrainingError: if the label or an input has no feature.
-    """
-    features = {name: _tensor(array) for name, array in arrays.items() if name != label}
-    names = _input_names(model, list(features))
-    wanted = list(features) if len(names) == len(features) == 1 else names
-    missing = [name for name in (*wanted, *filter(None, [label])) if name not in arrays]
-    if missing:
-        raise TrainingError(
-            f"Expected a feature for each input of the full model, and the label. Received: no '{missing[0]}' among "
-            f"{', '.join(sorted(arrays))}; name inputs like features."
-        )
-    chosen = [features[name] for name in wanted]
-    labels = arrays[label].reshape(-1) if label else np.zeros(len(next(iter(arrays.values()))), np.float32)
-    if _takes_dict(model, len(chosen)):
-        return dict(zip(names, chosen, strict=True)), labels
-    return (chosen[0] if len(chosen) == 1 else chosen), labels
-
-
-def _input_names(model: Any, features: list[str]) -> list[str]:
-    """The names of the model's inputs; a subclassed model is called on all features, as it was built (`building`)."""
-    if not knows_its_input(model):
-        return features
-    given = model_input(model)
-    return list(given) if isinstance(given, dict) else [tensor.name for tensor in model.inputs]
-
-
-def _takes_dict(model: Any, inputs: int) -> bool:
-    return isinstance(model_input(model), dict) if knows_its_input(model) else inputs > 1
-
-
-def _tensor(array: np.ndarray) -> Any:
-    """Texts as a tensor: Keras takes no arrays of objects."""
-    return tf.constant(array) if array.dtype.kind == "O" else array
+@contextmanager
+def _told(*streams: Stream) -> Iterator[None]:
+    """Errors of the recipe's code become one sentence; those that come of an example are the example's."""
+    with recipe_code("the full model to train", TrainingError):
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if found := next(filter(None, (stream.fault() for stream in streams)), None):
+                raise DataError(found) from error
+            raise
 
 
 def _fit(
     model: Any,
-    train_pair: tuple[Any, np.ndarray],
-    eval_pair: tuple[Any, np.ndarray],
-    settings: TrainSettings,
+    train_stream: Stream,
+    eval_stream: Stream,
+    label: str,
+    settings: TrainTable,
     log_dir: Path,
+    checkpoints: Checkpoints | None,
 ) -> TrainFacts:
-    history = model.fit(
-        *train_pair,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        validation_data=eval_pair,
-        callbacks=[EventFiles(log_dir)],
-        verbose=0,
-    ).history
+    pair = pairing(model, train_stream.element_spec, label)
+    batches = Batches(train_stream, pair, settings.batch_size, settings.seed)
+    validation = in_order(eval_stream, pair, settings.batch_size)
+    callbacks = epochs.LastingCallbacks(
+        [EventFiles(log_dir)],
+        model,
+        settings.epochs,
+        batches.steps,
+        checkpoints,
+        [Progress(settings.epochs, batches.steps, settings.batch_size)],
+    )
+    epochs.fit(model, batches, validation, settings.epochs, callbacks)
     return TrainFacts(
-        history={name: [float(value) for value in values] for name, values in history.items()},
-        train=_evaluate(model, train_pair, settings),
-        evaluation=_evaluate(model, eval_pair, settings),
+        history={name: [float(value) for value in values] for name, values in callbacks.history.history.items()},
+        train=_evaluate(model, in_order(train_stream, pair, settings.batch_size)),
+        evaluation=_evaluate(model, validation),
         optimizer=cast(dict[str, Any], keras.optimizers.serialize(model.optimizer)),
         parameters=model.count_params(),
-        train_examples=len(train_pair[1]),
-        eval_examples=len(eval_pair[1]),
-        settings=settings,
+        train_examples=len(train_stream),
+        eval_examples=len(eval_stream),
+        settings=settings.entries(),
     )
 
 
-def _evaluate(model: Any, pair: tuple[Any, np.ndarray], settings: TrainSettings) -> dict[str, float]:
-    numbers = model.evaluate(*pair, batch_size=settings.batch_size, verbose=0, return_dict=True)
+def _evaluate(model: Any, dataset: Any) -> dict[str, float]:
+    numbers = model.evaluate(dataset, verbose=0, return_dict=True)
     return {name: float(value) for name, value in numbers.items()}
 
 

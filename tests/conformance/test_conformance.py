@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,20 @@ def test_a_damaged_manifest_is_a_finding(made: Any, tmp_path: Path) -> None:
     findings = _by_check(dynamic_findings(folder))
     assert findings["D20"].passed is False
     assert "manifest" in findings["D20"].sentence
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: raw[:200] + b"?" + raw[201:]])
+def test_a6_damaged_golden_outputs_are_a_finding_and_end_no_process(damage: Any, made: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(made.saved_model, folder)
+    path = folder / GOLDEN_FILE
+    path.write_bytes(damage(path.read_bytes()))
+    ended = ""
+    try:
+        assert _short(dynamic_findings(folder)) == {"D20"}
+    except zipfile.BadZipFile as error:
+        ended = repr(error)
+    assert ended == ""
 
 
 def test_a_constraint_that_is_lost_is_told_or_warned_of(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from piecehub.conformance import check, inside, ops, sandbox
 from piecehub.conformance.check import check_saved_model
 from piecehub.conformance.graph import read_graph
 from piecehub.conformance.static import hinders_loading, is_for_serving_only, static_findings
-from piecehub.errors import NotReusableError
-from piecehub.facts.conformance_report import Finding
+from piecehub.errors import NotReusableError, PiecehubError
+from piecehub.facts.conformance_report import ConformanceReport, Finding
 from piecehub.facts.content import content_digest, list_files
 from piecehub.tensors.fresh import Ended
 
@@ -806,8 +806,8 @@ def _short(findings: list[Finding]) -> set[str]:
 def test_a_bad_model_is_caught_by_its_own_check(name: str, tmp_path: Path) -> None:
     make, check, words = {**BAD, **ADVICE}[name]
     findings = static_findings(make(tmp_path / "model"))
-    sentence = next(found.sentence for found in findings if found.check == check)
     assert _short(findings) == {check} | ALSO.get(name, set()), [f.sentence for f in findings if not f.passed]
+    sentence = next(found.sentence for found in findings if found.check == check)
     assert re.search(words, sentence), sentence
     assert [found.check for found in findings] == ALL
     assert {f.level for f in findings if f.check == check} == {"warn" if name in ADVICE else "fail"}
@@ -856,15 +856,30 @@ def test_a2_python_that_tf_keras_would_run_is_found(tmp_path: Path) -> None:
     assert "Python byte code" in found.sentence and "--without-keras-metadata" in found.sentence
 
 
+def _reported(folder: Path) -> tuple[ConformanceReport | None, str]:
+    """The validator's report; where there is none, the sentence that came in its place."""
+    try:
+        return check_saved_model(folder), ""
+    except PiecehubError as error:
+        return None, error.sentence
+
+
 def test_a6_an_empty_graph_beside_a_good_fingerprint_is_a_report(tmp_path: Path) -> None:
     folder = _good(tmp_path / "model")
     (folder / "saved_model.pb").write_bytes(b"")
-    report = check_saved_model(folder)
+    report, instead = _reported(folder)
+    assert report, f"no report, but: {instead}"
     found = {finding.check: finding for finding in report.findings}
     assert (report.verdict, found["S14"].passed, found["D1"].passed) == ("not reusable", False, None)
     assert "none, as of an empty file" in found["S2"].sentence
+    assert "one of a graph, and no graph" in found["S14"].sentence  # and no process ended in it
+
+
+def test_a6_a_damaged_graph_is_a_report(tmp_path: Path) -> None:
+    folder = _good(tmp_path / "model")
     (folder / "saved_model.pb").write_bytes(b"\xff" * 100)
-    report = check_saved_model(folder)
+    report, instead = _reported(folder)
+    assert report, f"no report, but: {instead}"
     assert (report.verdict, report.first_failure[:14]) == ("not reusable", "S1 fell short:")
     assert {finding.passed for finding in report.findings if finding.check != "S1"} == {None}
 
@@ -878,7 +893,8 @@ def test_a6_a_check_that_ends_the_process_is_named(
     really = sandbox.runner("process limits", folder, sandbox.limits_for(folder))
     endings = [Ended(-11, f"a word\npiecehub-check S12\npiecehub-check {check}\n") for check in ends_in]
     monkeypatch.setattr(check.sandboxes, "runner", lambda *_: lambda job: endings.pop(0) if endings else really(job))
-    report = check_saved_model(folder)
+    report, instead = _reported(folder)
+    assert report, f"no report, but: {instead}"
     found = {finding.check: finding for finding in report.findings}
     assert (found["S14"].passed, found["S12"].passed, found["D1"].passed) == (False, True, None)
     assert found["S14"].sentence == (

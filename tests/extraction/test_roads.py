@@ -158,12 +158,12 @@ def test_a_sequential_model_without_an_input_keeps_its_batch_open() -> None:
 
 
 def test_one_feature_is_a_tensor_and_several_are_a_dict() -> None:
-    image, label = tf.io.FixedLenFeature([8, 8, 1], tf.float32), tf.io.FixedLenFeature([], tf.int64)
-    text = tf.io.FixedLenFeature([], tf.string)
+    image, label = tf.TensorSpec([None, 8, 8, 1], tf.float32), tf.TensorSpec([None], tf.int64)
+    words: Any = tf.RaggedTensorSpec([None, None], tf.string, 1)
     spec = {"shape": [None, 8, 8, 1], "dtype": "float32"}
     assert feature_specs({"image": image, "label": label}, "label") == spec
-    several = feature_specs({"image": image, "text": text, "label": label}, "label")
-    assert several == {"image": spec, "text": {"shape": [None], "dtype": "string"}}
+    several = feature_specs({"image": image, "words": words, "weight": label, "label": label}, "label", "weight")
+    assert several == {"image": spec, "words": {"shape": [None, None], "dtype": "string", "ragged_rank": 1}}
 
 
 def test_equal_seeds_build_equal_models_with_or_without_an_input() -> None:

@@ -9,7 +9,10 @@ import tensorflow as tf
 
 from piecehub.errors import PieceError, TrainingError
 from piecehub.facts.content import list_files
+from piecehub.facts.tables import TrainTable
 from piecehub.training import full_model
+from piecehub.training.compiling import Objective
+from tests.streams import make_stream
 
 KWARGS = {"width": 8, "l2": 1e-3}
 
@@ -18,10 +21,10 @@ def _train(made: Any, folder: Path, **changes: Any) -> full_model.TrainFacts:
     settings = {"epochs": 2, "batch_size": 32, "learning_rate": 1e-2, "seed": 1, **changes}
     arrays = {"image": made.images, "label": made.labels}
     held_out = {name: array[:50] for name, array in arrays.items()}
+    streams = make_stream(folder / "data", arrays), make_stream(folder / "data", held_out, "eval")
     return full_model.train(
-        made.module.build, KWARGS, arrays, held_out, "label", full_model.TrainSettings(**settings),
-        folder / "logs", folder / "full",
-    )  # fmt: skip
+        made.module.build, KWARGS, *streams, "label", TrainTable(**settings), folder / "logs", folder / "full"
+    )
 
 
 def test_training_lowers_the_loss_and_says_so(made: Any) -> None:
@@ -114,6 +117,32 @@ def test_a_training_that_diverges_is_refused(made: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "full").exists()
 
 
+def _one_weight(seed: int) -> keras.Model:
+    inputs = keras.Input((1,), name="x")
+    return keras.Model(inputs, keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")(inputs))
+
+
+def _infinite_at_first(y_true: Any, y_pred: Any) -> Any:
+    """A loss that is infinite below 0.5, with finite gradients all the same: what is learned leads out of it."""
+    near = y_pred[:, 0] - y_true
+    return tf.square(near) + tf.where(y_pred[:, 0] < 0.5, np.float32(np.inf), 0.0)
+
+
+def test_b8_a_training_with_an_epoch_of_infinite_loss_has_diverged(tmp_path: Path) -> None:
+    arrays = {"x": np.ones((8, 1), np.float32), "y": np.ones(8, np.float32)}
+    settings = full_model.TrainSettings(epochs=8, batch_size=8, learning_rate=0.3, seed=1, optimizer="sgd")
+    objective = full_model.Objective(_infinite_at_first, _is_close)
+    refused, facts = "", None
+    try:
+        facts = full_model.train(
+            _one_weight, {}, arrays, arrays, "y", settings, tmp_path / "logs", tmp_path / "full", objective
+        )
+    except TrainingError as error:
+        refused = error.sentence
+    assert "Received: one that diverged" in refused, f"taken, with losses of {facts and facts.history['loss']}"
+    assert not (tmp_path / "full").exists()
+
+
 def test_weights_of_another_model_are_refused(made: Any) -> None:
     with pytest.raises(PieceError, match="or those of another model"):
         full_model.restore(made.module.build, {**KWARGS, "width": 4}, 1, made.full)
@@ -126,15 +155,17 @@ def test_layers_without_a_name_get_the_same_one_in_every_build(made: Any) -> Non
 
 def test_features_are_found_by_the_names_of_the_inputs(made: Any, tmp_path: Path) -> None:
     arrays = {"id": np.arange(200), "image": made.images, "label": made.labels[:, None]}
-    settings = full_model.TrainSettings(epochs=0, batch_size=32, learning_rate=1e-2, seed=1)
+    stream = make_stream(tmp_path / "one", arrays)
+    settings = TrainTable(epochs=0, batch_size=32, learning_rate=1e-2, seed=1)
     places = (tmp_path / "logs", tmp_path / "full")
-    facts = full_model.train(made.module.build, KWARGS, arrays, arrays, "label", settings, *places)
+    facts = full_model.train(made.module.build, KWARGS, stream, stream, "label", settings, *places)
     assert facts.train_examples == 200
     with pytest.raises(TrainingError, match="no 'image' among id, label, picture"):
         renamed = {"picture" if name == "image" else name: array for name, array in arrays.items()}
-        full_model.train(made.module.build, KWARGS, renamed, renamed, "label", settings, *places)
+        other = make_stream(tmp_path / "other", renamed)
+        full_model.train(made.module.build, KWARGS, other, other, "label", settings, *places)
     with pytest.raises(TrainingError, match="no 'class'"):
-        full_model.train(made.module.build, KWARGS, arrays, arrays, "class", settings, *places)
+        full_model.train(made.module.build, KWARGS, stream, stream, "class", settings, *places)
 
 
 class _Length(keras.layers.Layer):
@@ -164,11 +195,12 @@ def _is_close(y_true: Any, y_pred: Any) -> Any:
 def test_texts_without_a_label_are_learned_by_a_loss_of_the_recipe(tmp_path: Path) -> None:
     texts = np.array([b"x" * n for n in range(1, 41)], object)
     arrays = {"second": np.array([text * 2 for text in texts], object), "first": texts}
-    objective = full_model.Objective(_off_by, _is_close)
-    settings = full_model.TrainSettings(epochs=30, batch_size=8, learning_rate=0.05, seed=1)
+    stream = make_stream(tmp_path / "data", arrays)
+    objective = Objective(_off_by, _is_close)
+    settings = TrainTable(epochs=30, batch_size=8, learning_rate=0.05, seed=1)
     facts = [
         full_model.train(
-            _text_pairs, {}, arrays, arrays, "", settings, tmp_path / name / "logs", tmp_path / name / "full", objective
+            _text_pairs, {}, stream, stream, "", settings, tmp_path / name / "logs", tmp_path / name / "full", objective
         )
         for name in ("one", "other")
     ]
@@ -179,7 +211,5 @@ def test_texts_without_a_label_are_learned_by_a_loss_of_the_recipe(tmp_path: Pat
     assert facts[0].history["accuracy"][0] < 1.0
     assert list_files(tmp_path / "one" / "full") == list_files(tmp_path / "other" / "full")
     with pytest.raises(TrainingError, match="no 'first' among"):
-        renamed = {"start": texts, "second": texts}
-        full_model.train(
-            _text_pairs, {}, renamed, renamed, "", settings, tmp_path / "logs", tmp_path / "full", objective
-        )
+        other = make_stream(tmp_path / "other", {"start": texts, "second": texts})
+        full_model.train(_text_pairs, {}, other, other, "", settings, tmp_path / "logs", tmp_path / "full", objective)

@@ -1,0 +1,50 @@
+"""How far a training is, for a person.
+
+epoch 3 of 20, step 120 of 285, loss 0.412, 2,310 examples/s, 1 min 20 s left
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from piecehub.facts.runs import progress
+
+_SECONDS_BETWEEN = 2.0
+
+
+class Progress:
+    """Says now and then how far it is; only then it waits for the loss.
+
+    Args:
+        epochs: how many there are at most.
+        steps: in each.
+        batch_size: how many examples a step takes.
+    """
+
+    def __init__(self, epochs: int, steps: int, batch_size: int) -> None:
+        self._epochs, self._steps, self._batch_size = epochs, steps, batch_size
+        self._told_at, self._told = time.monotonic(), None
+
+    def after_step(self, epoch: int, step: int, logs: Mapping[str, Any]) -> None:
+        """Says it, if it is time to."""
+        now, done = time.monotonic(), epoch * self._steps + step
+        if self._told is None:
+            self._told_at, self._told = now, done  # the first step, in which TensorFlow traces, is no measure
+        elif now - self._told_at >= _SECONDS_BETWEEN:
+            rate = (done - self._told) / (now - self._told_at)
+            self._told_at, self._told = now, done
+            left = duration((self._epochs * self._steps - done) / rate)
+            loss = f", loss {float(logs['loss']):.3g}" if "loss" in logs else ""
+            progress(
+                f"epoch {epoch + 1} of {self._epochs}, step {step} of {self._steps}{loss}, "
+                f"{rate * self._batch_size:,.0f} examples/s, {left} left"
+            )
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: `48 s`, `1 min 20 s`, `2 h 5 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

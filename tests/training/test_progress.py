@@ -1,0 +1,26 @@
+"""What a training says of how far it is."""
+
+import time
+
+import pytest
+
+from piecehub.facts import runs
+from piecehub.training import progress
+
+
+def test_a_line_says_epoch_step_loss_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    told: list[str] = []
+    teller = progress.Progress(epochs=20, steps=285, batch_size=32)
+    with runs.progress_to(told.append):
+        for step in range(1, 121):
+            now[0] += 0.05 if step > 1 else 30.0  # the first step is traced
+            teller.after_step(2, step, {"loss": 0.4123})
+    assert told[0] == "epoch 3 of 20, step 41 of 285, loss 0.412, 640 examples/s, 4 min 14 s left"
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(48.4, "48 s"), (80, "1 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    assert progress.duration(seconds) == text

@@ -1,0 +1,228 @@
+"""A killed training goes on within the epoch, to the same bytes; a checkpoint that is not its own is none."""
+
+import itertools
+import multiprocessing
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from piecehub.facts.content import list_files
+from piecehub.facts.tables import TrainTable
+from piecehub.training.compiling import compile_model
+from piecehub.training.resume import Checkpoints, Place, place_of
+from tests.training import killed
+
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Starts a training of `killed` in a process of its own, which has TensorFlow imported already."""
+    data = tmp_path_factory.mktemp("data")
+    killed.write_data(data)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.killed"])
+
+    def start(folder: Path, settings: TrainTable = killed.SETTINGS, seconds: float = 0.0) -> Any:
+        folder.mkdir(exist_ok=True)
+        process = context.Process(target=killed.train, args=(str(data), str(folder), asdict(settings), seconds))
+        process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def unbroken(life: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training, by nobody disturbed."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    process = life(folder)
+    process.join()
+    assert process.exitcode == 0
+    assert not (folder / "resume").exists()
+    return folder
+
+
+def _steps(folder: Path) -> list[list[int]]:
+    """What each life did: `epoch * STEPS + step`, from 1."""
+    found: dict[str, list[int]] = {}
+    for line in (folder / "steps").read_text().splitlines() if (folder / "steps").exists() else []:
+        process, epoch, step = line.split()
+        found.setdefault(process, []).append(int(epoch) * STEPS + int(step))
+    return list(found.values())
+
+
+def _kill_somewhere(process: Any, folder: Path, rng: random.Random) -> None:
+    """Kills a life a random moment after a random number of steps of its own, or lets it end."""
+    lives, wanted = len(_steps(folder)), rng.randint(0, 4)
+    while process.is_alive():
+        mine = _steps(folder)[lives:]
+        if mine and len(mine[0]) > wanted:
+            time.sleep(rng.uniform(0, 0.02))
+            process.kill()
+            break
+        time.sleep(0.001)
+    process.join()
+
+
+def _killed_until_done(life: Callable[..., Any], folder: Path, kills: int, seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(kills):
+        process = life(folder)
+        _kill_somewhere(process, folder, rng)
+        assert process.exitcode != 0
+    last = life(folder)
+    last.join()
+    assert last.exitcode == 0
+
+
+def _hold_against(folder: Path, unbroken: Path, kills: int) -> None:
+    assert list_files(folder / "full") == list_files(unbroken / "full")
+    lives = _steps(folder)
+    assert len(lives) == kills + 1
+    for before, after in itertools.pairwise(lives):
+        assert before[-1] <= after[0] <= before[-1] + 1  # at most the one step is done again
+    assert sum(life[-1] % STEPS != 0 for life in lives[:-1]) >= kills / 2  # most of them in the middle of an epoch
+    assert not (folder / "resume").exists()
+
+
+def test_a_killed_training_ends_with_the_bytes_of_an_unbroken_one(
+    life: Callable[..., Any], unbroken: Path, tmp_path: Path
+) -> None:
+    _killed_until_done(life, tmp_path / "killed", 4, seed=1)
+    _hold_against(tmp_path / "killed", unbroken, 4)
+
+
+@pytest.mark.long
+def test_twenty_kills_at_random_moments_change_no_bit(life: Callable[..., Any], unbroken: Path, tmp_path: Path) -> None:
+    for seed in (2, 3, 4, 5):
+        _killed_until_done(life, tmp_path / f"killed-{seed}", 5, seed)
+        _hold_against(tmp_path / f"killed-{seed}", unbroken, 5)
+
+
+def _compiled() -> Any:
+    keras.utils.set_random_seed(3)
+    model: Any = killed.build(seed=1)
+    compile_model(model, killed.SETTINGS, None)
+    model.evaluate(np.ones((2, 4), np.float32), np.zeros(2), verbose=0)
+    return model
+
+
+class Odd(keras.callbacks.Callback):
+    """State of every kind: what is plain is kept, and what is not is left as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: Any = {"best": [np.ones(3), (1, np.float32(2.5))], 4: {"deep": None}, "nan": float("inf")}
+        self.file: Any = object()
+        self.half: Any = [1, object()]
+
+
+def test_what_is_plain_of_callbacks_is_kept_with_all_variables(tmp_path: Path) -> None:
+    model = _compiled()
+    stopping = keras.callbacks.EarlyStopping(min_delta=0.5, restore_best_weights=True)
+    callbacks = [Odd(), stopping]
+    stopping.set_model(model)
+    stopping.on_train_begin()
+    stopping.on_epoch_end(0, {"val_loss": 2.0})
+    Checkpoints(tmp_path).save(Place(2, 7), model, callbacks)
+    kept_best: Any = stopping.best_weights
+    best = [value.copy() for value in kept_best]
+
+    again: Any = _compiled()
+    new: list[Any] = [Odd(), keras.callbacks.EarlyStopping(min_delta=0.5, restore_best_weights=True)]
+    for variable in (*again.variables, *again.optimizer.variables, *again.metrics_variables):
+        variable.assign(np.ones_like(variable))
+    new[0].kept, new[0].half = "other", "mine"
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.find(again, new) == Place(2, 7)
+    new[1].set_model(again)
+    new[1].on_train_begin()
+    checkpoints.restore(again, new)
+    for kind in ("variables", "metrics_variables"):
+        for one, other in zip(getattr(model, kind), getattr(again, kind), strict=True):
+            np.testing.assert_array_equal(one, other)
+    for one, other in zip(model.optimizer.variables, again.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    kept: Any = vars(new[0])["kept"]
+    np.testing.assert_array_equal(kept["best"][0], np.ones(3))
+    assert kept["best"][1] == (1, 2.5) and type(kept["best"][1][1]) is np.float32
+    assert kept[4] == {"deep": None} and kept["nan"] == float("inf")
+    assert new[0].half == "mine"
+    assert (new[1].best, new[1].wait) == (2.0, 0)
+    for one, other in zip(best, new[1].best_weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    new[1].on_epoch_end(1, {"val_loss": 1.8})  # better, but by less than 0.5
+    assert (new[1].best, new[1].wait) == (2.0, 1)
+
+
+def _damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-400])
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def _later_form(path: Path) -> None:
+    with np.load(path) as file:
+        arrays = dict(file)
+    text = arrays["state"].tobytes().replace(b'"form": 1', b'"form": 2')
+    np.savez(path, **{**arrays, "state": np.frombuffer(text, np.uint8)})
+
+
+def _pickled(path: Path) -> None:
+    np.savez(path, state=np.array([Odd], object), allow_pickle=True)
+
+
+@pytest.mark.parametrize("change", [_damage, _empty, _flip, _later_form, _pickled])
+def test_a_checkpoint_that_is_damaged_or_of_another_form_is_told_and_left(
+    change: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = _compiled()
+    Checkpoints(tmp_path).save(Place(2, 7), model, [])
+    [path] = tmp_path.iterdir()
+    change(path)
+    checkpoints = Checkpoints(tmp_path)
+    assert checkpoints.find(model, []) == Place()
+    assert "it starts anew" in caplog.text
+    before = model.get_weights()
+    checkpoints.restore(model, [])
+    assert all((one == other).all() for one, other in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_checkpoint_of_another_model_or_of_other_callbacks_is_told_and_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Checkpoints(tmp_path).save(Place(1, 1), _compiled(), [])
+    assert Checkpoints(tmp_path).find(_compiled(), [Odd()]) == Place()
+    assert "other callbacks" in caplog.text
+    wider: Any = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    compile_model(wider, killed.SETTINGS, None)
+    assert Checkpoints(tmp_path).find(wider, []) == Place()
+    assert "other variables of the model" in caplog.text
+
+
+def test_checkpoints_are_due_by_the_clock_and_lie_by_what_training_depends_on(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path, 0.0).is_due()
+    seldom = Checkpoints(tmp_path, 0.2)
+    assert not seldom.is_due()
+    time.sleep(0.25)
+    assert seldom.is_due()
+    one, other = place_of(tmp_path, {"seed": 1, "split": "a"}), place_of(tmp_path, {"split": "a", "seed": 2})
+    assert one.parent == other.parent == tmp_path
+    assert one != other
+    assert one == place_of(str(tmp_path), {"split": "a", "seed": 1})
