@@ -332,15 +332,23 @@ def test_check_tells_what_a_file_is(tmp_path: Path) -> None:
 
 
 def test_a_stream_says_which_record_holds_the_broken_file(tmp_path: Path) -> None:
+    """By a recipe's function, as trainer and evaluator call it."""
     from piecehub.examples.features import Features
     from piecehub.examples.ingest import ingest
     from piecehub.examples.stream import Stream
+    from piecehub.facts.tables import ModelTable
+    from piecehub.training.decoding import decode_of
 
+    (tmp_path / "model.py").write_text(
+        "from piecehub import images\n"
+        "def decode(features):\n"
+        "    return {'images': images.read(features['file'], size=(8, 8))}\n"
+    )
     files = [*(saved(RGB, "JPEG", quality=q) for q in range(50, 60)), saved(RGB, "JPEG")[:-300]]
     piecehub.write_records(tmp_path / "in/train", [{"file": file} for file in files], shards=1)
     ingest(str(tmp_path / "in"), ["train"], tmp_path / "out")
     features = Features({"file": tf.io.FixedLenFeature([], tf.string)})
-    decode = lambda example: {"images": images.read(example["file"], size=(8, 8))}  # noqa: E731
+    decode = decode_of(tmp_path, ModelTable(decode="decode"))
     stream = Stream.open(str(tmp_path / "out"), "train", features, decode)
     assert stream.element_spec["images"].shape.as_list()[1:] == [8, 8, 3]
     place = [record["file"].tolist() for record in Stream.open(str(tmp_path / "out"), "train", features).as_arrays(1)]
