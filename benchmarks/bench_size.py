@@ -36,25 +36,9 @@ def _measured(gigabytes: float) -> dict[str, str | float]:
     with tempfile.TemporaryDirectory(prefix="piecehub-size-") as name:
         folder = Path(name)
         write_world(folder, gigabytes)
-        peer = [
-            sys.executable,
-            "-m",
-            "benchmarks.size_peer",
-            str(folder / "records"),
-            str(folder / "recipe" / "model.py"),
-        ]
-        peer_mb, said = _peak_mb(peer)
-        ours = [
-            sys.executable,
-            "-P",
-            "-m",
-            "piecehub.cli",
-            "run",
-            str(folder / "recipe"),
-            "--workdir",
-            str(folder / "work"),
-        ]
-        ours_mb, _ = _peak_mb(ours)
+        recipe, work = folder / "recipe", folder / "work"
+        peer_mb, said = _peak_mb("-m", "benchmarks.size_peer", str(folder / "records"), str(recipe / "model.py"))
+        ours_mb, _ = _peak_mb("-P", "-m", "piecehub.cli", "run", str(recipe), "--workdir", str(work))
         row: dict[str, str | float] = {
             "work": "run",
             "gb": gigabytes,
@@ -68,7 +52,7 @@ def _measured(gigabytes: float) -> dict[str, str | float]:
 
 
 def _peak_mb(*arguments: str) -> tuple[float, str]:
-    """The peak over the process tree of Python so called, and what it printed; a gate that blesses nothing is no failure."""
+    """The peak over the process tree of Python so called, and what it printed; no blessing is no failure."""
     with tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen([sys.executable, *arguments], stdout=out, stderr=subprocess.STDOUT)
         peak = 0
