@@ -357,6 +357,14 @@ def test_a_stream_says_which_record_holds_the_broken_file(tmp_path: Path) -> Non
         list(stream.as_arrays())
 
 
+@pytest.mark.parametrize("component", ["full_model_trainer", "piece_extractor", "fine_tune_evaluator"])
+def test_an_edit_of_what_reads_pictures_makes_components_run_again(component: str) -> None:
+    from piecehub.containers.code import module_closure
+
+    files = {path.name for path in module_closure(f"components.{component}")}
+    assert {"images.py", "picture_files.py", "exif.py"} <= files
+
+
 PICTURE = tf.constant(np.asarray(RGB, np.float32) / 255)
 AUGMENTATIONS = [images.random_crop, images.random_flip, images.random_color]
 
