@@ -1,7 +1,6 @@
 """Examples -> FullModel."""
 
 from pathlib import Path
-from types import ModuleType
 
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelRun, Schema
 
@@ -16,8 +15,9 @@ from piecehub.facts.content import sha256_file
 from piecehub.facts.provenance import artifact_digest
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
-from piecehub.training.building import feature_specs, ready_to_train
 from piecehub.training.decoding import decode_of
+from piecehub.training.devices import find_devices
+from piecehub.training.own_code import OwnCode
 from piecehub.training.recipe_modules import get_function, load_module
 from piecehub.training.resume import Checkpoints, place_of
 
@@ -36,6 +36,7 @@ def FullModelTrainer(
     label: Parameter[str],
     checkpoint: Parameter[str],
     checkpoint_digest: Parameter[str],
+    devices: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
     parent: OptionalInput[ParentPiece] = None,
@@ -43,29 +44,31 @@ def FullModelTrainer(
     """Trains the full model that the recipe builds; refuses examples with anomalies.
 
     `model` and `train` are tables of the recipe as JSON (piecehub/facts/tables.py). A training that was killed goes on
-    by its checkpoint in `resume_folder`; if that is empty, it begins anew.
+    by its checkpoint in `resume_folder`; if that is empty, it begins anew. `devices` are told by the runner
+    (piecehub/training/devices.py).
     """
+    found = find_devices(devices)
     built, told = ModelTable.from_json(model), TrainTable.from_json(train)
     refuse_anomalies(Path(anomalies.uri))
     module = load_module(Path(recipe_folder), built.module)
     features = Features.of_schema(f"{schema.uri}/schema.pbtxt")
     decode = decode_of(Path(recipe_folder), built)
     train_stream, eval_stream = (Stream.open(examples.uri, split, features, decode) for split in ("train", "eval"))
-    start = Path(recipe_folder) / checkpoint if checkpoint else None
     parent_piece = parent_folder(parent)
     depends_on = {
         "model": model,
         "train": train,
         "label": label,
         "checkpoint": checkpoint_digest,
+        "devices": found.facts(),
         "code": code_digest,
         "lock": lock_digest,
         "schema": sha256_file(Path(schema.uri) / "schema.pbtxt"),
-        "splits": {split: found.digest for split, found in read_facts(examples.uri).items()},
+        "splits": {split: facts.digest for split, facts in read_facts(examples.uri).items()},
         "parent": artifact_digest(parent_piece) if parent_piece else "",
     }
     facts = training.train(
-        ready_to_train(get_function(module, built.function), feature_specs(train_stream.element_spec, label), start),
+        get_function(module, built.function),
         {**built.arguments, **parent_keyword(parent_piece)},
         train_stream,
         eval_stream,
@@ -73,15 +76,10 @@ def FullModelTrainer(
         told,
         Path(training_logs.uri),
         Path(full_model.uri),
-        _objective(module, told),
+        OwnCode.of(module, told),
         Checkpoints(place_of(resume_folder, depends_on)) if resume_folder else None,
+        found,
+        Path(recipe_folder) / checkpoint if checkpoint else None,
     )
     full_model.set_float_custom_property("eval_accuracy", facts.evaluation["accuracy"])
     full_model.set_int_custom_property("parameters", facts.parameters)
-
-
-def _objective(module: ModuleType, told: TrainTable) -> training.Objective | None:
-    """What the recipe trains for, if the model is no classifier."""
-    if not told.loss:
-        return None
-    return training.Objective(get_function(module, told.loss), get_function(module, told.accuracy))

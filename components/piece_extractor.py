@@ -26,6 +26,7 @@ def PieceExtractor(
     recipe_folder: Parameter[str],
     model: Parameter[str],
     label: Parameter[str],
+    sample_weight: Parameter[str],
     seed: Parameter[int],
     road: Parameter[str],
     layers: Parameter[str],
@@ -46,7 +47,7 @@ def PieceExtractor(
         road=cast(Road, road),
         layers=json.loads(layers),
         code_digest=code_digest,
-        features=feature_specs(Stream.specs_of(examples, decode), label),
+        features=feature_specs(Stream.specs_of(examples, decode), label, sample_weight),
     )
     facts = pieces.write_piece(
         source / "weights",

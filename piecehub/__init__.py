@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from piecehub.publishing.offered import publish as publish
     from piecehub.store.catalog import open_store as open_store
     from piecehub.training.checkpoint import restore_and_take_core as restore_and_take_core
+    from piecehub.training.own_fit import Training as Training
     from pipelines.evaluation import evaluate as evaluate
     from pipelines.run import run as run
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ExportOptions": "piecehub.exporting.export_options",
     "ReusableLayer": "piecehub.consume.layer",
+    "Training": "piecehub.training.own_fit",
     "check": "piecehub.conformance.check",
     "cut_piece": "piecehub.extraction.roads",
     "evaluate": "pipelines.evaluation",
@@ -58,6 +60,7 @@ _MODULES = ("images",)
 __all__ = [
     "ExportOptions",
     "ReusableLayer",
+    "Training",
     "check",
     "cut_piece",
     "evaluate",

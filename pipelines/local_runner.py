@@ -2,8 +2,9 @@
 
 What it adds to TFX's own runner (measured on TFX 1.21; a test fails if the names that it hooks into move):
 one line and one log file a component; a failure's sentence, also in ML Metadata; a failed input resolution is an error,
-not silence; an output equal to the one before it *is* the one before it, so what reads the store (and is never
-cached) does not make everything after it run again; executions of killed runs are closed and their folders removed.
+not silence; anomalies of examples stop the run where they are found; an output equal to the one before it *is* the one
+before it, so what reads the store (and is never cached) does not make everything after it run again; executions of
+killed runs are closed and their folders removed.
 """
 
 # The generated protos have no types, and Beam and TFX set attributes while they run.
@@ -30,12 +31,14 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from piecehub import logs
 from piecehub.errors import PiecehubError
+from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
 from piecehub.facts.workdir import Workdir, make_writable, mark
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
+from piecehub.training.devices import find_devices
 from pipelines import preflight
 from pipelines.data import examples_folder
 from pipelines.launcher import TruthfulLauncher, sentence_of
@@ -90,7 +93,11 @@ class ComponentFailed(PiecehubError):
 
 
 def run(
-    loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None = None, beam_args: Sequence[str] = ()
+    loaded: LoadedRecipe,
+    workdir: Workdir,
+    signing_key: Path | None = None,
+    beam_args: Sequence[str] = (),
+    devices: str = "",
 ) -> Outcome:
     """Runs the recipe's pipeline to its end.
 
@@ -99,18 +106,20 @@ def run(
         workdir: where everything lies.
         signing_key: signs what is published; where it lies stands in no record.
         beam_args: for Beam, which then reads the examples, such as `--runner=FlinkRunner`; empty does so without it.
+        devices: what the full model is trained on (piecehub/training/devices.py).
 
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
     """
     refuse_patterns(workdir.root)
+    find_devices(devices)  # TensorFlow divides a processor only before it has computed anything
     means = _Means(_signing_place(signing_key, workdir), tuple(beam_args))
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)
     mark(workdir.root)
     with alone(workdir):
         sweep(workdir)
-        ir = _compiled(loaded, workdir)
+        ir = _compiled(loaded, workdir, devices)
         return _run_ir(ir, loaded, workdir, means)
 
 
@@ -122,12 +131,12 @@ def _signing_place(key: Path | None, workdir: Workdir) -> SigningPlace | None:
     return SigningPlace(key.resolve(), LOCAL_BUILDER, workdir.metadata.resolve())
 
 
-def _compiled(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
+def _compiled(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_pb2.Pipeline:
     """The recipe's pipeline; what stops a run before it has components leaves a run, too, with its traceback."""
     started_at = runs.now()
     try:
         with logs.to_file(workdir.logs / "loading.log"):
-            return _compile(loaded, workdir)
+            return _compile(loaded, workdir, devices)
     except BaseException as error:
         record = runs.Run(_run_id(), loaded.config.recipe.name, str(loaded.folder), started_at, os.getpid(), ())
         runs.write_run(workdir, record)
@@ -155,7 +164,7 @@ def _run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
 
 
-def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
+def _compile(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_pb2.Pipeline:
     """The recipe's pipeline as TFX's IR, its examples written and its code tried out."""
     preflight.check(loaded, workdir.store)
     places = Places(
@@ -166,7 +175,8 @@ def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
         training=str(workdir.training.resolve()),
     )
     connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
-    return compiler.Compiler().compile(create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"]))
+    pipeline = create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"], devices)
+    return compiler.Compiler().compile(pipeline)
 
 
 def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, means: _Means) -> Outcome:
@@ -306,7 +316,11 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             custom_driver_spec=self._custom_driver_spec,
         ).launch()
         with tfx_metadata.Metadata(self._mlmd_connection_config) as connection:
-            return _ended(connection.store, self._node_id, info)
+            state, outputs = _ended(connection.store, self._node_id, info)
+        # TFX's validator only notes what it finds. Who finds it is who stops the run, and what fails by the page.
+        if anomalies := outputs.get("anomalies"):
+            refuse_anomalies(Path(anomalies))
+        return state, outputs
 
     def _note(self, workdir: Workdir, message: str) -> None:
         runs.append_event(workdir, self._run, runs.Event(runs.now(), self._node_id, "running", message=message))

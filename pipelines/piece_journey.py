@@ -166,6 +166,7 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
         full_model=full_model,
         schema=shared.schema.outputs["schema"],
         label=config.data.label,
+        sample_weight=config.train.sample_weight,
         road=piece.road,
         layers=json.dumps(piece.layers),
         control_seeds=json.dumps(config.seeds()),

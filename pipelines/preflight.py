@@ -39,10 +39,12 @@ def check(loaded: LoadedRecipe, store_folder: Path) -> None:
 
 def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
     config = loaded.config
-    for name in filter(None, (config.train.loss, config.train.accuracy)):
+    for name in config.train.functions().values():
         get_function(load_module(loaded.folder, config.model.module), name)
     data = config.data
-    features = feature_specs(_decoded(loaded, data.schema, data.decode, data.label, "upstream"), data.label)
+    features = feature_specs(
+        _decoded(loaded, data.schema, data.decode, data.label, "upstream"), data.label, config.train.sample_weight
+    )
     for task in config.task:
         _decoded(loaded, task.schema, task.decode, task.label, task.name)
     for piece in config.piece:

@@ -62,17 +62,63 @@ class ModelTable(Table):
     decode: str = ""
 
 
+# The names of optimizers that Keras knows, in small letters; any other is a function of the recipe's.
+KERAS_OPTIMIZERS = (
+    *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion", "muon", "nadam", "rmsprop"),
+    *("schedulefreeadamw", "sgd"),
+)
+
+
 @dataclass(frozen=True)
 class TrainTable(Table):
-    """How it is trained; `loss` and `accuracy` are functions of the model's module, or empty."""
+    """How it is trained (docs/training.md); functions are named, and stand in the model's module.
+
+    In JSON, what came after the first seven stands only where it is not the default: a recipe that does not use a new
+    entry keeps its cache key.
+
+    Attributes:
+        optimizer: a name that Keras knows, `{"class_name", "config"}` as Keras has it, or a function.
+        loss, accuracy: functions, for a model that is no classifier.
+        schedule: `{"class_name", "config"}` of one of `keras.optimizers.schedules`.
+        gradient_clip: one of `clipnorm`, `global_clipnorm` and `clipvalue`.
+        early_stopping: arguments of Keras' `EarlyStopping`.
+        class_weight: by label, or "balanced".
+        sample_weight: the feature that says how much an example counts.
+        steps_per_epoch: None is a pass over the examples.
+        precision: Keras' policy while the full model is built and trained.
+        callbacks, augment, fit: functions.
+    """
 
     epochs: int
     batch_size: int
-    learning_rate: float
-    optimizer: str = "adam"
+    learning_rate: float | None = None
+    optimizer: str | dict[str, Any] = "adam"
     seed: int = 0
     loss: str = ""
     accuracy: str = ""
+    schedule: dict[str, Any] | None = None
+    gradient_clip: dict[str, float] | None = None
+    early_stopping: dict[str, Any] | None = None
+    class_weight: str | dict[str, float] | None = None
+    sample_weight: str = ""
+    steps_per_epoch: int | None = None
+    precision: str = "float32"
+    callbacks: str = ""
+    augment: str = ""
+    fit: str = ""
+
+    def entries(self) -> dict[str, Any]:
+        """Without what is left at its default, but for the entries that were there first."""
+        found = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        defaults = {entry.name: entry.default for entry in fields(self)[7:]} | {"learning_rate": None}
+        return {key: value for key, value in found.items() if key not in defaults or value != defaults[key]}
+
+    def functions(self) -> dict[str, str]:
+        """The functions of the model's module that it names, by entry."""
+        own = isinstance(self.optimizer, str) and self.optimizer.lower() not in KERAS_OPTIMIZERS
+        named = {key: getattr(self, key) for key in ("loss", "accuracy", "callbacks", "augment", "fit")}
+        found = {"optimizer": self.optimizer if isinstance(self.optimizer, str) and own else "", **named}
+        return {key: name for key, name in found.items() if name}
 
 
 @dataclass(frozen=True)

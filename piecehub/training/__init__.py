@@ -2,7 +2,9 @@
 
     full_model          trains it and writes it; building: calls the recipe's function, checkpoint: where it starts
     epochs              Keras' own `fit`, an epoch at a time; batches: which it has, pairing: what `fit` gets of one
-    compiling           loss, metric and optimizer
+    compiling           loss, metric and optimizer; callbacks, class_weights, precision: more of what `[train]` says
+    own_code            the recipe's functions beside the one that builds the model; own_fit: one that trains
+    devices             on what it runs
     resume              checkpoints, by which a killed training goes on; progress: how far it is
     recipe_modules      a recipe's Python, loaded by path
     weights             checkpoints in the model's own order

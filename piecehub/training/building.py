@@ -12,6 +12,7 @@ examples have one feature beside the label, else on a dict of them by name. Spec
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,13 @@ class Built:
     inputs: Specs
 
 
-def build_models(build: Build, build_kwargs: Mapping[str, Any], seed: int, features: Specs | None = None) -> Built:
+def build_models(
+    build: Build,
+    build_kwargs: Mapping[str, Any],
+    seed: int,
+    features: Specs | None = None,
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Built:
     """`build(seed=seed, **build_kwargs)`, the same in every process: automatic layer names start from zero.
 
     Args:
@@ -53,14 +60,17 @@ def build_models(build: Build, build_kwargs: Mapping[str, Any], seed: int, featu
         build_kwargs: its arguments, but for `seed`.
         seed: of the weights.
         features: specs to call the model with, if it has no Input of its own (`feature_specs`).
+        scope: in which variables are made; it is opened here, since Keras leaves every scope when it starts from zero.
 
     Raises:
         TrainingError: if `build` raises, or returns no Keras model that has its weights.
     """
-    keras.backend.clear_session()
+    policy = keras.config.dtype_policy()
+    keras.backend.clear_session()  # forgets the policy too
+    keras.config.set_dtype_policy(policy)
     keras.utils.set_random_seed(seed)
     _check_arguments(build, build_kwargs)
-    with recipe_code("the recipe to build a full model", TrainingError):
+    with scope(), recipe_code("the recipe to build a full model", TrainingError):
         full, core = _full_and_core(build(seed=seed, **build_kwargs))
         if features is not None and not knows_its_input(full):
             _call_once(full, features)

@@ -108,7 +108,14 @@ class LastingCallbacks(_CallbackList):
         self._checkpoints.save(place, self.model, self.callbacks)
 
 
-def fit(model: Any, batches: Batches, validation: Any, epochs: int, callbacks: LastingCallbacks) -> None:
+def fit(
+    model: Any,
+    batches: Batches,
+    validation: Any,
+    epochs: int,
+    callbacks: LastingCallbacks,
+    class_weight: Mapping[int, float] | None = None,
+) -> None:
     """Trains a compiled model as one call of `model.fit` would that had every epoch's own batches."""
     if not epochs:
         return
@@ -116,7 +123,16 @@ def fit(model: Any, batches: Batches, validation: Any, epochs: int, callbacks: L
     with _finalized_once(model):
         for epoch in range(start.epoch, epochs if not start.stopped else 0):
             callbacks.leave_out(skip := start.step if epoch == start.epoch else 0)
-            _fit_epoch(model, batches.epoch(epoch, skip), validation, epoch, callbacks)
+            model.fit(
+                batches.epoch(epoch, skip),
+                validation_data=validation,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                callbacks=callbacks,
+                class_weight=class_weight,
+                shuffle=False,
+                verbose=0,
+            )
             if model.stop_training:
                 break
         else:
@@ -143,15 +159,3 @@ def _finalized_once(model: Any) -> Iterator[None]:
     finally:
         del model.optimizer.finalize_variable_values
     finalize(model.trainable_weights)
-
-
-def _fit_epoch(model: Any, dataset: Any, validation: Any, epoch: int, callbacks: LastingCallbacks) -> None:
-    model.fit(
-        dataset,
-        validation_data=validation,
-        initial_epoch=epoch,
-        epochs=epoch + 1,
-        callbacks=callbacks,
-        shuffle=False,
-        verbose=0,
-    )

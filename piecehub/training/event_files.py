@@ -25,13 +25,12 @@ class EventFiles(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes one epoch's metrics."""
         self._write_earlier(epoch)
-        self._write(epoch, logs or {})
+        self.write(epoch, logs or {})
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Closes the files."""
         self._write_earlier(len(self._recorded.epoch))
-        for writer in self._writers.values():
-            writer.close()
+        self.close()
 
     @property
     def _recorded(self) -> keras.callbacks.History:
@@ -41,13 +40,19 @@ class EventFiles(keras.callbacks.Callback):
     def _write_earlier(self, before: int) -> None:
         recorded = self._recorded.history
         for epoch in sorted({*range(before)} - self._written):
-            self._write(epoch, {name: values[epoch] for name, values in recorded.items() if epoch < len(values)})
+            self.write(epoch, {name: values[epoch] for name, values in recorded.items() if epoch < len(values)})
 
-    def _write(self, epoch: int, logs: Mapping[str, Any]) -> None:
+    def write(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        """Writes the metrics of an epoch."""
         self._written.add(epoch)
         for name, value in logs.items():
             with self._writers["validation" if name.startswith("val_") else "train"].as_default():
                 _write_scalar(f"epoch_{name.removeprefix('val_')}", float(value), epoch)
+
+    def close(self) -> None:
+        """Closes the files."""
+        for writer in self._writers.values():
+            writer.close()
 
 
 def _write_scalar(tag: str, value: float, step: int) -> None:

@@ -21,13 +21,17 @@ from piecehub.errors import DataError, TrainingError
 from piecehub.examples.stream import Stream
 from piecehub.facts.tables import TrainTable
 from piecehub.tensors.whole_folder import whole_folder
-from piecehub.training import curves, epochs, weights
+from piecehub.training import checkpoint, curves, epochs, own_fit, weights
 from piecehub.training.batches import Batches, in_order
-from piecehub.training.building import build_models
-from piecehub.training.compiling import Objective, compile_model
+from piecehub.training.building import build_models, feature_specs
+from piecehub.training.callbacks import callbacks_of, quiet_stopping_is_an_error
+from piecehub.training.class_weights import class_weights
+from piecehub.training.compiling import compile_model
 from piecehub.training.determinism import deterministic_operations
-from piecehub.training.event_files import EventFiles
+from piecehub.training.devices import Devices
+from piecehub.training.own_code import OwnCode
 from piecehub.training.pairing import pairing
+from piecehub.training.precision import precision
 from piecehub.training.progress import Progress
 from piecehub.training.recipe_modules import recipe_code
 from piecehub.training.resume import Checkpoints
@@ -43,11 +47,12 @@ class TrainFacts:
         history: by metric, one number an epoch; metrics of the evaluation split begin with `val_`.
         train: loss and accuracy of the finished model on the training split (no dropout), as Keras names them.
         evaluation: the same on the evaluation split.
-        optimizer: its configuration, as Keras serializes it.
+        optimizer: its configuration, as Keras serializes it; empty if a `fit` of the recipe's own had none of Keras'.
         parameters: how many numbers the full model holds.
         train_examples: how many examples it saw an epoch.
         eval_examples: how many it was evaluated on.
         settings: what `train` was told.
+        devices: on what it ran: their kind, and how many copies of the model there were.
     """
 
     history: dict[str, list[float]]
@@ -58,6 +63,7 @@ class TrainFacts:
     train_examples: int
     eval_examples: int
     settings: dict[str, Any]
+    devices: dict[str, Any]
 
 
 def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -> keras.Model:
@@ -78,13 +84,15 @@ def train(
     settings: TrainTable,
     log_dir: Path,
     out_dir: Path,
-    objective: Objective | None = None,
+    own: OwnCode | None = None,
     checkpoints: Checkpoints | None = None,
+    devices: Devices | None = None,
+    start: Path | None = None,
 ) -> TrainFacts:
     """Trains a full model and writes it to `out_dir`; equal arguments give equal bytes there, in any process.
 
     Args:
-        build: the recipe's function; without an `objective` its model ends in logits, `[batch, classes] float32`.
+        build: the recipe's function; without a loss of its own its model ends in logits, `[batch, classes] float32`.
         build_kwargs: its arguments, but for `seed`.
         train_stream: the examples to train on.
         eval_stream: those of the evaluation split.
@@ -92,18 +100,28 @@ def train(
         settings: what changes the result.
         log_dir: where TensorBoard's event files go.
         out_dir: a folder that is empty or does not exist.
-        objective: what is learned; None learns the class.
+        own: the recipe's functions that the settings name.
         checkpoints: of this training, where it goes on if it was killed; removed when it has ended well.
+        devices: on which it runs; None is what TensorFlow does by itself.
+        start: weights to start from (piecehub/training/checkpoint.py); None is those that `build` gives.
 
     Raises:
         DataError: if an example cannot be parsed or decoded.
         TrainingError: if the model cannot be built or trained, or diverges.
+        DataError: if labels are no classes of the model.
     """
-    with deterministic_operations():
-        model = build_full_model(build, build_kwargs, settings.seed)
-        with _told(train_stream, eval_stream):
-            compile_model(model, settings, objective)
-            facts = _fit(model, train_stream, eval_stream, label, settings, log_dir, checkpoints)
+    own, devices = own or OwnCode(), devices or Devices()
+    with deterministic_operations(), precision(settings.precision):
+        with recipe_code("'decode' to take the examples", TrainingError):
+            features = feature_specs(train_stream.element_spec, label, settings.sample_weight)
+        model = build_models(build, build_kwargs, settings.seed, features, devices.scope).full
+        if start:
+            checkpoint.restore(model, start)
+        with devices.scope(), _told(train_stream, eval_stream):
+            work = _work(model, train_stream, eval_stream, label, settings, own)
+            fit = _own_fit if own.fit else _fit
+            history = fit(work, settings, own, log_dir, checkpoints)
+            facts = _facts(work, settings, history, devices)
     found = (value for values in facts.history.values() for value in values)
     if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *found]).all():
         raise TrainingError("Expected a finite loss. Received: one that diverged; lower the learning rate.")
@@ -137,36 +155,67 @@ def _told(*streams: Stream) -> Iterator[None]:
             raise
 
 
+@dataclass(frozen=True)
+class _Work:
+    """A model, and what it is trained and evaluated on."""
+
+    model: Any
+    batches: Batches
+    held_out: Stream
+    label: str
+
+    def evaluation(self) -> Any:
+        return in_order(self.held_out, self.batches.pair, self.batches.batch_size)
+
+    def training(self) -> Any:
+        return in_order(self.batches.stream, self.batches.pair, self.batches.batch_size)
+
+
+def _work(
+    model: Any, train_stream: Stream, eval_stream: Stream, label: str, settings: TrainTable, own: OwnCode
+) -> _Work:
+    pair = pairing(model, train_stream.element_spec, label, settings.sample_weight)
+    batches = Batches(train_stream, pair, settings.batch_size, settings.seed, settings.steps_per_epoch, own.augment)
+    return _Work(model, batches, eval_stream, label)
+
+
 def _fit(
-    model: Any,
-    train_stream: Stream,
-    eval_stream: Stream,
-    label: str,
-    settings: TrainTable,
-    log_dir: Path,
-    checkpoints: Checkpoints | None,
-) -> TrainFacts:
-    pair = pairing(model, train_stream.element_spec, label)
-    batches = Batches(train_stream, pair, settings.batch_size, settings.seed)
-    validation = in_order(eval_stream, pair, settings.batch_size)
+    work: _Work, settings: TrainTable, own: OwnCode, log_dir: Path, checkpoints: Checkpoints | None
+) -> Mapping[str, list[Any]]:
+    """Trains the model; returns what was recorded of each epoch."""
+    steps = work.batches.steps
+    compile_model(work.model, settings, own, settings.epochs * steps)
+    weighing = class_weights(work.model, settings, work.batches.stream, work.label)
+    progress = Progress(settings.epochs, steps, settings.batch_size)
     callbacks = epochs.LastingCallbacks(
-        [EventFiles(log_dir)],
-        model,
-        settings.epochs,
-        batches.steps,
-        checkpoints,
-        [Progress(settings.epochs, batches.steps, settings.batch_size)],
+        callbacks_of(settings, own, log_dir), work.model, settings.epochs, steps, checkpoints, [progress]
     )
-    epochs.fit(model, batches, validation, settings.epochs, callbacks)
+    with quiet_stopping_is_an_error():
+        epochs.fit(work.model, work.batches, work.evaluation(), settings.epochs, callbacks, weighing)
+    return callbacks.history.history
+
+
+def _own_fit(
+    work: _Work, settings: TrainTable, own: OwnCode, log_dir: Path, checkpoints: Checkpoints | None
+) -> Mapping[str, list[Any]]:
+    """The same by the recipe's own function."""
+    return own_fit.run(work.model, work.batches, work.held_out, settings, own, log_dir, checkpoints)
+
+
+def _facts(work: _Work, settings: TrainTable, history: Mapping[str, list[Any]], devices: Devices) -> TrainFacts:
+    # Where Keras scales the loss, the optimizer that was asked for is inside the one that does.
+    optimizer = getattr(work.model.optimizer, "inner_optimizer", work.model.optimizer)
+    known = isinstance(optimizer, keras.optimizers.Optimizer)
     return TrainFacts(
-        history={name: [float(value) for value in values] for name, values in callbacks.history.history.items()},
-        train=_evaluate(model, in_order(train_stream, pair, settings.batch_size)),
-        evaluation=_evaluate(model, validation),
-        optimizer=cast(dict[str, Any], keras.optimizers.serialize(model.optimizer)),
-        parameters=model.count_params(),
-        train_examples=len(train_stream),
-        eval_examples=len(eval_stream),
+        history={name: [float(value) for value in values] for name, values in history.items()},
+        train=_evaluate(work.model, work.training()),
+        evaluation=_evaluate(work.model, work.evaluation()),
+        optimizer=cast(dict[str, Any], keras.optimizers.serialize(optimizer)) if known else {},
+        parameters=work.model.count_params(),
+        train_examples=len(work.batches.stream),
+        eval_examples=len(work.held_out),
         settings=settings.entries(),
+        devices=devices.facts(),
     )
 
 

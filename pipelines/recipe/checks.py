@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from piecehub.errors import RecipeError
 from piecehub.facts.handle import Handle, check_name, check_publisher
-from piecehub.facts.tables import MOST_BYTES, ModelTable
+from piecehub.facts.tables import MOST_BYTES, ModelTable, TrainTable
 from pipelines.recipe.tables import Piece, Recipe
+from pipelines.recipe.training_checks import check_training
 from pipelines.recipe.words import camel_case
 
 
@@ -27,12 +28,14 @@ def checked(recipe: Recipe) -> Recipe:
         )
     _check_different("tasks", [task.name for task in recipe.task])
     _check_labels(recipe)
+    check_training(recipe.train, recipe.data.label)
     _check_pieces(recipe)
     _check_tasks_of_pieces(recipe)
     for table in (recipe.data.arguments, *(piece.sub_pieces for piece in recipe.piece)):
         if len(json.dumps(table)) > MOST_BYTES:
             raise RecipeError(f"Expected arguments under {MOST_BYTES} bytes. Received: more; read them from a file.")
     ModelTable.of(recipe.model).to_json()
+    TrainTable.of(recipe.train).to_json()
     if recipe.model.parent:
         Handle.parse(recipe.model.parent)
     return recipe

@@ -79,12 +79,18 @@ class Train(TrainTable):
     Attributes:
         loss, accuracy: functions of the model's module, `(y_true, y_pred) -> [batch] float32`, for models that are no
             classifiers; without them a model ends in logits. Where examples have no label, `y_true` is 0.
+
+    docs/training.md tells all of them.
     """
 
     __pydantic_config__ = _STRICT
     epochs: Annotated[int, Field(ge=0)]
     batch_size: Positive
-    learning_rate: Rate
+    learning_rate: Rate | None = None
+    gradient_clip: dict[str, Rate] | None = None
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
+    steps_per_epoch: Positive | None = None
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,8 @@ class Piece:
         features: which output downstream models read, where the piece has a dict of them.
         description, hub_tasks: what its page says instead of the recipe's `[documentation]`.
         trainable, frozen, hyperparameters, return_losses, sub_pieces, golden, preprocessor: how to export it
-            (`ExportOptions` in piecehub/exporting/reusable.py).
+            (`ExportOptions` in piecehub/exporting/reusable.py); `golden` may also name a function of the model's module
+            that takes nothing and gives golden inputs, which are published.
     """
 
     __pydantic_config__ = _STRICT
@@ -115,7 +122,7 @@ class Piece:
     hyperparameters: tuple[Literal["dropout_rate", "batch_norm_momentum"], ...] = ()
     return_losses: bool = False
     sub_pieces: dict[str, Text] = field(default_factory=dict[str, str])
-    golden: Literal["synthetic", "none"] = "synthetic"
+    golden: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "synthetic"
     preprocessor: str = ""
 
     @property

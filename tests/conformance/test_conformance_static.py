@@ -794,6 +794,21 @@ def _tensorflow_1_with_assets(folder: Path) -> Path:
     return folder
 
 
+def _tensorflow_1_around_another(folder: Path, tag: str = "serve") -> Path:
+    """An export of TensorFlow 1 with a loaded SavedModel in its graph, whose savers stay there (as of tf.Transform)."""
+    v1 = tf.compat.v1
+    inner = str(_good(folder.parent / "inner"))
+    with tf.Graph().as_default(), v1.Session() as session:
+        inputs = v1.placeholder(tf.float32, [None, 4])
+        outputs = tf.saved_model.load(inner)(inputs)
+        session.run(v1.global_variables_initializer())
+        builder = v1.saved_model.Builder(str(folder))
+        signature = v1.saved_model.predict_signature_def({"inputs": inputs}, {"outputs": outputs})
+        builder.add_meta_graph_and_variables(session, [tag], {"serving_default": signature})
+        builder.save()
+    return folder
+
+
 def _pin(proto: Proto, device: str) -> None:
     _functions(proto, "__call__")[0].node_def[0].device = device
 
@@ -937,6 +952,53 @@ def test_c10_a_classic_export_with_assets_and_summaries_is_for_serving_only(tmp_
     assert _short(findings) == {"S3"}, [f.sentence for f in findings if not f.passed]
     assert is_for_serving_only(read_graph(folder), findings)
     assert "1 assets" in next(found.sentence for found in findings if found.check == "S10")
+
+
+def test_a_saver_that_was_left_and_that_nobody_calls_is_no_fault(tmp_path: Path) -> None:
+    folder = _tensorflow_1_around_another(tmp_path / "model")
+    findings = static_findings(folder)
+    # S8: the place that it was loaded from stands in the graph as well.
+    assert _short(findings) == {"S3", "S8"}, [f.sentence for f in findings if not f.passed]
+    assert is_for_serving_only(read_graph(folder), findings)
+    names = [where for where, _ in read_graph(folder).all_nodes]  # so there was something to find
+    assert any("traced_save" in name for name in names) and any("traced_restore" in name for name in names)
+
+
+def _in_its_place(proto: Proto) -> None:
+    """TensorFlow may put functions that say so in each other's place."""
+    _functions(proto, "traced_save")[0].attr["api_implements"].s = b"forward"
+
+
+def _by_a_text(proto: Proto) -> None:
+    """A node that names the function in a text, as those do that have a gradient of their own."""
+    node = _functions(proto, "call")[0].node_def[0]
+    node.attr["_gradient_op_type"].s = _functions(proto, "traced_save")[0].signature.name.encode()
+
+
+def _at_a_place_of_its_own(proto: Proto) -> None:
+    nodes = _functions(proto, "traced_save")[0].node_def
+    next(node for node in nodes if node.op == "SaveV2").input[0] = _join(nodes, "/va", "r/x")
+
+
+def _with_python(proto: Proto) -> None:
+    _functions(proto, "traced_save")[0].node_def.add(name="evil", op="PyFunc")
+
+
+@pytest.mark.parametrize("edit", [_in_its_place, _by_a_text, _at_a_place_of_its_own, _with_python])
+def test_a_saver_that_was_left_may_neither_be_called_nor_touch_another_file(
+    edit: Callable[[Proto], object], tmp_path: Path
+) -> None:
+    folder = _edited(edit, make=_tensorflow_1_around_another)(tmp_path / "model")
+    sentence = next(f.sentence for f in static_findings(folder) if f.check == "S4" and not f.passed)
+    assert re.search("(SaveV2|PyFunc) in .*traced_save", sentence), sentence
+
+
+@pytest.mark.parametrize("tag", ["eval", "transform"])
+def test_what_no_server_asks_for_is_not_for_serving(tag: str, tmp_path: Path) -> None:
+    folder = _tensorflow_1_around_another(tmp_path / "model", tag)
+    findings = static_findings(folder)
+    assert _short(findings) >= {"S2", "S3"}
+    assert not is_for_serving_only(read_graph(folder), findings)
 
 
 @pytest.mark.parametrize("name", ["signatures only", "keras export", "TensorFlow 1", "TF1 Hub format"])

@@ -16,7 +16,10 @@ from piecehub.training import full_model
 from piecehub.training.resume import Checkpoints
 from tests.streams import features_of, make_stream
 
-SETTINGS = TrainTable(epochs=5, batch_size=8, learning_rate=0.02, seed=1)
+SETTINGS = TrainTable(
+    epochs=5, batch_size=8, learning_rate=0.05, seed=1, schedule={"class_name": "CosineDecay"},
+    early_stopping={"patience": 3, "min_delta": 0.01}, class_weight={"1": 2.0}, gradient_clip={"clipnorm": 1.0},
+)  # fmt: skip
 
 
 def arrays() -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from piecehub.training import epochs
 from piecehub.training.batches import Batches, in_order
 from piecehub.training.compiling import compile_model
 from piecehub.training.determinism import deterministic_operations
+from piecehub.training.own_code import OwnCode
 from piecehub.training.pairing import pairing
 from tests.streams import make_stream
 
@@ -67,7 +68,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def _by_epochs(stream: Any, callbacks: list[Any], settings: TrainTable = SETTINGS) -> Any:
     model = build()
-    compile_model(model, settings, None)
+    compile_model(model, settings, OwnCode(), 18)
     pair = pairing(model, stream.element_spec, "label")
     batches = Batches(stream, pair, settings.batch_size, settings.seed)
     lasting = epochs.LastingCallbacks(callbacks, model, settings.epochs, batches.steps)

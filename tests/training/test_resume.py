@@ -16,6 +16,7 @@ import pytest
 from piecehub.facts.content import list_files
 from piecehub.facts.tables import TrainTable
 from piecehub.training.compiling import compile_model
+from piecehub.training.own_code import OwnCode
 from piecehub.training.resume import Checkpoints, Place, place_of
 from tests.training import killed
 
@@ -110,7 +111,7 @@ def test_twenty_kills_at_random_moments_change_no_bit(life: Callable[..., Any], 
 def _compiled() -> Any:
     keras.utils.set_random_seed(3)
     model: Any = killed.build(seed=1)
-    compile_model(model, killed.SETTINGS, None)
+    compile_model(model, killed.SETTINGS, OwnCode(), 40)
     model.evaluate(np.ones((2, 4), np.float32), np.zeros(2), verbose=0)
     return model
 
@@ -211,7 +212,7 @@ def test_a_checkpoint_of_another_model_or_of_other_callbacks_is_told_and_left(
     assert Checkpoints(tmp_path).find(_compiled(), [Odd()]) == Place()
     assert "other callbacks" in caplog.text
     wider: Any = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    compile_model(wider, killed.SETTINGS, None)
+    compile_model(wider, killed.SETTINGS, OwnCode(), 40)
     assert Checkpoints(tmp_path).find(wider, []) == Place()
     assert "other variables of the model" in caplog.text
 
