@@ -130,7 +130,8 @@ def resize(picture: Any, size: tuple[int, int], *, fit: Fit = "crop", background
     if fit != "stretch":
         chosen = tf.reduce_max(scales) if fit == "crop" else tf.reduce_min(scales)
         scales = tf.stack([chosen, chosen])
-    placed = lambda: _placed(picture, size, scales, (wanted - shape * scales) / 2, background)  # noqa: E731
+    ground = background if fit == "pad" else None
+    placed = lambda: _placed(picture, size, scales, (wanted - shape * scales) / 2, ground)  # noqa: E731
     made = tf.cond(tf.reduce_all(shape == wanted), lambda: picture, placed)
     return tf.ensure_shape(made, [*size, picture.shape[-1]])
 
@@ -253,20 +254,23 @@ def _mirrored(picture: Any, across: Any, down: Any) -> Any:
 
 
 def _placed(picture: Any, size: Any, scales: Any, starts: Any, background: Sequence[float] | None) -> Any:
-    """The picture scaled by `scales` and laid at `starts` on a ground of that size, both as (down, across)."""
-    ground = tf.zeros([1]) if background is None else tf.constant(background, tf.float32)
-    if background is not None and picture.shape[-1] == 1:
-        ground = _grey(ground[None, None])[0, 0]
+    """The picture scaled by `scales` and laid at `starts` into that size, both as (down, across).
+
+    The operation leaves 0 beside it. So where there is a ground, what is laid is what the picture differs from it by.
+    """
+    if background is not None:
+        ground = tf.constant(background, tf.float32)
+        ground = _grey(ground[None, None])[0, 0] if picture.shape[-1] == 1 else ground
+        placed = _scaled(picture - ground, size, scales, starts) + ground
+    else:
+        placed = _scaled(picture, size, scales, starts)
+    return tf.clip_by_value(placed, 0.0, 1.0)
+
+
+def _scaled(picture: Any, size: Any, scales: Any, starts: Any) -> Any:
     raw: Any = tf.raw_ops
-    placed = raw.ScaleAndTranslate(
-        images=(picture - ground)[None],
-        size=size,
-        scale=scales,
-        translation=starts,
-        kernel_type="triangle",
-        antialias=True,
-    )[0]
-    return tf.clip_by_value(placed + ground, 0.0, 1.0)
+    filtered = {"kernel_type": "triangle", "antialias": True}
+    return raw.ScaleAndTranslate(images=picture[None], size=size, scale=scales, translation=starts, **filtered)[0]
 
 
 def _uniform(seed: Any, number: int, shape: Sequence[int]) -> Any:
