@@ -10,7 +10,8 @@
 
 Every name is found on first use: `import piecehub` itself loads neither TensorFlow nor TFX. Paths are `str` or
 `os.PathLike`; where a handle is taken, `publisher/name/version` of the store in `.piecehub` is one. Errors are
-`piecehub.errors`. Nothing inside comes in by this door, so a new name here changes no component's code digest.
+`piecehub.errors`; what a recipe does with pictures is `piecehub.images`. Nothing inside comes in by this door, so a new
+name here changes no component's code digest.
 """
 
 import importlib
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from piecehub.errors import missing_extra as _missing_extra
 
 if TYPE_CHECKING:
+    from piecehub import images as images
     from piecehub.conformance.check import check as check
     from piecehub.consume.layer import ReusableLayer as ReusableLayer
     from piecehub.consume.loading import load as load
@@ -53,6 +55,8 @@ _HOMES = {
     "run": "pipelines.run",
     "write_records": "piecehub.examples.records",
 }
+# Modules that are found on first use, as `from piecehub import images` finds them too.
+_MODULES = ("images",)
 __all__ = [
     "ExportOptions",
     "ReusableLayer",
@@ -73,9 +77,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOMES and name not in _MODULES:
         raise AttributeError(f"module 'piecehub' has no attribute '{name}'")
     try:
+        if name in _MODULES:
+            return importlib.import_module(f"piecehub.{name}")
         found = getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
         lacking = _missing_extra(error, f"piecehub.{name}")
@@ -87,4 +93,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

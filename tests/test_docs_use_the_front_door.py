@@ -49,7 +49,7 @@ def _offered(module: str | None, name: str) -> bool:
     """Whether that door has that name; nothing is imported for it."""
     if module == "piecehub.errors":
         return hasattr(errors, name)
-    return module == "piecehub" and (name in piecehub.__all__ or name == "errors")
+    return module == "piecehub" and name in {*piecehub.__all__, *piecehub._MODULES, "errors"}
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda path: str(path.relative_to(_ROOT)))

@@ -56,12 +56,12 @@ def test_the_checker_sees_what_a_program_gets() -> None:
     tree = ast.parse(Path(piecehub.__file__).read_text("utf-8"))
     block = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
     seen = {a.asname: n.module for n in block.body if isinstance(n, ast.ImportFrom) for a in n.names}
-    assert seen == piecehub._HOMES
+    assert seen == piecehub._HOMES | dict.fromkeys(piecehub._MODULES, "piecehub")
     assert (ROOT / "piecehub" / "py.typed").is_file()
 
 
 def test_no_room_bears_the_name_of_a_public_function() -> None:
-    assert not {*ROOMS, "errors", "logs"} & set(NAMES)
+    assert not {*ROOMS, "errors", "images", "logs"} & set(NAMES)
     assert len([p for p in (ROOT / "piecehub").iterdir() if p.name != "__pycache__"]) <= 24
     files = {p.name for p in (ROOT / "piecehub").iterdir() if p.is_file()}
     assert files <= {"__init__.py", "errors.py", "logs.py", "py.typed", "images.py"}
@@ -96,6 +96,32 @@ except ModuleNotFoundError as error:
 """
     said = "Expected the package 'tensorflow' for piecehub.load. Received: none; install 'piecehub[tf]'."
     assert python(code) == said + "\n"
+
+
+@pytest.mark.parametrize("line", ["from piecehub import images", "import piecehub; images = piecehub.images"])
+def test_the_helpers_for_pictures_are_found_on_first_use(line: str) -> None:
+    code = f"""
+import sys
+import piecehub
+assert "images" in dir(piecehub) and "piecehub.images" not in sys.modules
+{line}
+print(callable(images.read))
+"""
+    assert python(code).endswith("True\n")
+
+
+def test_pictures_without_tensorflow_name_the_extra() -> None:
+    code = """
+import sys
+sys.modules["tensorflow"] = None
+try:
+    from piecehub import images
+except ModuleNotFoundError as error:
+    print(error)
+"""
+    assert python(code) == (
+        "Expected the package 'tensorflow' for piecehub.images. Received: none; install 'piecehub[tf]'.\n"
+    )
 
 
 def test_paths_are_str_or_path() -> None:

@@ -140,7 +140,7 @@ class Stream:
         try:
             self._decoded(tf.constant(record))
         except PiecehubError as error:
-            return error.sentence
+            return f"{error.sentence.rstrip('.')}; it is example {number} of the split '{self.split}'."
         except Exception as error:  # noqa: BLE001 - what a recipe's code raises may be anything
             return (
                 f"Expected 'decode' to take every example. Received: {type(error).__name__} at example {number} of the "

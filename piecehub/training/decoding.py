@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import tensorflow as tf
 
+import piecehub.images  # noqa: F401 - a recipe may call it, so it belongs to what a component's code digest is made of
 from piecehub.errors import RecipeError
 from piecehub.examples.stream import Decode
 from piecehub.facts.tables import ModelTable
@@ -23,11 +24,14 @@ def decode_of(folder: Path, table: ModelTable) -> Decode | None:
     """
     if not table.decode:
         return None
-    graph: Any = tf.function(get_function(load_module(folder, table.module), table.decode))
+    function = get_function(load_module(folder, table.module), table.decode)
+    graph: Any = tf.function(function)
 
     def decode(features: Mapping[str, Any]) -> dict[str, Any]:
+        # Outside of a graph it is asked what is wrong with an example, and says it in its own words.
+        called = function if tf.executing_eagerly() else graph
         with recipe_code(f"'{table.decode}' to decode an example", RecipeError, folder):
-            found: Any = graph(dict(features))
+            found: Any = called(dict(features))
         if not isinstance(found, dict) or not found:
             raise RecipeError(
                 f"Expected '{table.decode}' to return a dict of features. Received: {type(found).__name__}; return one."
