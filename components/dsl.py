@@ -7,6 +7,7 @@ cache would return what older code made).
 
 Every component takes `code_digest` and `lock_digest`. Before the function runs the door compares the first with the
 code at hand; afterwards it writes `provenance.json` beside each output and notes the same digests in ML Metadata.
+Examples and their statistics have none: what they are is told by those who read them, by the digests of records.
 """
 
 import functools
@@ -23,7 +24,7 @@ from tfx.types.system_executions import Deploy, Evaluate, Process, SystemExecuti
 
 from piecehub.containers import code
 from piecehub.errors import EnvironmentProblem
-from piecehub.examples.canonical import split_digests
+from piecehub.examples.ingest import read_facts
 from piecehub.facts import provenance
 from piecehub.facts.content import canonical_json, sha256_bytes
 from piecehub.facts.tables import ModelTable
@@ -52,6 +53,8 @@ __all__ = [
 ]
 _SCALARS = (int, float, str)
 _DIGESTS = ("code_digest", "lock_digest")
+_MODELS = ("model", "upstream_model")
+_TOLD_BY_READERS = (standard_artifacts.Examples.TYPE_NAME, standard_artifacts.ExampleStatistics.TYPE_NAME)
 
 
 def component(execution: type[SystemExecution]) -> Callable[[Callable[..., None]], Any]:
@@ -103,7 +106,7 @@ def _door(function: Callable[..., None]) -> Callable[..., None]:
         inputs = {k: _inputs(v) for k, v in read.items()}
         function(**arguments)
         for key, value in arguments.items():
-            if kinds[key] is annotations.OutputArtifact:
+            if kinds[key] is annotations.OutputArtifact and value.type_name not in _TOLD_BY_READERS:
                 _note(function.__name__, key, value, inputs, parameters)
 
     door.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # TFX reads the arguments of it
@@ -111,7 +114,8 @@ def _door(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _refuse_other_code(function: Callable[..., None], parameters: dict[str, Any]) -> None:
-    file = ModelTable.from_json(parameters["model"]).module if "model" in parameters else ""
+    tables = [parameters[key] for key in _MODELS if parameters.get(key)]
+    file = ModelTable.from_json(tables[0]).module if tables else ""
     of_recipe = ", or other files in the recipe's folder" if file else ""
     found = code.code_digest(function.__module__, parameters.get("recipe_folder", ""), file)
     if found != parameters["code_digest"]:
@@ -126,10 +130,10 @@ def _inputs(value: Any) -> list[provenance.Input]:
 
 
 def _describe(item: artifact.Artifact) -> provenance.Input:
-    """An input by value: examples by their records, everything else by its files."""
+    """An input by value: examples by their records, which were digested as they came in, all else by its files."""
     folder = Path(item.uri)
     if item.type_name == standard_artifacts.Examples.TYPE_NAME:
-        splits = split_digests(item.uri)
+        splits = {name: facts.digest for name, facts in sorted(read_facts(item.uri).items())}
         return provenance.Input(item.type_name, f"sha256:{sha256_bytes(canonical_json(splits))}", splits)
     return provenance.Input(item.type_name, provenance.artifact_digest(folder), None, provenance.read(folder))
 

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-import numpy as np
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelEvaluation, Schema
 
 from components.artifacts import Evidence, Piece, ReusableSavedModel
 from components.dsl import Evaluate, InputArtifact, OptionalInput, OutputArtifact, Parameter, component
 from piecehub.examples.anomalies import refuse_anomalies
-from piecehub.examples.arrays import read_split
 from piecehub.examples.features import Features
+from piecehub.examples.stream import Decode, Stream
 from piecehub.extraction.piece import input_names
 from piecehub.facts import runs
 from piecehub.facts.reference import mode_words
-from piecehub.facts.tables import LimitsTable, TaskTable
+from piecehub.facts.tables import LimitsTable, ModelTable, TaskTable
+from piecehub.training.decoding import decode_of
 from piecehub.transfer import evaluation as evaluations
 from piecehub.transfer.evidence import PREDICTIONS
 from piecehub.transfer.kinds import check_kind
@@ -41,6 +41,9 @@ def FineTuneEvaluator(
     upstream_label: Parameter[str],
     features: Parameter[str],
     parent: Parameter[str],
+    recipe_folder: Parameter[str],
+    model: Parameter[str],
+    upstream_model: Parameter[str],
     trials_folder: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
@@ -49,17 +52,19 @@ def FineTuneEvaluator(
     """Measures how well the piece fine-tunes on one downstream task: evidence, no verdict.
 
     `upstream_schema` is left out where it is the task's own: Kubeflow hands no artifact to a task under two names.
-    `task`, `protocol` and `limits` are JSON (piecehub/facts/tables.py, piecehub/transfer/protocol.py).
+    `task`, `protocol` and `limits` are JSON (piecehub/facts/tables.py, piecehub/transfer/protocol.py). So are `model`
+    and `upstream_model`, which say how the recipe decodes the task's examples and upstream's; empty where it does not.
     """
     asked, most = TaskTable.from_json(task), LimitsTable.from_json(limits)
     refuse_anomalies(Path(anomalies.uri))
     own = f"{schema.uri}/schema.pbtxt"
     upstream_own = f"{upstream_schema.uri}/schema.pbtxt" if upstream_schema else own
-    pool, test = (_read(examples, split, own) for split in ("pool", "test"))
-    upstream = _read(upstream_examples, "train", upstream_own)
+    decode, upstream_decode = (_decode(recipe_folder, table) for table in (model, upstream_model))
+    pool, test = (_stream(examples, split, own, decode).arrays() for split in ("pool", "test"))
+    upstream = _stream(upstream_examples, "train", upstream_own, upstream_decode)
     overlap = find_overlap(pool, test, {asked.label})
     refuse_overlap(overlap, asked.name, most.max_leakage)
-    leakage = find_leakage(upstream, pool, test, {asked.label, upstream_label})
+    leakage = find_leakage(upstream.as_arrays(), pool, test, {asked.label, upstream_label}, len(upstream))
     refuse_leakage(leakage, asked.name, most.max_leakage)
     found = evaluations.evaluate(
         evaluations.Subject(
@@ -83,8 +88,12 @@ def FineTuneEvaluator(
     evidence.set_float_custom_property("gain_high", gain.high)
 
 
-def _read(examples: Examples, split: str, schema: str) -> dict[str, np.ndarray]:
-    return read_split(examples.uri, split, Features.of_schema(schema))
+def _stream(examples: Examples, split: str, schema: str, decode: Decode | None) -> Stream:
+    return Stream.open(examples.uri, split, Features.of_schema(schema), decode)
+
+
+def _decode(recipe_folder: str, table: str) -> Decode | None:
+    return decode_of(Path(recipe_folder), ModelTable.from_json(table)) if table else None
 
 
 def _tell(done: int, total: int, trial: Trial) -> None:

@@ -15,6 +15,7 @@ from piecehub.facts.content import sha256_file
 from piecehub.facts.provenance import artifact_digest
 from piecehub.facts.tables import ModelTable, TrainTable
 from piecehub.training import full_model as training
+from piecehub.training.decoding import decode_of
 from piecehub.training.devices import find_devices
 from piecehub.training.own_code import OwnCode
 from piecehub.training.recipe_modules import get_function, load_module
@@ -33,7 +34,6 @@ def FullModelTrainer(
     model: Parameter[str],
     train: Parameter[str],
     label: Parameter[str],
-    decode: Parameter[str],
     checkpoint: Parameter[str],
     checkpoint_digest: Parameter[str],
     devices: Parameter[str],
@@ -52,14 +52,13 @@ def FullModelTrainer(
     refuse_anomalies(Path(anomalies.uri))
     module = load_module(Path(recipe_folder), built.module)
     features = Features.of_schema(f"{schema.uri}/schema.pbtxt")
-    decoder = get_function(module, decode) if decode else None
-    train_stream, eval_stream = (Stream.open(examples.uri, split, features, decoder) for split in ("train", "eval"))
+    decode = decode_of(Path(recipe_folder), built)
+    train_stream, eval_stream = (Stream.open(examples.uri, split, features, decode) for split in ("train", "eval"))
     parent_piece = parent_folder(parent)
     depends_on = {
         "model": model,
         "train": train,
         "label": label,
-        "decode": decode,
         "checkpoint": checkpoint_digest,
         "devices": found.facts(),
         "code": code_digest,

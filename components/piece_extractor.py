@@ -4,27 +4,20 @@ import json
 from pathlib import Path
 from typing import cast
 
-from tfx.types.standard_artifacts import Schema
-
 from components.artifacts import FullModel, ParentPiece, Piece, parent_folder
 from components.dsl import InputArtifact, OptionalInput, OutputArtifact, Parameter, Transform, component
-from piecehub.examples.features import Features
-from piecehub.examples.stream import Stream
 from piecehub.extraction import piece as pieces
 from piecehub.extraction.roads import Road
 from piecehub.facts.tables import ModelTable
 from piecehub.training import full_model as full_models
-from piecehub.training.building import feature_specs
 
 
 @component(Transform)
 def PieceExtractor(
     full_model: InputArtifact[FullModel],
-    schema: InputArtifact[Schema],
     piece: OutputArtifact[Piece],
     recipe_folder: Parameter[str],
     model: Parameter[str],
-    label: Parameter[str],
     seed: Parameter[int],
     road: Parameter[str],
     layers: Parameter[str],
@@ -35,6 +28,7 @@ def PieceExtractor(
 ) -> None:
     """Finds the piece in the full model by the recipe's road, and writes it with its controls."""
     source, built = Path(full_model.uri), ModelTable.from_json(model)
+    facts = full_models.read_facts(source)
     builder = pieces.Builder(
         file=built.module,
         function=built.function,
@@ -43,15 +37,15 @@ def PieceExtractor(
         road=cast(Road, road),
         layers=json.loads(layers),
         code_digest=code_digest,
-        features=feature_specs(Stream.specs_of(Features.of_schema(f"{schema.uri}/schema.pbtxt")), label),
+        features=facts["features"],
     )
-    facts = pieces.write_piece(
+    found = pieces.write_piece(
         source / "weights",
         builder,
         Path(recipe_folder),
         json.loads(control_seeds),
-        full_models.read_facts(source)["optimizer"],
+        facts["optimizer"],
         Path(piece.uri),
         parent_folder(parent),
     )
-    piece.set_int_custom_property("parameters", facts["parameters"])
+    piece.set_int_custom_property("parameters", found["parameters"])

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from piecehub.errors import PiecehubError, RecipeError
-from piecehub.examples.arrays import read_split
 from piecehub.examples.features import Features
+from piecehub.examples.ingest import ingest
+from piecehub.examples.stream import Stream
 from piecehub.facts import piece_manifest
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir, mark
 from piecehub.store.source import find_saved_model
 from piecehub.tensors.literal_path import linked
+from piecehub.training.decoding import decode_of
 from piecehub.transfer import evaluation
 from piecehub.transfer.approximate_controls import write_controls
 from piecehub.transfer.evaluation import Means, Subject
@@ -115,6 +117,8 @@ class Evaluator:
     Attributes:
         controls: the folder of its controls; where it has none of a seed, approximate ones are drawn into it.
         drawn: whether controls are drawn.
+        examples: the recipe's examples, as they were written.
+        scratch: where they are put in order.
     """
 
     loaded: LoadedRecipe
@@ -123,6 +127,7 @@ class Evaluator:
     controls: Path
     drawn: bool
     examples: Path
+    scratch: Path
 
     def task(self, stated: DownstreamTask) -> Task:
         """The examples of a task, as the piece takes them."""
@@ -137,9 +142,13 @@ class Evaluator:
         return found
 
     def _splits(self, stated: DownstreamTask) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        schema, place = str(self.loaded.folder / stated.schema), str(self.examples / stated.name)
-        features = Features.of_schema(schema)
-        return read_split(place, "pool", features), read_split(place, "test", features)
+        config, place = self.loaded.config, self.scratch / "examples" / stated.name
+        if not place.is_dir():
+            ingest(str(self.examples / stated.name), ("pool", "test"), place)
+        features = Features.of_schema(str(self.loaded.folder / stated.schema))
+        decode = decode_of(self.loaded.folder, config.model.read_by(stated.decode))
+        pool, test = (Stream.open(str(place), split, features, decode).arrays() for split in ("pool", "test"))
+        return pool, test
 
     def subject(self, stated: DownstreamTask) -> Subject:
         """The piece with its controls, which are drawn now if it came without."""
@@ -181,13 +190,13 @@ def make_evaluator(
         saved_model: a folder.
         output: which output downstream models read, where the piece returns a dict.
         controls: `seed-K/` for each seed; None draws approximate ones.
-        scratch: where those are drawn.
+        scratch: where those are drawn, and examples are put in order.
         data: where recipes' examples lie.
     """
     examples = examples_folder(loaded, data)
     folder = linked(saved_model, scratch / "linked-model")
     own = linked(controls, scratch / "linked-controls") if controls else scratch / "controls"
-    return Evaluator(loaded, folder, output, own, controls is None, examples)
+    return Evaluator(loaded, folder, output, own, controls is None, examples, scratch)
 
 
 def chosen_tasks(loaded: LoadedRecipe, names: Sequence[str]) -> list[DownstreamTask]:

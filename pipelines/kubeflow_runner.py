@@ -45,6 +45,7 @@ def compile_recipe(loaded: LoadedRecipe, workdir: Workdir, output: Path, image: 
         examples=str(examples_folder(loaded, workdir.data.resolve())),
         store=str(workdir.store.resolve()),
         trials=str(workdir.trials.resolve()),
+        training=str(workdir.training.resolve()),
     )
     pipeline = create_pipeline(loaded, places, beam_args=["--runner=FnApiRunner"])
     # Kubeflow calls ExampleGen's driver too late to ask its cache: it would not see that a folder has other records.

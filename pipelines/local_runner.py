@@ -14,7 +14,7 @@ import functools
 import os
 import time
 import traceback
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from tfx.proto.orchestration import pipeline_pb2
 from piecehub import logs
 from piecehub.errors import PiecehubError
 from piecehub.facts import runs
+from piecehub.facts.beam import beam_with
 from piecehub.facts.workdir import Workdir, make_writable, mark
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
@@ -76,30 +77,41 @@ class Outcome:
         return all(piece.pushed for piece in self.pieces)
 
 
+@dataclass(frozen=True)
+class _Means:
+    """What who starts a run says of how it runs; no record holds it."""
+
+    signing: SigningPlace | None
+    beam_args: tuple[str, ...]
+
+
 class ComponentFailed(PiecehubError):
     """A component failed; the message says which and why."""
 
 
-def run(loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None = None) -> Outcome:
+def run(
+    loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None = None, beam_args: Sequence[str] = ()
+) -> Outcome:
     """Runs the recipe's pipeline to its end.
 
     Args:
         loaded: the recipe.
         workdir: where everything lies.
         signing_key: signs what is published; where it lies stands in no record.
+        beam_args: for Beam, which then reads the examples, such as `--runner=FlinkRunner`; empty does so without it.
 
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
     """
     refuse_patterns(workdir.root)
-    place = _signing_place(signing_key, workdir)
+    means = _Means(_signing_place(signing_key, workdir), tuple(beam_args))
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)
     mark(workdir.root)
     with alone(workdir):
         sweep(workdir)
         ir = _compiled(loaded, workdir)
-        return _run_ir(ir, loaded, workdir, place)
+        return _run_ir(ir, loaded, workdir, means)
 
 
 def _signing_place(key: Path | None, workdir: Workdir) -> SigningPlace | None:
@@ -151,12 +163,13 @@ def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
         examples=str(examples_folder(loaded, workdir.data.resolve())),
         store=str(workdir.store.resolve()),
         trials=str(workdir.trials.resolve()),
+        training=str(workdir.training.resolve()),
     )
     connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
     return compiler.Compiler().compile(create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"]))
 
 
-def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, place: SigningPlace | None) -> Outcome:
+def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, means: _Means) -> Outcome:
     """Runs the compiled pipeline; every change of a component's state is an event of the run."""
     nodes = [node.pipeline_node for node in ir.nodes]
     for node in nodes:
@@ -168,7 +181,7 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, p
         _say(progress_fd, f"{record.pipeline}  {len(nodes)} components  run {record.run}")
         width = max(len(node.node_info.id) for node in nodes)
         node_runner = functools.partial(
-            _Node, workdir=str(workdir.root), run=record.run, progress_fd=progress_fd, id_width=width, place=place
+            _Node, workdir=str(workdir.root), run=record.run, progress_fd=progress_fd, id_width=width, means=means
         )
         runner = type(
             "Runner", (beam_dag_runner.BeamDagRunner,), {"_PIPELINE_NODE_DO_FN_CLS": staticmethod(node_runner)}
@@ -253,11 +266,11 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         run: str,
         progress_fd: int,
         id_width: int,
-        place: SigningPlace | None,
+        means: _Means,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        self._place = place
+        self._means = means
         self._workdir, self._run, self._progress_fd, self._id_width = workdir, run, progress_fd, id_width
 
     def _run_node(self) -> None:
@@ -267,7 +280,8 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         try:
             with (
                 logs.to_file(workdir.logs / self._run / f"{self._node_id}.log"),
-                signing_with(self._place),
+                signing_with(self._means.signing),
+                beam_with(self._means.beam_args),
                 runs.progress_to(functools.partial(self._note, workdir)),
             ):
                 state, outputs = self._launch()

@@ -43,6 +43,7 @@ class Places:
     examples: str
     store: str
     trials: str
+    training: str
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,12 @@ class Downstream:
     suffix: str
     schema: BaseNode
     examples: BaseNode
-    statistics: BaseNode
     anomalies: BaseNode
 
     @property
     def nodes(self) -> tuple[BaseNode, ...]:
         """The components that are this task's own."""
-        return (self.examples, self.statistics, self.anomalies)
+        return (self.examples, self.anomalies)
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,18 @@ class Shared:
     def upstream_schema_of(self, downstream: Downstream) -> dict[str, Any]:
         """The schema of upstream's examples, for a task that has another."""
         return {} if downstream.schema is self.schema else {"upstream_schema": self.schema.outputs["schema"]}
+
+    def decoded(self, task: DownstreamTask) -> dict[str, Any]:
+        """How the examples of a task and of upstream are decoded, and the code of an evaluator that does so."""
+        model, names = self.config.model, (task.decode, self.config.data.decode)
+        own, upstream = (model.read_by(name).to_json() if name else "" for name in names)
+        code = self.code.with_recipe if own or upstream else self.code.of
+        return {
+            "model": own,
+            "upstream_model": upstream,
+            "recipe_folder": self.code.recipe_folder,
+            **code("fine_tune_evaluator"),
+        }
 
 
 def piece_suffixes(config: Recipe) -> list[str]:
@@ -152,8 +164,6 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
     # Take the piece out of the full model, export it, check the export.
     extractor = PieceExtractor(
         full_model=full_model,
-        schema=shared.schema.outputs["schema"],
-        label=config.data.label,
         road=piece.road,
         layers=json.dumps(piece.layers),
         control_seeds=json.dumps(config.seeds()),
@@ -191,7 +201,7 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
             protocol=json.dumps(asdict(protocol_of(config, downstream.task)), sort_keys=True),
             trials_folder=places.trials,
             **shared.upstream_schema_of(downstream),
-            **code.of("fine_tune_evaluator"),
+            **shared.decoded(downstream.task),
         ).with_id(f"FineTuneEvaluator{suffix}{downstream.suffix}")
         for downstream in shared.downstream
         if downstream.task in config.tasks_of(piece)

@@ -4,27 +4,57 @@ One training may have several pieces (`[[piece]]`): each takes the second half o
 (`pipelines/piece_journey.py`), and the examples of a downstream task are read once for all of them.
 """
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
 
+from components.example_ingester import ExampleIngester
 from components.full_model_trainer import FullModelTrainer
 from components.parent_resolver import ParentResolver
+from piecehub.examples.layout import input_fingerprint
 from piecehub.facts.handle import Handle
-from piecehub.facts.tables import ModelTable, TrainTable
+from piecehub.facts.tables import TrainTable
 from piecehub.store.catalog import Store
 from piecehub.training.checkpoint import checkpoint_digest
-from pipelines.literal_paths import escaped
 from pipelines.piece_journey import Code, Downstream, Places, Shared, journey, piece_suffixes, task_suffixes
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Recipe
 from pipelines.recipe.words import camel_case
 
-# What counts as records in the folder of a split (piecehub/examples/layout.py).
-_RECORDS = "[!._]*"
 # The store is a side input: what reads or writes it runs in every run, whatever the cache knows.
 _SEES_THE_STORE = ("ParentResolver", "IncumbentResolver", "HubPusher")
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How examples come in.
+
+    Attributes:
+        folder: a folder of splits for upstream and for each task.
+        may_change: whether somebody else may change them; what recipes wrote has its content for a name.
+    """
+
+    folder: str
+    may_change: bool
+    code: Code
+
+    def examples(self, part: str, splits: Sequence[str], node_id: str) -> BaseNode:
+        """The component that reads the examples of a part."""
+        source = f"{self.folder}/{part}"
+        return ExampleIngester(
+            source_folder=source,
+            splits=json.dumps(splits),
+            input_fingerprint=input_fingerprint(source, splits) if self.may_change else Path(self.folder).name,
+            **self.code.of("example_ingester"),
+        ).with_id(node_id)
+
+    def downstream(self, schema: BaseNode, task: DownstreamTask, suffix: str) -> Downstream:
+        """The examples of one downstream task, held against the schema."""
+        examples = self.examples(task.name, ("pool", "test"), f"DownstreamExamples{suffix}")
+        return Downstream(task, suffix, schema, examples, _held_against(schema, examples, f"Downstream{suffix}"))
 
 
 def create_pipeline(
@@ -35,16 +65,17 @@ def create_pipeline(
     code = Code(folder, config.model.module)
 
     # Upstream examples, held against the curated schema.
-    upstream = _examples(places.examples, "upstream", ("train", "eval"), "UpstreamExamples")
+    read = _Reading(places.examples, bool(config.data.folder), code)
+    upstream = read.examples("upstream", ("train", "eval"), "UpstreamExamples")
     schema = tfx.components.ImportSchemaGen(schema_file=str(_path(loaded, config.data.schema)))
-    upstream_statistics, upstream_anomalies = _held_against(schema, upstream, "Upstream")
+    upstream_anomalies = _held_against(schema, upstream, "Upstream")
 
     # Train the full model, from random weights, a checkpoint, or a published piece.
     digest = _parent_digest(config, places)
     parent = _parent(config, places, digest, code)
     builder = {
         "recipe_folder": folder,
-        "model": ModelTable.of(config.model).to_json(),
+        "model": config.model.read_by(config.data.decode).to_json(),
         **{key: node.outputs["parent"] for key, node in parent.items()},
     }
     trainer = FullModelTrainer(
@@ -52,8 +83,7 @@ def create_pipeline(
         schema=schema.outputs["schema"],
         anomalies=upstream_anomalies.outputs["anomalies"],
         label=config.data.label,
-        decode="",
-        resume_folder="",
+        resume_folder=places.training,
         devices="",
         train=TrainTable.of(config.train).to_json(),
         checkpoint=config.model.checkpoint,
@@ -65,7 +95,7 @@ def create_pipeline(
     # The examples of each downstream task, and from there on each piece by itself.
     schemas = {_path(loaded, config.data.schema): schema, **_own_schemas(loaded)}
     downstream = [
-        _downstream(places, schemas[_path(loaded, task.schema)], task, suffix)
+        read.downstream(schemas[_path(loaded, task.schema)], task, suffix)
         for suffix, task in zip(task_suffixes(config), config.task, strict=True)
     ]
     shared = Shared(config, places, code, builder, digest, schema, upstream, trainer, tuple(downstream))
@@ -73,7 +103,7 @@ def create_pipeline(
         pipeline_name=config.recipe.name.replace("/", "-"),
         pipeline_root=places.pipeline_root,
         components=[
-            *(upstream, *schemas.values(), upstream_statistics, upstream_anomalies, *parent.values(), trainer),
+            *(upstream, *schemas.values(), upstream_anomalies, *parent.values(), trainer),
             *(node for task in downstream for node in task.nodes),
             *(node for piece in config.piece for node in journey(piece, shared)),
         ],
@@ -133,24 +163,7 @@ def _own_schemas(loaded: LoadedRecipe) -> dict[Path, BaseNode]:
     }
 
 
-def _downstream(places: Places, schema: BaseNode, task: DownstreamTask, suffix: str) -> Downstream:
-    """The examples of one downstream task, held against the schema."""
-    examples = _examples(places.examples, task.name, ("pool", "test"), f"DownstreamExamples{suffix}")
-    statistics, anomalies = _held_against(schema, examples, f"Downstream{suffix}")
-    return Downstream(task, suffix, schema, examples, statistics, anomalies)
-
-
-def _examples(base: str, part: str, splits: Sequence[str], node_id: str) -> BaseNode:
-    patterns = [tfx.proto.Input.Split(name=split, pattern=f"{split}/{_RECORDS}") for split in splits]
-    generator = tfx.components.ImportExampleGen(
-        input_base=escaped(Path(base) / part), input_config=tfx.proto.Input(splits=patterns)
-    )
-    return generator.with_id(node_id)
-
-
-def _held_against(schema: BaseNode, examples: BaseNode, prefix: str) -> tuple[BaseNode, BaseNode]:
-    statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"]).with_id(f"{prefix}Statistics")
-    anomalies = tfx.components.ExampleValidator(
-        statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
+def _held_against(schema: BaseNode, examples: BaseNode, prefix: str) -> BaseNode:
+    return tfx.components.ExampleValidator(
+        statistics=examples.outputs["statistics"], schema=schema.outputs["schema"]
     ).with_id(f"{prefix}Anomalies")
-    return statistics, anomalies

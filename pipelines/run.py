@@ -1,6 +1,6 @@
 """`piecehub.run`: a recipe's pipeline, from a program."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ def run(
     settings: Mapping[str, Any] | None = None,
     workdir: str | PathLike[str] = DEFAULT_NAME,
     signing_key: str | PathLike[str] | None = None,
+    beam_args: Sequence[str] = (),
 ) -> "Outcome":
     """Runs a recipe's pipeline on this machine, to its verdict: trains, exports, measures, and publishes what may be.
 
@@ -29,6 +30,7 @@ def run(
         settings: values laid over the recipe's own, by their keys.
         workdir: where store, metadata, runs, logs and data lie.
         signing_key: the private key that signs what is published; no record holds its path.
+        beam_args: given such as `["--runner=FlinkRunner"]`, examples are read by a Beam pipeline, to the same bytes.
 
     Raises:
         RecipeError: if the recipe or a setting is wrong.
@@ -42,4 +44,4 @@ def run(
     loaded = load_recipe(recipe, settings or {})
     with logs.away():  # what TensorFlow and TFX print while they load
         from pipelines import local_runner
-    return local_runner.run(loaded, Workdir(Path(workdir)), Path(signing_key) if signing_key else None)
+    return local_runner.run(loaded, Workdir(Path(workdir)), Path(signing_key) if signing_key else None, beam_args)

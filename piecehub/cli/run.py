@@ -20,8 +20,16 @@ _NOT_PUBLISHED = 4
     type=click.Path(dir_okay=False, path_type=Path),
     help="Sign what is published; see `piecehub keys new`. No record holds the path.",
 )
-def run(recipe: str, settings: tuple[str, ...], signing_key: Path | None, workdir: Path) -> None:
-    """Run RECIPE (a folder, or the name of a shipped one) on the local Beam runner.
+@click.option(
+    "--beam-arg",
+    "beam_args",
+    multiple=True,
+    help="Read the examples on Beam, to the same bytes, such as --beam-arg=--runner=FlinkRunner.",
+)
+def run(
+    recipe: str, settings: tuple[str, ...], signing_key: Path | None, beam_args: tuple[str, ...], workdir: Path
+) -> None:
+    """Run RECIPE (a folder, or the name of a shipped one) on this machine.
 
     Exits 0 if the piece is published, 4 if the run finished but nothing may be published.
     """
@@ -32,7 +40,7 @@ def run(recipe: str, settings: tuple[str, ...], signing_key: Path | None, workdi
     with logs.away():
         from pipelines import local_runner, summary
 
-    outcome = local_runner.run(loaded, Workdir(workdir), signing_key)
+    outcome = local_runner.run(loaded, Workdir(workdir), signing_key, beam_args)
     click.echo(summary.text(outcome, Workdir(workdir), STORE_URL))
     if not outcome.pushed:
         sys.exit(_NOT_PUBLISHED)

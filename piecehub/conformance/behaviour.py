@@ -1,7 +1,6 @@
 """D7 to D10, D35 and S13: what the loaded object does with inputs at inference."""
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -104,6 +103,8 @@ def serves_the_same(loaded: Loaded) -> Verdict:
     if serve is None:
         return short("the signature 'serving_default'", "none", "pass one to tf.saved_model.save")
     inputs = loaded.draw(EXAMPLES)
+    if _by_name(loaded, serve, inputs) is None:
+        return nothing("'serving_default' takes other inputs than '__call__', so that their numbers say nothing.")
     # Scaling, clipping or lower case on one side alone shows only where inputs are not small and plain already.
     name, which = _served_otherwise(loaded, serve, inputs), ""
     with contextlib.suppress(*STRANGERS):  # it need not take such inputs
@@ -146,11 +147,11 @@ def _refused_size(loaded: Loaded) -> str:
 
 def _served_otherwise(loaded: Loaded, serve: Any, inputs: Any) -> str:
     """The name of an output that the signature `serve` does not give as `__call__` does; empty if there is none."""
-    names = loaded.manifest.signature_inputs if loaded.manifest else {}
-    served = flat(serve(**_by_name(inputs, sorted(serve.structured_input_signature[1]), names)))
-    for name, array in loaded.infer(inputs).items():
-        # tf_keras names what it serves by layers, so any output of the same numbers will do.
-        candidates = [served[name]] if name in served else list(served.values())
+    served = flat(serve(**(_by_name(loaded, serve, inputs) or {})))
+    outputs = loaded.infer(inputs)
+    for name, array in outputs.items():
+        # tf_keras names what it serves by layers, or counts from 1, so any output of the same numbers will do.
+        candidates = [served[name]] if outputs.keys() <= served.keys() else list(served.values())
         if not any(close(candidate, array) for candidate in candidates):
             return name
     return ""
@@ -174,12 +175,27 @@ def _are_probabilities(array: np.ndarray) -> bool:
     return bool(array.max() <= 0) and close(np.exp(array).sum(axis=-1), ones)
 
 
-def _by_name(inputs: Any, wanted: list[str], names: Mapping[str, str]) -> dict[str, Any]:
-    """Inputs by the names of a signature: by key or what `names` has for it in a dict, else in the names' order."""
+def _by_name(loaded: Loaded, serve: Any, inputs: Any) -> dict[str, Any] | None:
+    """Inputs of `__call__` by the names of a signature, or None if it takes others, such as serialized examples.
+
+    In a dict they go by key, or by what the manifest has for it, else in the order of the signature's names.
+    """
+    wanted = serve.structured_input_signature[1]
     if isinstance(inputs, dict):
-        return {names.get(key, key): value for key, value in inputs.items()}
-    leaves = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
-    return dict(zip(sorted(wanted, key=lambda name: (len(name), name)), leaves, strict=True))
+        names = loaded.manifest.signature_inputs if loaded.manifest else {}
+        given = {names.get(key, key): value for key, value in inputs.items()}
+    else:
+        leaves = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        given = dict(zip(sorted(wanted, key=lambda name: (len(name), name)), leaves, strict=False))
+        if len(leaves) != len(wanted):
+            return None
+    return given if given.keys() == wanted.keys() and all(map(_fits, given.values(), wanted.values())) else None
+
+
+def _fits(value: Any, spec: Any) -> bool:
+    return (
+        isinstance(value, tf.Tensor) and value.dtype == spec.dtype and bool(spec.shape.is_compatible_with(value.shape))
+    )
 
 
 def outputs_differ(loaded: Loaded) -> Verdict:

@@ -33,6 +33,8 @@ CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _FEW_STRINGS = 8
 # Texts that look like paths where a regular expression stands.
 _EXPRESSIONS = frozenset({"pattern", "rewrite"})
+# What says nothing of who may call a function; by `api_implements`, say, TensorFlow puts one in another's place.
+_PLAIN_ATTRIBUTES = frozenset({"_construction_context", "_input_shapes"})
 # What tables and variables are called in a process.
 _NAMES = frozenset({"container", "debug_name", "shared_name", "table_name"})
 
@@ -139,10 +141,21 @@ class Graph:
         return self.functions_of(others, self.first.object_graph_def.concrete_functions)
 
     @cached_property
+    def left_savers(self) -> set[str]:
+        """The functions that save or restore for nobody: their name stands nowhere else in the whole MetaGraph.
+
+        A SavedModel that was loaded into the graph of TensorFlow 1 leaves those of its own saver there (tf.Transform).
+        """
+        touching = {where for where, node in self.all_nodes if where and node.op in SAVER}
+        plain = {name for name in touching if set(self.functions[name].attr) <= _PLAIN_ATTRIBUTES}
+        everything = self.first.SerializeToString() if plain else b""
+        return {name for name in plain if everything.count(name.encode()) == 1}
+
+    @cached_property
     def _of_saver(self) -> set[int]:
-        """The places in `all_nodes` of what only the saver reaches."""
+        """The places in `all_nodes` of what only the saver reaches, and of savers that were left."""
         main = [self.first.graph_def.node[place] for place in self._saver_main]
-        functions = self.functions_of(main) - self.reached
+        functions = (self.functions_of(main) - self.reached) | self.left_savers
         return {n for n, (where, _) in enumerate(self.all_nodes) if n in self._saver_main or where in functions}
 
     @cached_property

@@ -104,9 +104,14 @@ def _dense(outputs: Any) -> list[Any]:
 
 
 def _features(outputs: Any) -> Any:
-    """All of them side by side, `[examples, width] float32`."""
-    dense = _dense(outputs)
-    return tf.concat([tf.reshape(tf.cast(y, tf.float32), [y.shape[0], -1]) for y in dense], axis=1)
+    """All of them side by side, `[examples, width] float32`.
+
+    What has places (of an image, a text, a sound) is averaged over them, as a classifier does that stands on it: a head
+    that sees each place by itself would be so wide that its own first step is a leap.
+    """
+    dense = [tf.cast(y, tf.float32) for y in _dense(outputs)]
+    pooled = [tf.reduce_mean(y, axis=range(1, y.shape.rank - 1)) if y.shape.rank > 2 else y for y in dense]
+    return tf.concat([tf.reshape(y, [y.shape[0], -1]) for y in pooled], axis=1)
 
 
 def _highest(losses: Sequence[float]) -> float:

@@ -7,6 +7,7 @@ wrote, runs all that `restore_op_name` reaches, and passes the place of the chec
     saving       only writes, and only at places that begin with it: name + "_temp/part" + "-00000-of-00001"
 
 and a place that is made of anything else (constants, texts put together) is another file, whatever it would be called.
+A saver that was left in the library, which nobody calls, is held to the place that it would be called with.
 """
 
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,10 @@ def foreign_files(graph: Graph) -> Iterator[Where]:
                     file = _File(graph, given, joined=reached is saving)
                     if node.op not in allowed or not file.is_at(where, node):
                         yield where, node
+    for where, node in graph.saver_nodes():
+        left = where in graph.left_savers and node.op in SAVER
+        if left and not _File(graph, "", joined=node.op not in _RESTORES).is_at(where, node):
+            yield where, node
 
 
 def _reached(graph: Graph, tensor: str) -> _Reached:
@@ -93,8 +98,10 @@ class _File:
         return []
 
     def _is_passed(self, function: str, argument: str, seen: _Seen) -> bool:
-        """Whether every call of a function passes the place as that argument."""
+        """Whether every call of a function passes the place as that argument; a left saver would be passed it."""
         names = [arg.name for arg in self.graph.functions[function].signature.input_arg]
+        if function in self.graph.left_savers:
+            return argument in names
         calls = [(where, node) for where, node in self.graph.all_nodes if function in called(node)]
         if argument not in names or not calls:
             return False

@@ -14,6 +14,8 @@ from piecehub.conformance.verdict import Verdict, held, short
 from piecehub.errors import ArchiveError
 from piecehub.facts.conformance_report import Finding, Level
 
+# The tags that servers ask for; those of a module in TF1 Hub format, whose signatures its own clients call, are none.
+_SERVED_TAGS = (["serve"], [])
 # A fault in these keeps a model from being served as well, or makes that unwise.
 _SERVING = frozenset({"S1", "S4", "S5", "S6", "S10", "S14", "S15", "S16"})
 # A model that falls short in one of these is not loaded.
@@ -67,9 +69,10 @@ def _all_but_the_first_unmade(sentence: str) -> list[Finding]:
 
 
 def is_for_serving_only(graph: Graph, findings: list[Finding]) -> bool:
-    """Whether a model has signatures, and what it lacks is only what fine-tuning asks for."""
+    """Whether a model has signatures that a server finds, and what it lacks is only what fine-tuning asks for."""
     faults = {found.check for found in findings if found.level == "fail" and found.passed is False}
-    return bool(graph.signatures) and "S3" in faults and not faults & _SERVING
+    served = any(each.signatures for each, tags in zip(graph.each, graph.tags, strict=True) if tags in _SERVED_TAGS)
+    return served and "S3" in faults and not faults & _SERVING
 
 
 def _one_meta_graph(model: Model) -> Verdict:

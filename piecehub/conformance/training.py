@@ -10,8 +10,10 @@ from piecehub.conformance.behaviour import EXAMPLES, changed_since
 from piecehub.conformance.loaded import STRANGERS, Loaded
 from piecehub.conformance.verdict import Verdict, held, names, nothing, short
 
-# Steps that are tried one after the other: parts of the step that would bring a linear model to a loss of 0.
-_STEPS = (0.5, 0.1, 1e-2, 1e-3, 1e-4)
+# Steps that are tried one after the other: parts of the step that would bring a linear model to a loss of 0. The small
+# ones are for losses that bend sharply; of a gradient that is right, one that is small enough keeps its promise.
+_STEPS = (0.5, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+_OF_PROMISED = 0.1
 _BATCHES = 4
 _SHAKEN = 0.1
 _NONE_TO_TRAIN = nothing("No variable can be trained.")
@@ -141,14 +143,17 @@ def step_lowers_loss(loaded: Loaded) -> Verdict:
         square = float(sum(np.square(gradient, dtype="f8").sum() for gradient in gradients))
         if not square:
             return short("a step that lowers the loss", "gradients that are all 0", "let gradients through")
-        for part in _STEPS:
+        lost = _rounding(loaded.obj(inputs), targets)
+        steps = [part for part in _STEPS if part * float(start) > lost]
+        for part in steps:
             rate = part * float(start) / square
             for variable, gradient in zip(trainable, gradients, strict=True):
                 variable.assign_sub(tf.cast(rate * gradient, variable.dtype))
-            if (end := float(_distance(loaded.obj(inputs), targets))) < float(start):
+            end = float(_distance(loaded.obj(inputs), targets))
+            if end < float(start) * (1 - _OF_PROMISED * part):
                 return held(f"One step of gradient descent lowers a loss from {float(start):.4g} to {end:.4g}.")
             loaded.restore(before)
-    return short("a step that lowers the loss", f"none of {len(_STEPS)} does", "look at custom gradients")
+    return short("a step that lowers the loss", f"none of {len(steps)} does", "look at custom gradients")
 
 
 def some_loss(outputs: Any, seed: int = 0) -> tf.Tensor:
@@ -178,8 +183,18 @@ def _targets(outputs: Any) -> list[tf.Tensor]:
 
 
 def _distance(outputs: Any, targets: list[tf.Tensor]) -> tf.Tensor:
-    floats = [tf.cast(_tensor(y), tf.float32) for y in tf.nest.flatten(outputs) if y.dtype.is_floating]
-    return tf.add_n([tf.reduce_mean(tf.square(y - target)) for y, target in zip(floats, targets, strict=True)])
+    """In float64, so that a sum over many outputs loses no small step."""
+    floats = [tf.cast(_tensor(y), tf.float64) for y in tf.nest.flatten(outputs) if y.dtype.is_floating]
+    pairs = zip(floats, targets, strict=True)
+    return tf.add_n([tf.reduce_mean(tf.square(y - tf.cast(target, y.dtype))) for y, target in pairs])
+
+
+def _rounding(outputs: Any, targets: list[tf.Tensor]) -> float:
+    """How much of `_distance` the rounding of outputs to float32 may be: less than that, no step shows."""
+    floats = [tf.cast(_tensor(y), tf.float64) for y in tf.nest.flatten(outputs) if y.dtype.is_floating]
+    pairs = zip(floats, targets, strict=True)
+    parts = [tf.reduce_mean(tf.abs(y * (y - tf.cast(target, y.dtype)))) for y, target in pairs]
+    return float(2 * np.finfo(np.float32).eps * tf.add_n(parts))
 
 
 def _tensor(output: Any) -> tf.Tensor:

@@ -16,6 +16,7 @@ import tensorflow_hub as hub
 
 from piecehub.errors import ConsumerError, NotReusableError, StoreError
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+from piecehub.store.foreign_files import told_as_foreign
 from piecehub.store.source import keep_unpacked
 
 TF1_NAME = "default"  # as hub.KerasLayer: of a TF1 Hub module the signature, and the output, named so
@@ -84,6 +85,8 @@ def load_handle(handle: Any) -> Loaded:
         folder = resolve(handle)
         root = hub.load(folder)
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        if told := told_as_foreign(Path(handle)):
+            raise StoreError(told) from error
         # The client takes whatever lies in its cache, also what a broken download left there.
         mend = f"delete '{folder}' if it is the client's cache" if folder and folder != handle else "check the handle"
         raise StoreError(f"Expected a SavedModel at '{handle}'. Received: {_first_line(error)}; {mend}.") from error

@@ -3,19 +3,9 @@
 TFX's cache key holds a component's class path and parameters, not its code. So every component of ours takes the digest
 of its import closure within this project as a parameter: an edit of the trainer trains again, one of a page does not.
 
-What a component runs of a recipe is not told by what its module imports: it may open any file that lies beside it. So
-all of the recipe's folder belongs to the code, by paths relative to it, but
-
-    recipe.toml                     its values are parameters, so a new `gate.min_gain` trains nothing
-    the schemas that it names       what they say reaches a component as an artifact
-    [data] folder, where it names one: its records do so too
-    *.md, README*, LICENSE*         at the top: texts for people
-    .*, __pycache__, node_modules   folders of tools, and whatever else holds a virtual environment (pyvenv.cfg) or is
-                                    a working folder of piecehub (facts/workdir.py)
-    *.pyc, *~, *.swp, .#*, .DS_Store, Thumbs.db
-
-Links count by what they lead to. Together these files may have 1 GiB, for all of them are read in every run; more is
-refused, in a sentence that names the largest.
+Of a recipe it is all that its code can read of the recipe's folder (recipe_folder.py), by paths relative to that.
+Together these files may have 1 GiB, for all of them are read in every run; more is refused, in a sentence that names
+the largest.
 
 A folder's `__init__.py` counts by the code in it, not by its docstring, so what is said of a room trains nothing. The
 front door, `piecehub/__init__.py`, is in no closure: nothing inside imports it, and a new public name runs nothing
@@ -23,16 +13,13 @@ again.
 """
 
 import ast
-import fnmatch
 import functools
-import os
-import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
 
 import grimp
 
+from piecehub.containers.recipe_folder import readable_files
 from piecehub.errors import EnvironmentProblem, RecipeError
 from piecehub.facts.content import FileEntry, content_digest, sha256_bytes, sha256_file
 from piecehub.facts.workdir import is_workdir
@@ -40,11 +27,7 @@ from piecehub.facts.workdir import is_workdir
 _PROJECT = Path(__file__).resolve().parents[2]
 _FRONT_DOOR = _PROJECT / "piecehub" / "__init__.py"
 _LOCK = "requirements.lock"
-_RECIPE = "recipe.toml"
 _MOST_BYTES = 2**30
-_FOR_PEOPLE = ("*.md", "README*", "LICENSE*")
-_NO_FILES = ("*.pyc", "*~", "*.swp", ".#*", ".DS_Store", "Thumbs.db")
-_NO_FOLDERS = (".*", "__pycache__", "node_modules")
 
 
 @functools.cache
@@ -85,7 +68,7 @@ def _code_in(file: Path) -> bytes:
 
 
 def recipe_closure(folder: Path, file: str) -> tuple[Path, ...]:
-    """What the recipe's module `file` can read of its folder, code and all else, sorted; see above what does not count.
+    """What the recipe's module `file` can read of its folder, code and all else, sorted.
 
     Raises:
         RecipeError: if `file` is missing or is no Python, or the folder is too large.
@@ -96,8 +79,7 @@ def recipe_closure(folder: Path, file: str) -> tuple[Path, ...]:
             f"Expected a working folder that is not the recipe's. Received: '{folder}' for both; give another with "
             "--workdir."
         )
-    apart = {folder / name for name in _stated_apart(folder)}
-    found = {path: path.stat().st_size for path in _files(folder, apart, set()) if not _for_people(path, folder)}
+    found = {path: path.stat().st_size for path in readable_files(folder)}
     if sum(found.values()) > _MOST_BYTES:
         largest = max(found, key=lambda path: found[path])
         raise RecipeError(
@@ -119,49 +101,6 @@ def _refuse_no_python(path: Path) -> None:
         ) from error
     except ValueError as error:
         raise RecipeError(f"Expected Python in the recipe's module '{path}'. Received: {error}.") from error
-
-
-def _stated_apart(folder: Path) -> Iterator[str]:
-    """The files and folders of a recipe whose content reaches components by another way than their code."""
-    yield _RECIPE
-    try:
-        values: dict[str, Any] = tomllib.loads((folder / _RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # whoever loads the recipe says so
-    data, tasks = values.get("data", {}), values.get("task", [])
-    tables: list[Any] = [data, *(cast(list[Any], tasks) if isinstance(tasks, list) else [])]
-    told = [cast(dict[str, Any], table) for table in tables if isinstance(table, dict)]
-    names = [table.get("schema", "schema.pbtxt" if table is data else "") for table in told]
-    names += [told[0].get("folder", "") if told and told[0] is data else ""]
-    yield from (name for name in names if isinstance(name, str) and name)
-
-
-def _files(folder: Path, apart: Collection[Path], inside: Collection[Path]) -> Iterator[Path]:
-    """The files below `folder` that can be read; `inside` are the real paths of the folders that it lies in."""
-    here = folder.resolve()
-    if here in inside or is_workdir(here) or (here / "pyvenv.cfg").is_file():
-        return
-    try:
-        paths = sorted(folder.iterdir())
-    except PermissionError:
-        return
-    for path in paths:
-        name = path.name
-        if path in apart:
-            continue
-        if path.is_dir():
-            if not _matches(name, _NO_FOLDERS):
-                yield from _files(path, apart, {*inside, here})
-        elif path.is_file() and not _matches(name, _NO_FILES) and os.access(path, os.R_OK):
-            yield path
-
-
-def _for_people(path: Path, folder: Path) -> bool:
-    return path.parent == folder and _matches(path.name, _FOR_PEOPLE)
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def digest_of(files: Sequence[Path], root: Path) -> str:

@@ -2,7 +2,8 @@
 
     records      written: what a recipe's data module calls
     layout       folders of splits, and the files in them; tfrecord_files: one file, record by record
-    ingest       the one pass: canonical order, digests, statistics; canonical: what is equal, and in which order
+    ingest       the one pass: canonical order, digests, statistics; on_beam: the same on many machines
+    canonical    what is equal, and in which order; shards: one file of it, with what is counted
     features     a curated schema as features to parse
     stream       a split as batches of tensors, in an order that seed and epoch fix; arrays: held in memory
     anomalies    what stops a training

@@ -5,7 +5,9 @@
     sparse_feature {…}                 a sparse tensor, of its index and value features
     tensor_representation_group {…}    whatever it says: sparse and ragged tensors of any rank, defaults
 
-A feature with a shape may be missing if its `presence` says so: a float is then NaN, a text empty.
+Of our own is one rule, for values that may be missing: a feature with `value_count { min: 1 max: 1 }` (or other counts,
+twice) whose `presence` has a `min_fraction` below 1 is a tensor of that many values, NaN or an empty text where an
+example lacks it. TFDV's rules let no feature with a `shape` be absent, but its values may be NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from piecehub.errors import DataError
-from piecehub.examples.ingest import SplitFacts, not_finite
+from piecehub.examples.shards import SplitFacts, not_finite
 from piecehub.examples.tfrecord_files import parsed_example
 
 _protos: Any = schema_pb2  # generated: the type checker sees none of its names
@@ -131,6 +133,9 @@ def _specs(schema: Any, schema_path: str) -> dict[str, Any]:
     asked = _protos.Schema()
     asked.CopyFrom(schema)
     asked.represent_variable_length_as_ragged = True
+    for feature in asked.feature:
+        if _is_one_or_missing(feature):
+            _give_shape(feature)
     fixed = {feature.name for feature in asked.feature if feature.HasField("shape")}
     for feature in asked.feature:
         if feature.name in fixed:
@@ -151,6 +156,21 @@ def _specs(schema: Any, schema_path: str) -> dict[str, Any]:
             )
     optional = fixed & {feature.name for feature in schema.feature if _may_be_missing(feature)}
     return {name: _with_default(spec) if name in optional else spec for name, spec in specs.items()}
+
+
+def _is_one_or_missing(feature: Any) -> bool:
+    """Whether a feature has so and so many values, or none: TFDV lets no feature with a shape be absent."""
+    count = feature.value_count
+    counted = feature.HasField("value_count") and count.min == count.max > 0
+    return counted and _may_be_missing(feature) and _TYPES[feature.type] in _DEFAULTS
+
+
+def _give_shape(feature: Any) -> None:
+    """States the number of values as a shape; a single one has none."""
+    count = feature.value_count.min
+    feature.shape.SetInParent()
+    if count > 1:
+        feature.shape.dim.add(size=count)
 
 
 def _type_of(form: Any, types: Mapping[str, int]) -> int:

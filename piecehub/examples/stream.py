@@ -17,8 +17,9 @@ import tensorflow as tf
 from piecehub.errors import DataError, PiecehubError
 from piecehub.examples.canonical import no_examples
 from piecehub.examples.features import Features
-from piecehub.examples.ingest import SplitFacts, read_facts
+from piecehub.examples.ingest import read_facts
 from piecehub.examples.layout import split_files
+from piecehub.examples.shards import SplitFacts
 
 _RaggedTensor: Any = tf.RaggedTensor  # the same
 SHUFFLE_BYTES = 256 * 2**20
@@ -110,6 +111,17 @@ class Stream:
         with self.told():
             for batch in self.in_order(batch_size):
                 yield {name: _array(tensor) for name, tensor in batch.items()}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All examples in canonical order, in memory, as `as_arrays` gives them.
+
+        Raises:
+            DataError: as `as_arrays`, and if a number is not finite that `decode` made.
+        """
+        batches = list(self.as_arrays())
+        found = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        self.features.refuse_arrays_not_finite(found, self.split)
+        return found
 
     def told(self) -> Any:
         """A context in which errors of tf.data become sentences about a record."""

@@ -11,6 +11,8 @@ examples would leak. The tolerance is relative to the largest number of an outpu
 """
 
 import re
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,11 @@ HALF_PRECISION_TOLERANCE = 1e-2  # 8 bits of mantissa in bfloat16
 _BATCH = 2
 _LENGTH = 4  # of an undefined dimension
 _SIDE = 32  # of an undefined dimension of an image or a volume
+# What reading a damaged archive of arrays raises: zipfile, zlib and NumPy have errors of their own for it.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, tf.errors.OpError, ArithmeticError, EOFError, LookupError, MemoryError, OSError,
+    RuntimeError, TypeError, ValueError,
+)  # fmt: skip
 _WORDS = [b"the", b"quick brown fox", b"", b"jumps over 13 lazy dogs."]
 
 
@@ -130,7 +137,7 @@ def read(saved_model: Path, manifest: piece_manifest.PieceManifest) -> Golden | 
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
         return Golden(_tensors("input", manifest.input, found), _tensors("output", manifest.output, found))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, tf.errors.OpError) as error:
+    except _DAMAGE as error:
         raise NotReusableError(
             f"Expected golden inputs and outputs in {piece_manifest.GOLDEN_FILE}. Received: {error}; export the piece "
             "again."

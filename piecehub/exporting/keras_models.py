@@ -20,7 +20,7 @@ from piecehub.exporting.keras_facts import layer_facts
 from piecehub.exporting.keras_specs import fixed_batch, input_specs
 from piecehub.exporting.layer_names import named_layers
 from piecehub.exporting.masks import masked_outputs
-from piecehub.exporting.members import of_keras_model
+from piecehub.exporting.members import kept_of_keras, left_of_keras
 from piecehub.exporting.swapped import swapped
 from piecehub.tensors.regularizers import regularizer_config
 
@@ -51,9 +51,9 @@ def adapt(model: Any, inputs: Any, options: ExportOptions, tables: Sequence[Any]
         name: _exportable(layer, None, _of_layer(options, layer), resources, stand_ins)
         for name, layer in layers.items()
     }
-    return replace(
-        _exportable(model, inputs, options, resources, stand_ins), pieces=pieces, members=of_keras_model(model)
-    )
+    whole = _exportable(model, inputs, options, resources, stand_ins)
+    facts = replace(whole.facts, lost=[*whole.facts.lost, *left_of_keras(model)])
+    return replace(whole, pieces=pieces, members=kept_of_keras(model), facts=facts)
 
 
 def _of_layer(options: ExportOptions, layer: Any) -> ExportOptions:

@@ -4,6 +4,7 @@ A SavedModel takes along functions, Assets, variables, tables, callable objects,
 What else TensorFlow tracks (an optimizer, a dataset) is left out, and told in the manifest (`lost`).
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ INTERFACE = (
 _Function = tf.types.experimental.GenericFunction
 _AutoTrackable: Any = tf.__internal__.tracking.AutoTrackable
 _Resource: Any = tf.saved_model.experimental.TrackableResource
+_FUNCTIONS_OF_KERAS = re.compile(r"(train|test|predict)(_tf)?_function")
 _PLAIN = (_Function, tf.saved_model.Asset, tf.Variable, _Resource)
 
 
@@ -37,21 +39,39 @@ def kept(obj: Any) -> dict[str, Any]:
 
 def left(obj: Any) -> list[dict[str, str]]:
     """What TensorFlow tracks among the attributes of a low-level object and is not taken along, as `lost` tells it."""
+    return _lost(_attributes(obj))
+
+
+def kept_of_keras(model: Any) -> dict[str, Any]:
+    """What somebody has put onto a Keras model by name and a SavedModel takes along, as it is saved."""
+    return {name: _saved(value) for name, value in _put_onto_keras(model).items() if _is_kept(value)}
+
+
+def left_of_keras(model: Any) -> list[dict[str, str]]:
+    """What somebody has put onto a Keras model by name and is not taken along, as `lost` tells it."""
+    return _lost(_put_onto_keras(model))
+
+
+def _lost(attributes: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {"what": "attribute", "of": name, "is": type(value).__name__}
-        for name, value in _attributes(obj).items()
+        for name, value in attributes.items()
         if _holds_tracked(value) and not _is_kept(value)
     ]
 
 
-def of_keras_model(model: Any) -> dict[str, Any]:
-    """What somebody has put onto a Keras model by name: Assets, variables, functions with an input signature.
-
-    The functions that Keras puts there to train and predict have none; its layers are its own.
-    """
+def _put_onto_keras(model: Any) -> dict[str, Any]:
+    """The public attributes of a Keras model without those of Keras: layers, optimizers, metrics, how it trains."""
     own = {name: value for name, value in vars(model).items() if not name.startswith("_") and name not in INTERFACE}
-    kinds = (tf.saved_model.Asset, tf.Variable)
-    return {n: v for n, v in own.items() if isinstance(v, kinds) or getattr(v, "input_signature", None)}
+    return {
+        name: value
+        for name, value in own.items()
+        if not _FUNCTIONS_OF_KERAS.fullmatch(name) and not any(_is_of_keras(leaf) for leaf in _leaves(value))
+    }
+
+
+def _is_of_keras(value: Any) -> bool:
+    return any(kind.__module__.partition(".")[0] in ("keras", "tf_keras") for kind in type(value).__mro__)
 
 
 def _attributes(obj: Any) -> dict[str, Any]:
@@ -64,7 +84,7 @@ def _attributes(obj: Any) -> dict[str, Any]:
 
 def _is_kept(value: Any) -> bool:
     if isinstance(value, Mapping | list | tuple):
-        leaves = tf.nest.flatten(value)
+        leaves = _leaves(value)
         return bool(leaves) and all(_is_kept(leaf) for leaf in leaves)
     if isinstance(value, _PLAIN):
         return True
@@ -78,7 +98,14 @@ def _offers_functions(obj: Any) -> bool:
 
 
 def _saved(value: Any) -> Any:
-    """A `tf.train.Checkpoint` as a plain object, for it would bring its `save_counter`; all else as it is."""
+    """A `tf.train.Checkpoint` as a plain object, for it would bring its `save_counter`; all else as it is.
+
+    Lists and dicts of Keras, which TensorFlow does not track, become plain ones.
+    """
+    if isinstance(value, Mapping):
+        return {name: _saved(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_saved(member) for member in value]
     if not isinstance(value, tf.train.Checkpoint):
         return value
     plain = _AutoTrackable()
@@ -91,5 +118,9 @@ def _saved(value: Any) -> Any:
 
 
 def _holds_tracked(value: Any) -> bool:
-    leaves = tf.nest.flatten(value) if isinstance(value, Mapping | list | tuple) else [value]
-    return any(isinstance(leaf, (Trackable, *cast(Any, _PLAIN))) for leaf in leaves)
+    return any(isinstance(leaf, (Trackable, *cast(Any, _PLAIN))) for leaf in _leaves(value))
+
+
+def _leaves(value: Any) -> list[Any]:
+    """What a container holds, or the value itself."""
+    return tf.nest.flatten(value) if isinstance(value, Mapping | list | tuple) else [value]

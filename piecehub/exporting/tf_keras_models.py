@@ -19,7 +19,7 @@ from piecehub.exporting.exportable import Exportable, LayerFacts, NamedVariable,
 from piecehub.exporting.keras_specs import fixed_batch
 from piecehub.exporting.layer_names import named_layers
 from piecehub.exporting.masks import masked_outputs
-from piecehub.exporting.members import of_keras_model
+from piecehub.exporting.members import kept_of_keras, left_of_keras
 from piecehub.exporting.swapped import swapped
 from piecehub.tensors import specs
 
@@ -43,9 +43,9 @@ def adapt(model: Any, inputs: Any, options: ExportOptions, tables: Sequence[Any]
         name: _exportable(tf_keras, layer, None, _of_layer(tf_keras, options, layer), resources)
         for name, layer in layers.items()
     }
-    return replace(
-        _exportable(tf_keras, model, inputs, options, resources), pieces=pieces, members=of_keras_model(model)
-    )
+    whole = _exportable(tf_keras, model, inputs, options, resources)
+    facts = replace(whole.facts, lost=[*whole.facts.lost, *left_of_keras(model)])
+    return replace(whole, pieces=pieces, members=kept_of_keras(model), facts=facts)
 
 
 def _of_layer(tf_keras: Any, options: ExportOptions, layer: Any) -> ExportOptions:

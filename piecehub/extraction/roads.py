@@ -20,6 +20,10 @@ from piecehub.training.building import Built, Specs, blank, knows_its_input, mod
 
 Road = Literal["cut", "take", "whole", "core"]
 
+# Their stubs lack what is needed here.
+_RaggedTensor: Any = tf.RaggedTensor
+_RaggedTensorSpec: Any = tf.RaggedTensorSpec
+
 
 @dataclass(frozen=True)
 class Found:
@@ -139,8 +143,13 @@ def _inputs_of(piece: keras.Model, built: Built) -> Specs:
     return specs.facts(tf.nest.map_structure(_of_a_batch, seen[0]))
 
 
-def _of_a_batch(example: tf.Tensor) -> tf.TensorSpec:
-    return tf.TensorSpec([None, *example.shape[1:]], example.dtype)
+def _of_a_batch(example: Any) -> Any:
+    """The spec of a batch of any size, of which a blank example was seen."""
+    if isinstance(example, _RaggedTensor):
+        undefined = [None] * (example.ragged_rank + 1)
+        return _RaggedTensorSpec([*undefined, *example.shape[len(undefined) :]], example.dtype, example.ragged_rank)
+    shape = [None, *example.shape[1:]]
+    return (tf.SparseTensorSpec if isinstance(example, tf.SparseTensor) else tf.TensorSpec)(shape, example.dtype)
 
 
 @contextmanager

@@ -50,11 +50,16 @@ class Table:
 
 @dataclass(frozen=True)
 class ModelTable(Table):
-    """How the full model is built: `function(seed=…, **arguments)` of the recipe's file `module`."""
+    """How the full model is built: `function(seed=…, **arguments)` of the recipe's file `module`.
+
+    Attributes:
+        decode: another function of it, which makes an example's features what the model takes; empty for none.
+    """
 
     module: str = "model.py"
     function: str = "build_model"
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    decode: str = ""
 
 
 # The names of optimizers that Keras knows, in small letters; any other is a function of the recipe's.

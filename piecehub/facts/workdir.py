@@ -5,6 +5,7 @@ metadata.sqlite    ML Metadata: every run, execution and artifact
 artifacts/         what components wrote: <pipeline>/<component>/<output>/<execution id>/
 data/              examples that recipes wrote, by content digest
 trials/            finished trials, by content digest
+training/          checkpoints of trainings that have not ended, by what they depend on
 unpacked/          published versions that a program of this machine loaded by their handle, by content digest
 runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py)
 logs/<run>/        events.jsonl, <component>.log
@@ -46,6 +47,10 @@ class Workdir:
     @property
     def trials(self) -> Path:
         return self.root / "trials"
+
+    @property
+    def training(self) -> Path:
+        return self.root / "training"
 
     @property
     def unpacked(self) -> Path:

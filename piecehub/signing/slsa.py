@@ -29,7 +29,7 @@ FROM_PIPELINE = "urn:piecehub:build:pipeline:v1"
 FROM_ELSEWHERE = "urn:piecehub:build:elsewhere:v1"
 # The digest of a file list is no sha256 of any file, so it has a name of its own (in-toto, digest_set.md).
 CONTENT_DIGEST = "piecehubContent"
-# Likewise that of a split's records, whatever files they lie in (piecehub/training/examples.py).
+# Likewise that of a split's records, whatever files they lie in (piecehub/examples/canonical.py).
 _RECORDS_DIGEST = "piecehubRecords"
 # What may be published of a component's parameters: what is computed. Not where (`…_folder`, `checkpoint`), not what
 # stands in the statement otherwise (digests), and not the texts of the model page, which is a by-product. Of those that

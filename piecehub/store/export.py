@@ -41,9 +41,9 @@ _SCHEMA = 1
 
 @dataclass(frozen=True)
 class Pages:
-    """Draws the pages for people; this room knows no HTML."""
+    """Draws the pages for people; this room knows no HTML. The page of a version is told where its archive stands."""
 
-    version: Callable[[Store, Manifest, ModelState], str]
+    version: Callable[[Store, Manifest, str], str]
     index: Callable[[list[tuple[Manifest, str]]], str]
 
 
@@ -149,7 +149,7 @@ class _Export:
         self._tree.write(f"{about}/files", _json(describe.files(manifest)))
         self._tree.write(f"{about}/version", _json(describe.version(manifest, state, self._url)))
         self._tree.write(f"{about}/manifest", self._store.backend.read(layout.manifest_key(handle)) or b"")
-        self._tree.write(self._where.page(handle), self._pages.version(self._store, manifest, state).encode())
+        self._tree.write(self._where.page(handle), self._page(manifest))
         place = expanded.location(self._store, manifest)
         if place is not None and self._where is NGINX:
             self._tree.write(f"{handle}/gcs_location", place.encode())
@@ -167,10 +167,11 @@ class _Export:
         self._tree.remove(self._where.archive(handle))
 
     def _newest(self, manifest: Manifest, state: ModelState) -> None:
-        self._tree.write(
-            f"{state.model}/_newest/index.html", self._pages.version(self._store, manifest, state).encode()
-        )
+        self._tree.write(f"{state.model}/_newest/index.html", self._page(manifest))
         self._blob(f"{state.model}/_newest/model.tar.gz", manifest.archive)
+
+    def _page(self, manifest: Manifest) -> bytes:
+        return self._pages.version(self._store, manifest, self._where.archive(manifest.handle)).encode()
 
     def _blob(self, path: str, blob: Blob) -> None:
         own = self._store.backend.local_path(layout.blob_key(blob.digest))

@@ -21,6 +21,18 @@ _DEEPEST = 4
 _MOST_FOLDERS = 1000
 
 
+def told_as_foreign(path: Path) -> str:
+    """The sentence that names a file or folder which is none; empty if there is nothing to say of it."""
+    try:
+        if path.is_dir():
+            refuse_folder_around(path)
+        elif path.is_file():
+            refuse_foreign_file(path)
+    except RecipeError as error:
+        return error.sentence
+    return ""
+
+
 def refuse_foreign_file(path: Path) -> None:
     """Raises RecipeError if `path` is a file that is plainly another thing than an archive: what it is, what to do."""
     if found := _kind(path):

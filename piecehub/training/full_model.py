@@ -24,9 +24,9 @@ from piecehub.tensors.whole_folder import whole_folder
 from piecehub.training import checkpoint, curves, epochs, own_fit, weights
 from piecehub.training.batches import Batches, in_order
 from piecehub.training.building import build_models, feature_specs
-from piecehub.training.callbacks import callbacks_of, quiet_stopping_is_an_error
+from piecehub.training.callbacks import callbacks_of, early_stopping, quiet_stopping_is_an_error
 from piecehub.training.class_weights import class_weights
-from piecehub.training.compiling import compile_model
+from piecehub.training.compiling import compile_model, make_optimizer
 from piecehub.training.determinism import deterministic_operations
 from piecehub.training.devices import Devices
 from piecehub.training.own_code import OwnCode
@@ -53,6 +53,7 @@ class TrainFacts:
         eval_examples: how many it was evaluated on.
         settings: what `train` was told.
         devices: on what it ran: their kind, and how many copies of the model there were.
+        features: specs of what a model without an Input is called on (`feature_specs`).
     """
 
     history: dict[str, list[float]]
@@ -64,6 +65,7 @@ class TrainFacts:
     eval_examples: int
     settings: dict[str, Any]
     devices: dict[str, Any]
+    features: Any
 
 
 def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -> keras.Model:
@@ -73,6 +75,17 @@ def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -
         TrainingError: if `build` raises, or returns no Keras model with weights.
     """
     return build_models(build, build_kwargs, seed).full
+
+
+def refuse_settings(settings: TrainTable, own: OwnCode) -> None:
+    """Passes if Keras takes what the settings say of optimizer, schedule and stopping: nothing is trained for it.
+
+    Raises:
+        TrainingError: naming what it refuses.
+    """
+    if not own.fit:
+        make_optimizer(settings, own, steps=1000)
+        early_stopping(settings)
 
 
 def train(
@@ -215,6 +228,7 @@ def _facts(work: _Work, settings: TrainTable, history: Mapping[str, list[Any]], 
         eval_examples=len(work.held_out),
         settings=settings.entries(),
         devices=devices.facts(),
+        features=feature_specs(work.batches.stream.element_spec, work.label, settings.sample_weight),
     )
 
 

@@ -25,15 +25,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from piecehub.containers.recipe_folder import state_of
 from piecehub.errors import PiecehubError, RecipeError
-from piecehub.facts.content import sha256_bytes, sha256_file
+from piecehub.facts.content import sha256_bytes
 
-# The attribute of a recipe's module that holds the digest of its source, as it was when it was last looked at.
-_SOURCE = "__piecehub_source__"
+# The attribute of a recipe's package that holds the state of its files, as it was when they were last looked at.
+_STATE = "__piecehub_state__"
 
 
 def load_module(folder: Path, file: str) -> ModuleType:
     """The module that `folder/file` defines; a second call returns the same object, unless the recipe was edited.
+
+    An edit is that of any file that the module can read: it may have read a vocabulary while it loaded.
 
     Args:
         folder: the recipe.
@@ -49,24 +52,18 @@ def load_module(folder: Path, file: str) -> ModuleType:
     package = _package(root)
     name = ".".join([package, *Path(file).with_suffix("").parts])
     importlib.invalidate_caches()  # the file may be younger than the last look into its folder
-    _forget_if_edited(package)
+    _forget_if_edited(package, root)
     with recipe_code(f"the recipe's '{file}' to load", RecipeError, root), _no_bytecode():
-        module = importlib.import_module(name)
-    _forget_if_edited(package)  # notes the sources of what was imported just now
-    return module
+        return importlib.import_module(name)
 
 
-def _forget_if_edited(package: str) -> None:
-    """Drops a recipe's modules if the file of one has changed: what runs must be what caches are asked for."""
-    loaded = {name: module for name, module in sys.modules.items() if name.startswith(f"{package}.")}
-    for module in loaded.values():
-        path, known = Path(module.__file__ or ""), getattr(module, _SOURCE, None)
-        now = sha256_file(path) if path.is_file() else ""
-        if known not in (None, now):
-            for each in loaded:
-                del sys.modules[each]
-            return
-        setattr(module, _SOURCE, now)
+def _forget_if_edited(package: str, root: Path) -> None:
+    """Drops a recipe's modules if a file of its folder has changed: what runs must be what caches are asked for."""
+    now = state_of(root)
+    if getattr(sys.modules[package], _STATE, now) != now:
+        for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+            del sys.modules[name]
+    setattr(sys.modules[package], _STATE, now)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from piecehub.errors import DataError
 
 Rows = NDArray[Any]
 _END = b"\x01"
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\x1f\x8b")
 
 
 def exact_array(values: ArrayLike) -> Rows:
@@ -25,6 +26,23 @@ def exact_array(values: ArrayLike) -> Rows:
 def is_text(rows: Rows) -> bool:
     """Whether an array without named fields holds texts."""
     return rows.dtype.kind in "SO"
+
+
+def is_binary(value: "bytes | str") -> bool:
+    """Whether bytes are no text: JPEG, PNG or gzip by their first bytes, else no UTF-8 and with zero bytes."""
+    if isinstance(value, str):
+        return False
+    if value.startswith(_MAGIC):
+        return True
+    return b"\0" in value and not _is_utf8(value)
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def text_rows(texts: Rows) -> Rows:

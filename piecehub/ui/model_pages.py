@@ -9,7 +9,7 @@ from piecehub.documentation.recommendation import Recommendation, recommend
 from piecehub.errors import StoreError
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
 from piecehub.facts.handle import Handle
-from piecehub.facts.manifest import DOCUMENTATION_TITLE, Manifest
+from piecehub.facts.manifest import ARCHIVE_TITLE, DOCUMENTATION_TITLE, Manifest
 from piecehub.facts.reference import metric_words, mode_words, reference_words
 from piecehub.lineage import published as lineage
 from piecehub.lineage.published import Lineage
@@ -122,9 +122,17 @@ def model_cards(store: Store, publisher: str = "") -> list[ModelCard]:
     return sorted(found, key=lambda card: (card.published_at, card.handle), reverse=True)
 
 
-def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
-    """The page of one version, for a store that is reached at `store_url`."""
+def model_page(store: Store, manifest: Manifest, store_url: str, archive: str = "") -> ModelPage:
+    """The page of one version, for a store that is reached at `store_url`.
+
+    Args:
+        store: which holds it.
+        manifest: of the version.
+        store_url: the address of the store.
+        archive: the place of the archive below that address; where the server has it if empty.
+    """
     handle = manifest.handle
+    archive = archive or f"{handle}/{ARCHIVE_TITLE}"
     state = store.state(handle.publisher, handle.name)
     report = _text(store, manifest, REPORT_NAME)
     documentation = _documentation(store, manifest)
@@ -146,7 +154,7 @@ def model_page(store: Store, manifest: Manifest, store_url: str) -> ModelPage:
         gains=_GAINS if manifest.blob(_GAINS) else "",
         conformance=conformance,
         documentation=documentation,
-        metadata=_metadata(documentation, store_url),
+        metadata=_metadata(documentation, f"{store_url.rstrip('/')}/{archive}"),
         lineage=found,
         lineage_problem=problem,
         blobs=tuple(Blob(b.title, words.size(b.size_bytes)) for b in (manifest.archive, *manifest.blobs)),
@@ -175,15 +183,14 @@ def _documentation(store: Store, manifest: Manifest) -> Documentation | None:
     return render(text) if text is not None else None
 
 
-def _metadata(page: Documentation | None, store_url: str) -> tuple[tuple[str, str], ...]:
-    """The page's metadata, with the place of the archive as an address that can be read."""
+def _metadata(page: Documentation | None, archive: str) -> tuple[tuple[str, str], ...]:
+    """The page's metadata, with the address of the archive as the place of it.
+
+    A page is published before anybody knows where it will be served, so what it names itself is a mere path; an address
+    elsewhere stays.
+    """
     pairs = page.metadata if page else ()
-    return tuple((key, _address(value, store_url) if key == "asset-path" else value) for key, value in pairs)
-
-
-def _address(path: str, store_url: str) -> str:
-    """A page is published before anybody knows where it will be served, so it names the archive below the store."""
-    return path if "://" in path else f"{store_url.rstrip('/')}/{path.lstrip('/')}"
+    return tuple((key, archive if key == "asset-path" and "://" not in value else value) for key, value in pairs)
 
 
 def _text(store: Store, manifest: Manifest, title: str) -> str | None:

@@ -7,7 +7,6 @@ import jinja2
 from piecehub.facts.manifest import Manifest
 from piecehub.store.catalog import Store
 from piecehub.store.describe import API
-from piecehub.store.events import ModelState
 from piecehub.store.export import Pages
 from piecehub.ui import words
 from piecehub.ui.model_pages import model_page
@@ -26,8 +25,8 @@ def static_pages(url: str) -> Pages:
     )
     shared = {"words": words, "style": (_HERE / "static" / "style.css").read_text(encoding="utf-8")}
 
-    def version(store: Store, manifest: Manifest, state: ModelState) -> str:
-        page = model_page(store, manifest, url)
+    def version(store: Store, manifest: Manifest, archive: str) -> str:
+        page = model_page(store, manifest, url, archive)
         blobs_at = f"{API}/{manifest.handle}/blobs"
         return templates.get_template("static_model.html", globals=shared).render(page=page, blobs_at=blobs_at)
 

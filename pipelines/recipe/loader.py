@@ -61,7 +61,15 @@ def _with_names(recipe: Recipe) -> Recipe:
 
 
 def _with_examples(recipe: Recipe) -> Recipe:
-    """The recipe with the schema and the label of `[data]` for each task that has none of its own."""
+    """The recipe with what `[data]` says for each task that says nothing else; another schema is decoded otherwise."""
     data = recipe.data
-    tasks = (replace(t, schema=t.schema or data.schema, label=t.label or data.label) for t in recipe.task)
+    tasks = (
+        replace(
+            task,
+            schema=task.schema or data.schema,
+            label=task.label or data.label,
+            decode=task.decode or ("" if task.schema else data.decode),
+        )
+        for task in recipe.task
+    )
     return replace(recipe, task=tuple(tasks))

@@ -1,6 +1,6 @@
 """The tables of a recipe, as frozen dataclasses: every number that changes the result, once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +35,8 @@ class Data:
     Attributes:
         label: the feature that is the class; empty if upstream examples have none, as where `train.loss` needs none.
         schema: what examples must look like; a task may have a schema and a label of its own.
+        decode: a function of the model's module, `decode(features) -> features` over one example, that makes of it what
+            the model takes: pictures of JPEG bytes, tokens of a text. A task with a schema of its own names its own.
         module, arguments: a file of the recipe, and what its function `write(folder, **arguments)` is called with.
         folder: the folder of your own TFRecords.
     """
@@ -42,6 +44,7 @@ class Data:
     __pydantic_config__ = _STRICT
     label: str = ""
     schema: str = "schema.pbtxt"
+    decode: str = ""
     module: str = ""
     folder: str = ""
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -63,6 +66,10 @@ class Model(ModelTable):
     __pydantic_config__ = _STRICT
     checkpoint: str = ""
     parent: str = ""
+
+    def read_by(self, decode: str) -> ModelTable:
+        """What a component is told of the model, and of the function that decodes the examples it reads."""
+        return replace(ModelTable.of(self), decode=decode)
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class DownstreamTask(TaskTable):
     """`[[task]]`: examples in the folder `name`, splits `pool` and `test`; it judges all pieces, or those it names.
 
     Attributes:
-        schema, label: those of its examples, if they are others than `[data]` says.
+        schema, label, decode: those of its examples, if they are others than `[data]` says.
         kind: of the label: a class, several labels (a row of 0 and 1), or a value; it decides the metric.
         role: the tasks of the `gate` bless or refuse; a `report` is only shown, a `negative_control` only warns.
         shots, seeds: in place of those of `[evaluation]`.
@@ -140,6 +147,7 @@ class DownstreamTask(TaskTable):
     kind: Literal["classification", "multi_label", "regression"] = "classification"
     pieces: tuple[Text, ...] = ()
     schema: str = ""
+    decode: str = ""
     role: Literal["gate", "report", "negative_control"] = "gate"
     shots: tuple[Positive, ...] = ()
     seeds: tuple[int, ...] = ()

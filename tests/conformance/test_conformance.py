@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from piecehub.comparing.interface import interface_of
-from piecehub.conformance import behaviour, golden_outputs, training
+from piecehub.conformance import behaviour, golden_outputs, practice, training
 from piecehub.conformance.described import describe
 from piecehub.conformance.dynamic import crashed, dynamic_findings
 from piecehub.conformance.graph import read_graph
@@ -171,6 +173,20 @@ def test_a_damaged_manifest_is_a_finding(made: Any, tmp_path: Path) -> None:
     assert "manifest" in findings["D20"].sentence
 
 
+@pytest.mark.parametrize("damage", [lambda raw: raw[: len(raw) // 2], lambda raw: raw[:200] + b"?" + raw[201:]])
+def test_a6_damaged_golden_outputs_are_a_finding_and_end_no_process(damage: Any, made: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(made.saved_model, folder)
+    path = folder / GOLDEN_FILE
+    path.write_bytes(damage(path.read_bytes()))
+    ended = ""
+    try:
+        assert _short(dynamic_findings(folder)) == {"D20"}
+    except zipfile.BadZipFile as error:
+        ended = repr(error)
+    assert ended == ""
+
+
 def test_a_constraint_that_is_lost_is_told_or_warned_of(tmp_path: Path) -> None:
     layer = keras.layers.Dense(3, kernel_constraint="non_neg")
     piece = keras.Sequential([keras.Input((4,)), layer])
@@ -245,3 +261,61 @@ def test_a_crash_leaves_every_other_check_unmade() -> None:
     assert findings["D1"].passed is False and "signal 11" in findings["D1"].sentence
     assert {found.passed for check, found in findings.items() if check != "D1"} == {None}
     assert set(NUMBERS) <= set(findings)
+
+
+# Kinds that strangers' models are of (test_strangers_models.py), each as a small one.
+
+
+def test_a_step_that_is_small_enough_lowers_a_loss_that_bends_sharply(tmp_path: Path) -> None:
+    def handed_on(root: Any, x: Any, training: bool) -> Any:
+        """Most of the loss is of what no weight reaches, so the step of a linear model is far too long."""
+        return {"inputs": 30.0 * x, "default": 0.001 * (x @ root.w) + 0.0 * root.state}
+
+    verdict = training.step_lowers_loss(load(of(handed_on)(tmp_path / "model")))
+    assert verdict.passed is True, verdict.sentence
+
+
+def test_a_head_on_a_map_sees_the_mean_over_its_places(tmp_path: Path) -> None:
+    def on_a_map(scale: float) -> Any:
+        def forward(root: Any, x: Any, training: bool) -> Any:
+            return tf.tile(tf.reshape(scale * (x @ root.w), [-1, 1, 1, 3]), [1, 60, 60, 1]) + 0.0 * root.state
+
+        return practice.trains_at_common_rates(load(of(forward)(tmp_path / f"{scale}")))
+
+    assert on_a_map(1.0).passed is True, on_a_map(1.0).sentence
+    assert on_a_map(3000.0).passed is False
+
+
+def test_a_signature_that_takes_other_inputs_is_not_compared(tmp_path: Path) -> None:
+    root = model(plain)
+    rows = {"rows": tf.io.FixedLenFeature([4], tf.float32)}
+    folder = save(
+        root,
+        tmp_path / "model",
+        lambda examples: root(tf.io.parse_example(examples, rows)["rows"]),
+        tf.TensorSpec([None], tf.string),
+    )
+    verdict = behaviour.serves_the_same(load(folder))
+    assert (verdict.passed, verdict.sentence[:42]) == (None, "'serving_default' takes other inputs than "), verdict
+
+
+class _Two(tf_keras.Model):
+    """Two outputs in a tuple, which tf_keras serves as 'output_1' and 'output_2'."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = tf_keras.layers.Dense(3)
+
+    def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        return self.dense(inputs), 2.0 * self.dense(inputs)
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_outputs_that_a_signature_counts_from_1_are_the_same(others: bool, tmp_path: Path) -> None:
+    built = _Two()
+    built(np.ones((2, 4), "f4"))
+    serve = tf.function(lambda inputs: dict(zip(("output_1", "output_2"), built(inputs), strict=True)))
+    other = tf.function(lambda inputs: {"output_1": built(inputs)[0], "output_2": 3.0 * built(inputs)[0]})
+    signature = (other if others else serve).get_concrete_function(ROWS)
+    built.save(str(tmp_path / "model"), save_format="tf", signatures={"serving_default": signature})
+    assert behaviour.serves_the_same(load(tmp_path / "model")).passed is not others

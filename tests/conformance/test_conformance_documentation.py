@@ -251,5 +251,6 @@ def test_a_preprocessor_is_the_same_in_training_and_has_its_steps(tmp_path: Path
     pack = tf.function(lambda texts: texts, input_signature=[spec])
     assert "'training' has no effect" in saved("changes", changes=True)
     assert "no tokenize and no bert_pack_inputs" in saved("bare")
+    assert "Received: no bert_pack_inputs" in saved("half", tokenize=step(tf.int32))
     assert "int32 ragged" in saved("wide", tokenize=step(tf.int64), bert_pack_inputs=pack)
     assert "are those of text-preprocessing" in saved("good", tokenize=step(tf.int32), bert_pack_inputs=pack)

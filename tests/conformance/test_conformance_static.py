@@ -24,8 +24,8 @@ from piecehub.conformance import check, inside, ops, sandbox
 from piecehub.conformance.check import check_saved_model
 from piecehub.conformance.graph import read_graph
 from piecehub.conformance.static import hinders_loading, is_for_serving_only, static_findings
-from piecehub.errors import NotReusableError
-from piecehub.facts.conformance_report import Finding
+from piecehub.errors import NotReusableError, PiecehubError
+from piecehub.facts.conformance_report import ConformanceReport, Finding
 from piecehub.facts.content import content_digest, list_files
 from piecehub.tensors.fresh import Ended
 
@@ -794,6 +794,21 @@ def _tensorflow_1_with_assets(folder: Path) -> Path:
     return folder
 
 
+def _tensorflow_1_around_another(folder: Path, tag: str = "serve") -> Path:
+    """An export of TensorFlow 1 with a loaded SavedModel in its graph, whose savers stay there (as of tf.Transform)."""
+    v1 = tf.compat.v1
+    inner = str(_good(folder.parent / "inner"))
+    with tf.Graph().as_default(), v1.Session() as session:
+        inputs = v1.placeholder(tf.float32, [None, 4])
+        outputs = tf.saved_model.load(inner)(inputs)
+        session.run(v1.global_variables_initializer())
+        builder = v1.saved_model.Builder(str(folder))
+        signature = v1.saved_model.predict_signature_def({"inputs": inputs}, {"outputs": outputs})
+        builder.add_meta_graph_and_variables(session, [tag], {"serving_default": signature})
+        builder.save()
+    return folder
+
+
 def _pin(proto: Proto, device: str) -> None:
     _functions(proto, "__call__")[0].node_def[0].device = device
 
@@ -806,8 +821,8 @@ def _short(findings: list[Finding]) -> set[str]:
 def test_a_bad_model_is_caught_by_its_own_check(name: str, tmp_path: Path) -> None:
     make, check, words = {**BAD, **ADVICE}[name]
     findings = static_findings(make(tmp_path / "model"))
-    sentence = next(found.sentence for found in findings if found.check == check)
     assert _short(findings) == {check} | ALSO.get(name, set()), [f.sentence for f in findings if not f.passed]
+    sentence = next(found.sentence for found in findings if found.check == check)
     assert re.search(words, sentence), sentence
     assert [found.check for found in findings] == ALL
     assert {f.level for f in findings if f.check == check} == {"warn" if name in ADVICE else "fail"}
@@ -856,15 +871,30 @@ def test_a2_python_that_tf_keras_would_run_is_found(tmp_path: Path) -> None:
     assert "Python byte code" in found.sentence and "--without-keras-metadata" in found.sentence
 
 
+def _reported(folder: Path) -> tuple[ConformanceReport | None, str]:
+    """The validator's report; where there is none, the sentence that came in its place."""
+    try:
+        return check_saved_model(folder), ""
+    except PiecehubError as error:
+        return None, error.sentence
+
+
 def test_a6_an_empty_graph_beside_a_good_fingerprint_is_a_report(tmp_path: Path) -> None:
     folder = _good(tmp_path / "model")
     (folder / "saved_model.pb").write_bytes(b"")
-    report = check_saved_model(folder)
+    report, instead = _reported(folder)
+    assert report, f"no report, but: {instead}"
     found = {finding.check: finding for finding in report.findings}
     assert (report.verdict, found["S14"].passed, found["D1"].passed) == ("not reusable", False, None)
     assert "none, as of an empty file" in found["S2"].sentence
+    assert "one of a graph, and no graph" in found["S14"].sentence  # and no process ended in it
+
+
+def test_a6_a_damaged_graph_is_a_report(tmp_path: Path) -> None:
+    folder = _good(tmp_path / "model")
     (folder / "saved_model.pb").write_bytes(b"\xff" * 100)
-    report = check_saved_model(folder)
+    report, instead = _reported(folder)
+    assert report, f"no report, but: {instead}"
     assert (report.verdict, report.first_failure[:14]) == ("not reusable", "S1 fell short:")
     assert {finding.passed for finding in report.findings if finding.check != "S1"} == {None}
 
@@ -878,7 +908,8 @@ def test_a6_a_check_that_ends_the_process_is_named(
     really = sandbox.runner("process limits", folder, sandbox.limits_for(folder))
     endings = [Ended(-11, f"a word\npiecehub-check S12\npiecehub-check {check}\n") for check in ends_in]
     monkeypatch.setattr(check.sandboxes, "runner", lambda *_: lambda job: endings.pop(0) if endings else really(job))
-    report = check_saved_model(folder)
+    report, instead = _reported(folder)
+    assert report, f"no report, but: {instead}"
     found = {finding.check: finding for finding in report.findings}
     assert (found["S14"].passed, found["S12"].passed, found["D1"].passed) == (False, True, None)
     assert found["S14"].sentence == (
@@ -921,6 +952,53 @@ def test_c10_a_classic_export_with_assets_and_summaries_is_for_serving_only(tmp_
     assert _short(findings) == {"S3"}, [f.sentence for f in findings if not f.passed]
     assert is_for_serving_only(read_graph(folder), findings)
     assert "1 assets" in next(found.sentence for found in findings if found.check == "S10")
+
+
+def test_a_saver_that_was_left_and_that_nobody_calls_is_no_fault(tmp_path: Path) -> None:
+    folder = _tensorflow_1_around_another(tmp_path / "model")
+    findings = static_findings(folder)
+    # S8: the place that it was loaded from stands in the graph as well.
+    assert _short(findings) == {"S3", "S8"}, [f.sentence for f in findings if not f.passed]
+    assert is_for_serving_only(read_graph(folder), findings)
+    names = [where for where, _ in read_graph(folder).all_nodes]  # so there was something to find
+    assert any("traced_save" in name for name in names) and any("traced_restore" in name for name in names)
+
+
+def _in_its_place(proto: Proto) -> None:
+    """TensorFlow may put functions that say so in each other's place."""
+    _functions(proto, "traced_save")[0].attr["api_implements"].s = b"forward"
+
+
+def _by_a_text(proto: Proto) -> None:
+    """A node that names the function in a text, as those do that have a gradient of their own."""
+    node = _functions(proto, "call")[0].node_def[0]
+    node.attr["_gradient_op_type"].s = _functions(proto, "traced_save")[0].signature.name.encode()
+
+
+def _at_a_place_of_its_own(proto: Proto) -> None:
+    nodes = _functions(proto, "traced_save")[0].node_def
+    next(node for node in nodes if node.op == "SaveV2").input[0] = _join(nodes, "/va", "r/x")
+
+
+def _with_python(proto: Proto) -> None:
+    _functions(proto, "traced_save")[0].node_def.add(name="evil", op="PyFunc")
+
+
+@pytest.mark.parametrize("edit", [_in_its_place, _by_a_text, _at_a_place_of_its_own, _with_python])
+def test_a_saver_that_was_left_may_neither_be_called_nor_touch_another_file(
+    edit: Callable[[Proto], object], tmp_path: Path
+) -> None:
+    folder = _edited(edit, make=_tensorflow_1_around_another)(tmp_path / "model")
+    sentence = next(f.sentence for f in static_findings(folder) if f.check == "S4" and not f.passed)
+    assert re.search("(SaveV2|PyFunc) in .*traced_save", sentence), sentence
+
+
+@pytest.mark.parametrize("tag", ["eval", "transform"])
+def test_what_no_server_asks_for_is_not_for_serving(tag: str, tmp_path: Path) -> None:
+    folder = _tensorflow_1_around_another(tmp_path / "model", tag)
+    findings = static_findings(folder)
+    assert _short(findings) >= {"S2", "S3"}
+    assert not is_for_serving_only(read_graph(folder), findings)
 
 
 @pytest.mark.parametrize("name", ["signatures only", "keras export", "TensorFlow 1", "TF1 Hub format"])

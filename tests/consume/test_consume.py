@@ -1,5 +1,6 @@
 import gc
 import shutil
+from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
 from typing import Any
@@ -439,6 +440,21 @@ def test_regularization_losses_that_cannot_be_called_are_refused() -> None:
         ReusableLayer(type("Root", (), {"__call__": root.__call__, **vars(root)})(), trainable=True)
 
 
+def test_e13_a_model_in_one_file_and_a_folder_around_are_named_by_the_layer_too(affine: str, tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
+    shutil.copytree(affine, tmp_path / "versions" / "0001")
+    for handle, said in (
+        (tmp_path / "model.keras", "a Keras model in one file; export it"),
+        (tmp_path / "versions", f"which is around one; name '{tmp_path / 'versions' / '0001'}'"),
+    ):
+        refused = ""
+        try:
+            ReusableLayer(handle)
+        except StoreError as error:
+            refused = error.sentence
+        assert said in refused
+
+
 # --- lists that the interface lets a publisher leave out --------------------------------------------------------------
 
 
@@ -475,7 +491,11 @@ def test_b7_a_preprocessor_without_variables_takes_python_values(tmp_path: Path)
     root.halve = tf.function(lambda numbers: numbers / 2, input_signature=[tf.TensorSpec([None], tf.float32)])
     tf.saved_model.save(root, str(tmp_path))
     layer = ReusableLayer(str(tmp_path))
-    assert layer(["the", "cats"]).numpy().tolist() == [3, 4] and layer.dtype_policy.name == "string"
+    try:
+        lengths = layer(["the", "cats"]).numpy().tolist()
+    except ValueError as error:  # of Keras, which takes tensors only
+        lengths = str(error)
+    assert lengths == [3, 4] and layer.dtype_policy.name == "string"
     assert ReusableLayer(str(tmp_path), piece="halve")([1, 3]).numpy().tolist() == [0.5, 1.5]
     with pytest.raises(ConsumerError, match="Expected string inputs"):
         layer([1, 2])
@@ -484,20 +504,32 @@ def test_b7_a_preprocessor_without_variables_takes_python_values(tmp_path: Path)
 # --- shapes of outputs ------------------------------------------------------------------------------------------------
 
 
+def _known(tell: Callable[[], Any]) -> Any:
+    """What `tell` tells of shapes, or the name of the error that Keras raises where a layer does not know its own."""
+    try:
+        return tell()
+    except NotImplementedError as error:
+        return type(error).__name__
+
+
+def _shape(layer: ReusableLayer, shape: Any) -> Any:
+    return _known(lambda: layer.compute_output_shape(shape))
+
+
 def test_c7_output_shapes_are_derived_from_the_traces(affine: str, ragged: str, text: str, tmp_path: Path) -> None:
     layer = ReusableLayer(affine, output_key="default")
-    assert layer.compute_output_shape((None, 3)) == (None, 2) and layer.compute_output_shape([5, 3]) == (5, 2)
-    assert ReusableLayer(affine).compute_output_shape((7, 3)) == {"default": (7, 2), "double": (7, 2)}
-    assert ReusableLayer(text).compute_output_shape((4,)) == (None, 3)  # its graph does not tell more
-    assert ReusableLayer(ragged).compute_output_shape((4, None)) == (4, None, 1)
+    assert _shape(layer, (None, 3)) == (None, 2) and _shape(layer, [5, 3]) == (5, 2)
+    assert _shape(ReusableLayer(affine), (7, 3)) == {"default": (7, 2), "double": (7, 2)}
+    assert _shape(ReusableLayer(text), (4,)) == (None, 3)  # its graph does not tell more
+    assert _shape(ReusableLayer(ragged), (4, None)) == (4, None, 1)
     a, b = keras.Input((3,), name="a"), keras.Input((5,), name="b")
     joined = keras.layers.Dense(8)(keras.layers.Concatenate()([a, b]))
     reusable.export(keras.Model({"a": a, "b": b}, joined), tmp_path / "dict")
     reusable.export(keras.Model([a, b], [joined, a]), tmp_path / "list")
-    assert ReusableLayer(tmp_path / "dict").compute_output_shape({"b": (2, 5), "a": (2, 3)}) == (2, 8)
-    assert ReusableLayer(tmp_path / "list").compute_output_shape([(2, 3), (2, 5)]) == [(2, 8), (2, 3)]
+    assert _shape(ReusableLayer(tmp_path / "dict"), {"b": (2, 5), "a": (2, 3)}) == (2, 8)
+    assert _shape(ReusableLayer(tmp_path / "list"), [(2, 3), (2, 5)]) == [(2, 8), (2, 3)]
     served = ReusableLayer(tmp_path / "dict", signature="serving_default", signature_outputs_as_dict=True)
-    assert list(served.compute_output_shape({"a": (2, 3), "b": (2, 5)}).values()) == [(2, 8)]
+    assert list(_shape(served, {"a": (2, 3), "b": (2, 5)}).values()) == [(2, 8)]
     with pytest.raises(ConsumerError, match="Expected a dict of a, b as input shapes"):
         ReusableLayer(tmp_path / "dict").compute_output_shape((2, 3))
 
@@ -505,15 +537,14 @@ def test_c7_output_shapes_are_derived_from_the_traces(affine: str, ragged: str, 
 def test_c7_wrappers_and_deferred_models_know_the_shape(affine: str) -> None:
     layer = ReusableLayer(affine, trainable=True, output_key="default")
     steps = keras.Input((4, 3))
-    model = keras.Model(steps, keras.layers.TimeDistributed(layer)(steps))
-    assert model.output_shape == (None, 4, 2)
+    model: Any = _known(lambda: keras.Model(steps, keras.layers.TimeDistributed(layer)(steps)))
+    assert getattr(model, "output_shape", model) == (None, 4, 2)
     rows = np.stack([X, 2 * X, 3 * X, 4 * X], axis=1)
     np.testing.assert_allclose(model(rows), rows @ KERNEL + BIAS, rtol=1e-6)
     model.compile("sgd", "mse")
     model.fit(rows, np.ones((2, 4, 2)), verbose=0)
     assert len(model.trainable_weights) == 2
     deferred = keras.Sequential([layer, keras.layers.Dense(5)])
-    assert layer.compute_output_shape((None, 3)) == (None, 2)
     deferred.build((None, 3))
     assert deferred.output_shape == (None, 5) and deferred.compute_output_shape((6, 3)) == (6, 5)
 

@@ -140,6 +140,12 @@ def test_b2_an_edit_of_what_is_stated_apart_is_the_same_code_and_so_is_another_c
     assert code.code_digest("piecehub.containers.code", str(recipe.parent / "checkout"), "model.py") == before
 
 
+def test_b2_a_recipe_in_a_virtual_environment_is_read_all_the_same(recipe: Path) -> None:
+    (recipe / "pyvenv.cfg").touch()
+    files = [path.relative_to(recipe).as_posix() for path in code.recipe_closure(recipe, "model.py")]
+    assert files == sorted([*READ, "pyvenv.cfg"])
+
+
 def test_b2_records_of_a_folder_that_the_recipe_names_are_no_code(recipe: Path) -> None:
     (recipe / "recipe.toml").write_text('[data]\nfolder = "own"\n')
     before = code.recipe_closure(recipe, "model.py")

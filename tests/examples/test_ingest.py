@@ -1,6 +1,7 @@
 """The one pass: canonical order, digests, shards, however the source is cut and however little memory there is."""
 
 import gzip
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import tensorflow as tf
 from piecehub.errors import DataError
 from piecehub.examples import ingest as module
 from piecehub.examples.canonical import key, read_records, records_digest
-from piecehub.examples.ingest import SplitFacts, ingest, read_facts
+from piecehub.examples.ingest import ingest, read_facts
 from piecehub.examples.records import write_records
+from piecehub.examples.shards import SplitFacts
+from piecehub.examples.statistics import Statistics
 from piecehub.examples.tfrecord_files import records_in
 
 
@@ -21,6 +24,10 @@ def _source(folder: Path, count: int = 60, shards: int = 3) -> str:
     rows: Any = ({"x": rng.bytes(900), "label": n % 3} for n in range(count))
     write_records(folder / "train", rows, shards=shards)
     return str(folder)
+
+
+def _tree(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def _records(out: Path) -> list[bytes]:
@@ -102,15 +109,63 @@ def test_what_is_no_finite_number_is_counted(tmp_path: Path) -> None:
     assert facts.not_finite == {"x": [3, 2, 1, 1]}
 
 
-def test_an_observer_sees_each_record_once_in_order(tmp_path: Path) -> None:
-    seen: list[bytes] = []
+def test_statistics_are_those_of_tfdv_and_depend_on_the_records_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Statistics()  # makes TFDV one that can be imported
+    tfdv: Any = importlib.import_module("tensorflow_data_validation")
+    rng = np.random.default_rng(0)
+    rows: list[Any] = [{"x": rng.random(3), "t": f"text {n % 7}", "label": n % 3} for n in range(500)]
+    monkeypatch.setattr(module, "SHARD_BYTES", 4_000)
+    for name, shards, order in [("one", 1, rows), ("four", 4, rows[::-1])]:
+        write_records(tmp_path / name / "train", order, shards=shards)
+        ingest(str(tmp_path / name), ["train"], tmp_path / f"{name}-out", str(tmp_path / f"{name}-stats"))
+    one, four = (tmp_path / f"{name}-stats" / "Split-train" / "FeatureStats.pb" for name in ("one", "four"))
+    assert one.read_bytes() == four.read_bytes()
+    found = {feature.path.step[0]: feature for feature in tfdv.load_stats_binary(str(one)).datasets[0].features}
+    values = np.array([row["x"] for row in rows], np.float32)
+    assert found["x"].num_stats.common_stats.num_non_missing == 500
+    assert found["x"].num_stats.mean == pytest.approx(values.mean(), rel=1e-5)
+    assert found["x"].num_stats.max == pytest.approx(values.max())
+    assert found["t"].string_stats.unique == 7
+    schema = tfdv.infer_schema(tfdv.load_stats_binary(str(one)))
+    assert not tfdv.validate_statistics(tfdv.load_stats_binary(str(one)), schema).anomaly_info
 
-    def observe(table: Any) -> None:
-        seen.extend(value[0] for value in table.column(table.schema.names.index("x")).to_pylist())
 
-    ingest(_source(tmp_path / "source"), ["train"], tmp_path / "out", lambda split: observe)
-    records = (tf.train.Example.FromString(record) for record in _records(tmp_path / "out"))
-    assert seen == [record.features.feature["x"].bytes_list.value[0] for record in records]
+@pytest.mark.parametrize("shard_bytes", [10**9, 20_000])
+def test_a_beam_pipeline_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard_bytes: int
+) -> None:
+    from piecehub.examples.on_beam import ingest_on_beam
+
+    monkeypatch.setattr(module, "SHARD_BYTES", shard_bytes)
+    source = _source(tmp_path / "source")
+    ingest(source, ["train"], tmp_path / "out", str(tmp_path / "stats"))
+    ingest_on_beam(
+        source, ["train"], tmp_path / "beam", str(tmp_path / "beam-stats"), beam_args=["--runner=FnApiRunner"]
+    )
+    for one, other in (("out", "beam"), ("stats", "beam-stats")):
+        trees = [
+            {
+                path.relative_to(tmp_path / name): path.read_bytes()
+                for path in (tmp_path / name).rglob("*")
+                if path.is_file()
+            }
+            for name in (one, other)
+        ]
+        assert trees[0] == trees[1]
+
+
+def test_a_beam_pipeline_refuses_what_the_pass_refuses(tmp_path: Path) -> None:
+    from piecehub.examples.on_beam import ingest_on_beam
+
+    (tmp_path / "source" / "train").mkdir(parents=True)
+    for content in (b"", b"no record at all"):
+        (tmp_path / "source" / "train" / "part").write_bytes(content)
+        with pytest.raises(Exception, match=r"Expected examples in split 'train'|is damaged at byte 0"):
+            ingest_on_beam(
+                str(tmp_path / "source"), ["train"], tmp_path / f"out{len(content)}", beam_args=["--runner=FnApiRunner"]
+            )
 
 
 def test_a_damaged_record_is_named_with_its_file_and_its_place(tmp_path: Path) -> None:

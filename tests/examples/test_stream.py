@@ -21,8 +21,8 @@ feature { name: "at" type: INT int_domain { min: 0 max: 9 } }
 feature { name: "weight" type: FLOAT }
 sparse_feature { name: "bag" index_feature { name: "at" } value_feature { name: "weight" } }
 feature { name: "jpeg" type: BYTES shape {} }
-feature { name: "note" type: BYTES shape {} presence { min_fraction: 0.5 } }
-feature { name: "age" type: FLOAT shape {} presence { min_fraction: 0.5 } }
+feature { name: "note" type: BYTES value_count { min: 1 max: 1 } presence { min_fraction: 0.5 } }
+feature { name: "age" type: FLOAT value_count { min: 1 max: 1 } presence { min_fraction: 0.5 } }
 feature { name: "label" type: INT shape {} }
 """
 

@@ -64,11 +64,11 @@ def _hubs_own(**attributes: Any) -> Any:
 
 
 def _refusal(obj: Any, folder: Path, **arguments: Any) -> str:
-    """What the exporter refuses an object with; empty if it takes it."""
+    """What the exporter refuses an object with, or what TensorFlow does in its place; empty if it is taken."""
     try:
         reusable.export(obj, folder, **arguments)
-    except NotReusableError as error:
-        return error.sentence
+    except (NotReusableError, ValueError, KeyError) as error:
+        return str(error)
     return ""
 
 
@@ -94,6 +94,21 @@ def test_c6_a_plain_function_on_the_object_itself_is_traced(tmp_path: Path) -> N
     np.testing.assert_array_equal(loaded([[1.0, 1.0]], training=True), [[3, 6]])
 
 
+def test_c12_an_asset_a_variable_and_another_signature_are_kept(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("5\n")
+    obj = _hubs_own(
+        sample_input=tf.saved_model.Asset(str(words)),
+        sample_output=tf.Variable([10], dtype=tf.int64),
+        signatures={"plus_one": tf.function(lambda x: {"y": x + 1}, input_signature=[tf.TensorSpec([], tf.int64)])},
+    )
+    reusable.export(obj, tmp_path / "model")
+    loaded: Any = hub.load(str(tmp_path / "model"))
+    offered = {name for name in ("sample_input", "sample_output") if hasattr(loaded, name)}
+    assert (offered, set(loaded.signatures)) == ({"sample_input", "sample_output"}, {"serving_default", "plus_one"})
+    assert piece_manifest.read(tmp_path / "model").lost == []
+
+
 def test_c12_what_an_object_offers_by_name_is_kept_or_told(tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("5\n")
@@ -112,7 +127,7 @@ def test_c12_what_an_object_offers_by_name_is_kept_or_told(tmp_path: Path) -> No
         optimizer=tf_keras.optimizers.SGD(),
         settings={"lower": True},
     )
-    reusable.export(obj, tmp_path / "model")
+    assert _refusal(obj, tmp_path / "model") == ""
     lost = [(loss["what"], loss["of"], loss["is"]) for loss in piece_manifest.read(tmp_path / "model").lost]
     assert lost == [("attribute", "optimizer", "SGD")]
     words.unlink()
@@ -147,6 +162,32 @@ def test_c12_an_asset_that_somebody_put_onto_a_keras_model_is_kept(framework: An
     assert {name for name in ("words", "scale", "train_function") if hasattr(loaded, name)} == {"words", "scale"}
     assert tf.io.read_file(loaded.words.asset_path).numpy() == b"5\n"
     assert loaded.scale.numpy().tolist() == [3]
+
+
+@pytest.mark.parametrize("framework", [keras, tf_keras])
+def test_c12_what_somebody_put_onto_a_keras_model_is_kept_or_told(framework: Any, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("5\n")
+    text = [tf.TensorSpec([None], tf.string)]
+    model = framework.Sequential([framework.layers.Input((2,)), framework.layers.Dense(1)])
+    model.tokenizer = tf.Module()
+    model.tokenizer.lengths = tf.function(tf.strings.length, input_signature=text)
+    model.files = [tf.saved_model.Asset(str(words))]
+    model.by_name = {"scale": tf.Variable([3])}
+    model.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], [7]), -1)
+    model.look_up = tf.function(model.table.lookup, input_signature=text)
+    model.state = tf.Module()
+    model.parts = [model.layers[0]]
+    assert _refusal(model, tmp_path / "model") == ""
+    lost = [(loss["what"], loss["of"], loss["is"]) for loss in piece_manifest.read(tmp_path / "model").lost]
+    assert lost == [("attribute", "state", "Module")]
+    loaded: Any = hub.load(str(tmp_path / "model"))
+    offered = {name for name in vars(model) if not name.startswith("_") and hasattr(loaded, name)}
+    assert offered >= {"tokenizer", "files", "by_name", "look_up"} and "parts" not in offered
+    assert loaded.tokenizer.lengths(tf.constant(["abc"])).numpy().tolist() == [3]
+    assert tf.io.read_file(loaded.files[0].asset_path).numpy() == b"5\n"
+    assert loaded.by_name["scale"].numpy().tolist() == [3]
+    assert loaded.look_up(tf.constant(["a", "b"])).numpy().tolist() == [7, -1]
 
 
 def _broken(**changes: Any) -> Any:

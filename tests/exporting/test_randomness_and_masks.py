@@ -121,6 +121,7 @@ def test_b12_a_mask_is_told_to_be_lost(framework: Any, tmp_path: Path) -> None:
 
 
 def test_b12_a_mask_that_is_an_output_gives_the_originals_numbers(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)  # with some weights a mask hardly counts
     embedding, tokens = keras.layers.Embedding(9, 2, mask_zero=True), keras.Input((None,), dtype="int32")
     piece = keras.Model(tokens, {"default": embedding(tokens), "mask": keras.ops.not_equal(tokens, 0)})
     reusable.export(piece, tmp_path / "model")

@@ -51,6 +51,15 @@ def _of_three_examples(framework: Any) -> Any:
     return framework.Model(inputs, _lambda(framework, lambda x: tf.reshape(x, (3, 4)))(hidden))
 
 
+def _refusal(model: Any, folder: Path) -> str:
+    """What comes of an export that is refused, or that a library's own error ends; empty of one that succeeds."""
+    try:
+        reusable.export(model, folder)
+    except (NotReusableError, TypeError, ValueError, AssertionError) as error:
+        return str(error)
+    return ""
+
+
 @pytest.mark.parametrize("framework", [keras, tf_keras])
 @pytest.mark.parametrize(
     ("build", "sentence"),
@@ -63,12 +72,8 @@ def _of_three_examples(framework: Any) -> Any:
 def test_c14_what_cannot_be_exported_is_refused_with_its_reason(
     framework: Any, build: Any, sentence: str, tmp_path: Path
 ) -> None:
-    refused = ""
-    try:
-        reusable.export(build(framework), tmp_path / "model")
-    except (NotReusableError, TypeError, ValueError, AssertionError) as error:
-        refused = str(error)
-    assert sentence in refused
+    refused = _refusal(build(framework), tmp_path / "model")
+    assert sentence in refused and "\n" not in refused
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,12 +87,20 @@ def test_c14_the_advice_about_a_table_helps(framework: Any, tmp_path: Path) -> N
     np.testing.assert_allclose(loaded(words), model(words), atol=1e-6)
 
 
+def _shape_of(loaded: Any, examples: int) -> Any:
+    """The shape of what a loaded model gives for some examples; None if it takes another number of them only."""
+    try:
+        return tuple(loaded(np.ones((examples, 2), np.float32)).shape)
+    except ValueError:
+        return None
+
+
 @pytest.mark.parametrize("framework", [keras, tf_keras])
 def test_c14_a_batch_size_that_the_layers_do_not_need_is_left_open(framework: Any, tmp_path: Path) -> None:
     inputs = framework.layers.Input((2,), batch_size=3)
     reusable.export(framework.Model(inputs, framework.layers.Dense(4)(inputs)), tmp_path / "model")
     loaded: Any = tf.saved_model.load(str(tmp_path / "model"))
-    assert {tuple(loaded(np.ones((size, 2), np.float32)).shape) for size in (1, 5)} == {(1, 4), (5, 4)}
+    assert [_shape_of(loaded, size) for size in (1, 5)] == [(1, 4), (5, 4)]
 
 
 @pytest.mark.parametrize("framework", [keras, tf_keras])
@@ -109,7 +122,7 @@ def test_c14_what_fails_while_it_is_traced_is_named_in_one_sentence(tmp_path: Pa
             return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     inputs = keras.Input((2,))
-    with pytest.raises(NotReusableError) as caught:
-        reusable.export(keras.Model(inputs, keras.layers.Dense(1)(Eager()(inputs))), tmp_path / "model")
-    assert "to be traced for batches of any size. Received: " in caught.value.sentence
-    assert "float" in caught.value.sentence and "\x1b" not in caught.value.sentence
+    model = keras.Model(inputs, keras.layers.Dense(1)(Eager()(inputs)))
+    refused = _refusal(model, tmp_path / "model")
+    assert "to be traced for batches of any size. Received: " in refused
+    assert "float" in refused and "\x1b" not in refused and "\n" not in refused

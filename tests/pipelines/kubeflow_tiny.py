@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
+from absl import flags
 from tfx import v1 as tfx
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration.data_types import RuntimeParameter
@@ -38,6 +39,7 @@ def UsePiece(
 ) -> None:
     width = piece.get_int_custom_property("feature_width")
     assert isinstance(width, int)
+    assert flags.FLAGS.stderrthreshold  # raises until flags were parsed; libraries ask for theirs in this way
     Path(documentation.uri, "documentation.md").write_text(f"{width} of {count}")
 
 

@@ -72,12 +72,6 @@ def test_what_touches_the_store_is_never_cached_and_all_else_is(spec):
     assert {name for name, enabled in cached.items() if not enabled} == {"IncumbentResolver", "HubPusher"}
 
 
-def test_examples_resolve_their_span_at_run_time(spec):
-    executors = spec["deploymentSpec"]["executors"]
-    resolving = {label for label, e in executors.items() if "--resolve_span" in e["container"]["args"]}
-    assert resolving == {"UpstreamExamples_executor", "DownstreamExamples_executor"}
-
-
 def test_the_kfp_sdk_loads_the_package(package):
     assert kfp_components.load_component_from_file(str(package)).name == "digits"
 

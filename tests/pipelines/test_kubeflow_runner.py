@@ -196,15 +196,17 @@ class Launcher:
 
 @pytest.fixture(scope="module")
 def launched(tiny, spec, tmp_path_factory):
-    """The three tasks, run one after another by their compiled commands."""
+    """The three tasks, run one after another by their compiled commands, up to one that fails."""
     launcher = Launcher(spec, tmp_path_factory.mktemp("pods"))
     for name in ("Examples", "MakePiece", "UsePiece"):
-        assert launcher.run(name).returncode == 0, launcher.results[name].stderr[-2000:]
+        if launcher.run(name).returncode != 0:
+            break
     return launcher
 
 
 def test_c1_the_compiled_command_runs_as_a_process_of_its_own(launched):
-    assert [result.returncode for result in launched.results.values()] == [0, 0, 0]
+    failed = {name: result.stderr[-2000:] for name, result in launched.results.items() if result.returncode != 0}
+    assert failed == {}
     assert launched.outputs.keys() == {"Examples", "MakePiece", "UsePiece"}
 
 

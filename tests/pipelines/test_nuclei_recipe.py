@@ -69,10 +69,10 @@ def test_every_patient_is_in_one_split_only(data: Path) -> None:
 def test_no_upstream_patient_is_like_a_downstream_one(data: Path) -> None:
     upstream = _read(data, "upstream", "train")
     pool, test = (_read(data, "diagnosis", split) for split in ("pool", "test"))
-    assert find_leakage(upstream, pool, test, {"label"}).rate == 0
+    assert find_leakage([upstream], pool, test, {"label"}).rate == 0
     # With a hundred patients of the pool among those of upstream, they are found.
     joined = {"measurements": np.concatenate([upstream["measurements"], pool["measurements"][:100]])}
-    assert find_leakage(joined, pool, test, {"label"}).exact == 100
+    assert find_leakage([joined], pool, test, {"label"}).exact == 100
 
 
 @pytest.mark.parametrize("split", SIZES)

@@ -17,7 +17,7 @@ from pipelines.recipe.loader import load_recipe
 
 def _nodes(tmp_path: Path, *settings: str) -> dict[str, set[str]]:
     """The components that each component waits for."""
-    places = Places(*(str(tmp_path / name) for name in ("root", "examples", "store", "trials")))
+    places = Places(*(str(tmp_path / name) for name in ("root", "examples", "store", "trials", "training")))
     connection = sqlite_metadata_connection_config(str(tmp_path / "metadata.sqlite"))
     ir = Compiler().compile(create_pipeline(load_recipe("digits", settings), places, connection))
     return {n.pipeline_node.node_info.id: set(n.pipeline_node.upstream_nodes) for n in ir.nodes}
@@ -41,7 +41,7 @@ def test_every_downstream_task_has_an_evaluator_of_its_own(tmp_path: Path) -> No
     "settings", [(), ('task=[{name="digits-5-9", schema="./schema.pbtxt"}, {name="letters", schema="schema.pbtxt"}]',)]
 )
 def test_c2_no_component_reads_one_output_under_two_names(tmp_path: Path, settings: tuple[str, ...]) -> None:
-    places = Places(*(str(tmp_path / name) for name in ("root", "examples", "store", "trials")))
+    places = Places(*(str(tmp_path / name) for name in ("root", "examples", "store", "trials", "training")))
     read = 0
     for node in create_pipeline(load_recipe("digits", settings), places).components:
         channels = [(c.producer_component_id, c.output_key) for c in node.inputs.values() if isinstance(c, Channel)]

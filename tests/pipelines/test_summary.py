@@ -23,6 +23,18 @@ GAIN = {
 }
 
 
+AT_5 = {"shots": 5, "estimate": 0.1, "low": 0.05, "high": 0.2}
+GUIDANCE = {
+    "task": "late-digits",
+    "because": "it gains",
+    "settings": [{"shots": 5, "learning_rate": 0.001}],
+    "gain_over_frozen": AT_5,
+    "gain_over_scratch": AT_5,
+    "wins_over_frozen_from": 5,
+    "savings": [{"shots": 5, "equals": 9, "low": 7, "high": 11}],
+}
+
+
 def _evidence(folder: Path, task: str, **more: Any) -> Path:
     folder.mkdir()
     about = {"kind": "classification", "metric": "accuracy", "incomplete_because": ""}
@@ -52,6 +64,18 @@ def test_one_piece_needs_no_heading_and_a_parent_is_named(tmp_path: Path) -> Non
     assert said.startswith("\nlate-digits: accuracy")
     assert "fine-tuning its parent" in said
     assert "gain of fine-tuning over its parent acme/features/1: +10.0 points [+5.0, +20.0]" in said
+
+
+def test_n1_the_line_to_use_a_piece_by_trains_only_what_is_recommended_for_it(tmp_path: Path) -> None:
+    lines = []
+    for recommended in ("fine_tuning", "lp_ft", "feature_extraction", "from_scratch"):
+        evidence = _evidence(tmp_path / recommended, "late-digits", sensitivity=[], leakage=None)
+        (evidence / "guidance.json").write_text(json.dumps({**GUIDANCE, "recommended": recommended}))
+        piece = PieceOutcome("features", True, "acme/features/1", "", (evidence,))
+        said = text(Outcome("1", (piece,)), Workdir(tmp_path), "http://store")
+        lines += [line.split(maxsplit=1)[1] for line in said.splitlines() if line.startswith("  use")]
+    trained, frozen = (f'hub.KerasLayer("http://store/acme/features/1"{more})' for more in (", trainable=True", ""))
+    assert lines == [trained, trained, frozen, frozen]
 
 
 def test_an_evaluation_that_its_budget_ended_says_so_in_place_of_numbers(tmp_path: Path) -> None:

@@ -8,22 +8,27 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
+from starlette.testclient import TestClient
 from tf_keras.protobuf import saved_metadata_pb2
 
-from piecehub.errors import NotReusableError, RecipeError, VersionExists
+from piecehub.cli.main import cli
+from piecehub.errors import NotReusableError, RecipeError, StoreError, VersionExists
 from piecehub.exporting.reexport import reexport
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport, report
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.handle import Handle
 from piecehub.facts.piece_manifest import PieceManifest
+from piecehub.facts.workdir import Workdir
 from piecehub.lineage import published as lineage
 from piecehub.publishing import offered as elsewhere
 from piecehub.publishing.offered import Offered, publish_made_elsewhere
 from piecehub.signing.keys import new_key
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace
 from piecehub.store.catalog import Store
-from piecehub.ui.model_pages import model_page
+from piecehub.ui.app import create_app
+from piecehub.ui.static_pages import static_pages
 from tests.command_line import piecehub
 from tests.conformance.broken_models import of, plain
 
@@ -151,6 +156,14 @@ def _with_parent(rows: Path, parent: str, folder: Path) -> Path:
     return folder
 
 
+def _lineage_text(store: Store, handle: str) -> str:
+    """What `piecehub lineage` says, be it a refusal."""
+    try:
+        return lineage.text(lineage.of_published(store, handle))
+    except StoreError as error:
+        return error.sentence
+
+
 def test_n4_the_parent_of_a_reexported_piece_is_in_lineage_page_and_signed_statement(
     rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,16 +179,18 @@ def test_n4_the_parent_of_a_reexported_piece_is_in_lineage_page_and_signed_state
     place = SigningPlace(tmp_path / "key", LOCAL_BUILDER)
     offered = Offered(Path("tuned"), PAGE.replace("rows/3", "rows/4"))
     child = publish_made_elsewhere(store, offered, "acme/rows", place=place)
-    told = lineage.of_published(store, str(child.handle))
-    assert told.to_json()["parents"] == [{"handle": "acme/rows/3", "digest": parent.digest}]
+    assert f"fine-tuned from acme/rows/3  {parent.digest}" in _lineage_text(store, str(child.handle))
     found = store.manifest(child.handle)
-    page = model_page(store, found, "http://store")
-    assert page.lineage is not None and page.lineage.parents == told.parents
+    client = TestClient(create_app(Workdir(Path(".piecehub"))), base_url="http://127.0.0.1:8470")
+    served = client.get(f"/models/{child.handle}").text
+    for page in (served, static_pages("http://store").version(store, found, "")):
+        told = page.partition('<h2 id="lineage">Lineage</h2>')[2]
+        assert "Fine-tuned from <strong>acme/rows/3</strong>" in told and parent.digest in told
     signed = json.loads(store.read_blob(found.blob("provenance.dsse.json").digest))
     statement = json.loads(base64.b64decode(signed["payload"]))
-    [dependency] = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
-    assert dependency["name"] == "parent/acme/rows/3"
-    assert f"sha256:{dependency['digest']['piecehubContent']}" == parent.digest
+    digest = parent.digest.removeprefix("sha256:")
+    dependencies = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert dependencies == [{"name": "parent/acme/rows/3", "digest": {"piecehubContent": digest}}]
 
 
 def test_n4_a_parent_that_is_another_one_here_is_refused(
@@ -186,11 +201,15 @@ def test_n4_a_parent_that_is_another_one_here_is_refused(
     parent = publish_made_elsewhere(store, Offered(rows, PAGE), "acme/rows")
     page = PAGE.replace("rows/3", "child/1")
     other = _with_parent(rows, f"acme/rows/3@sha256:{'0' * 64}", tmp_path / "other")
-    with pytest.raises(NotReusableError, match="Expected the parent 'acme/rows/3'"):
+    refused = ""
+    try:
         publish_made_elsewhere(store, Offered(other, page), "acme/child")
+    except NotReusableError as error:
+        refused = error.sentence
+    assert "Expected the parent 'acme/rows/3'" in refused
     bare = _with_parent(rows, "acme/rows/3", tmp_path / "bare")
     child = publish_made_elsewhere(store, Offered(bare, page), "acme/child")
-    assert store.manifest(child.handle).facts["parent"] == f"acme/rows/3@{parent.digest}"
+    assert store.manifest(child.handle).facts.get("parent") == f"acme/rows/3@{parent.digest}"
 
 
 def test_n6_a_version_without_evidence_is_warned_of_when_it_is_published(
@@ -202,3 +221,8 @@ def test_n6_a_version_without_evidence_is_warned_of_when_it_is_published(
         assert words in done.warning
     again = publish_made_elsewhere(Store.open(tmp_path / "store"), Offered(rows, PAGE), "acme/rows")
     assert again.warning == ""
+    (tmp_path / "page.md").write_text(PAGE)
+    options = ["--name", "acme/rows", "--documentation", str(tmp_path / "page.md"), "--store", str(tmp_path / "other")]
+    told = CliRunner().invoke(cli, ["publish", str(rows), *options])
+    assert (told.exit_code, told.stdout) == (0, f"acme/rows/3  {done.digest}\n")
+    assert told.stderr == f"piecehub: {done.warning}\n"

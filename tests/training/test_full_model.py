@@ -117,6 +117,33 @@ def test_a_training_that_diverges_is_refused(made: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "full").exists()
 
 
+def _one_weight(seed: int) -> keras.Model:
+    inputs = keras.Input((1,), name="x")
+    return keras.Model(inputs, keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")(inputs))
+
+
+def _infinite_at_first(y_true: Any, y_pred: Any) -> Any:
+    """A loss that is infinite below 0.5, with finite gradients all the same: what is learned leads out of it."""
+    near = y_pred[:, 0] - y_true
+    return tf.square(near) + tf.where(y_pred[:, 0] < 0.5, np.float32(np.inf), 0.0)
+
+
+def test_b8_a_training_with_an_epoch_of_infinite_loss_has_diverged(tmp_path: Path) -> None:
+    arrays = {"x": np.ones((8, 1), np.float32), "y": np.ones(8, np.float32)}
+    stream = make_stream(tmp_path / "data", arrays)
+    settings = TrainTable(epochs=8, batch_size=8, learning_rate=0.3, seed=1, optimizer="sgd")
+    objective = OwnCode(_infinite_at_first, _is_close)
+    refused, facts = "", None
+    try:
+        facts = full_model.train(
+            _one_weight, {}, stream, stream, "y", settings, tmp_path / "logs", tmp_path / "full", objective
+        )
+    except TrainingError as error:
+        refused = error.sentence
+    assert "Received: one that diverged" in refused, f"taken, with losses of {facts and facts.history['loss']}"
+    assert not (tmp_path / "full").exists()
+
+
 def test_weights_of_another_model_are_refused(made: Any) -> None:
     with pytest.raises(PieceError, match="or those of another model"):
         full_model.restore(made.module.build, {**KWARGS, "width": 4}, 1, made.full)

@@ -82,8 +82,24 @@ def test_a_missing_function_is_named(tmp_path: Path) -> None:
         get_function(load_module(tmp_path, "model.py"), "build")
 
 
+def test_b2_what_a_recipe_read_while_it_loaded_is_read_again_when_it_is_edited(tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(
+        "from pathlib import Path\nWORDS = Path(__file__).with_name('vocab.txt').read_text()"
+    )
+    (tmp_path / "vocab.txt").write_text("one")
+    module = load_module(tmp_path, "model.py")
+    (tmp_path / ".notes").mkdir()
+    (tmp_path / ".notes" / "a.txt").write_text("of a tool")
+    assert load_module(tmp_path, "model.py") is module
+    (tmp_path / "vocab.txt").write_text("two")
+    assert load_module(tmp_path, "model.py").WORDS == "two"
+
+
 @pytest.mark.parametrize("edited", ["model.py", "sizes.py"])
-def test_b2_an_edited_recipe_is_loaded_again_in_the_same_process(tmp_path: Path, edited: str) -> None:
+def test_b2_an_edited_recipe_is_loaded_again_in_the_same_process(
+    tmp_path: Path, edited: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)  # wherever the tests run
     (tmp_path / "model.py").write_text("from .sizes import WIDTH\nDEPTH = 1\n")
     (tmp_path / "sizes.py").write_text("WIDTH = 1\n")
     module = load_module(tmp_path, "model.py")

@@ -219,6 +219,13 @@ def test_an_incumbent_whose_evidence_another_release_wrote_cannot_be_compared(ma
     assert verdict.status == "NOT_BLESSED" and "none that can be compared" in verdict.reasons[0]
 
 
+def test_n6_an_incumbent_without_evidence_is_named_with_both_ways_out(make_evidence):
+    bare = gate.IncumbentEvidence("piecehub/trees/2", "sha256:bare", ())
+    (reason,) = judge([make_evidence()], GOOD, bare, Rule()).reasons
+    assert "Expected evidence of piecehub/trees/2" in reason
+    assert "`piecehub store yank piecehub/trees/2`" in reason and "`piecehub evaluate piecehub/trees/2`" in reason
+
+
 @pytest.mark.parametrize(
     "rule", [{"incomparable_incumbent": "ignore"}, {"confidence": 95}, {"non_inferiority_margin": -1}]
 )

@@ -1,6 +1,9 @@
 import subprocess
 import sys
-from dataclasses import asdict
+import weakref
+from collections.abc import Iterator
+from dataclasses import asdict, astuple
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -8,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piecehub.errors import DataError
+from piecehub.facts import runs
+from piecehub.transfer import leakage as leakages
 from piecehub.transfer.leakage import Leakage, find_leakage, find_overlap, refuse_leakage, refuse_overlap
 
 RANDOM = np.random.default_rng(0)
@@ -23,7 +28,7 @@ def named(values: np.ndarray, name: str = "x") -> dict[str, np.ndarray]:
 
 
 def find(upstream: np.ndarray, pool: np.ndarray, test: np.ndarray) -> Leakage:
-    return find_leakage(named(upstream), named(pool), named(test), {"label"})
+    return find_leakage([named(upstream)], named(pool), named(test), {"label"})
 
 
 @pytest.mark.parametrize("shape", [(4,), (8,), (8, 8, 1)])
@@ -83,20 +88,20 @@ def test_each_feature_of_the_kind_is_compared_where_names_differ():
     first, second, pool, test = texts(50), texts(50), texts(10), texts(10)
     test[4] = second[3]
     upstream = {"first": first, "second": second, "number": np.zeros(50)}
-    found = find_leakage(upstream, named(pool, "text"), named(test, "text"), {"label"})
+    found = find_leakage([upstream], named(pool, "text"), named(test, "text"), {"label"})
     assert found.exact == 1 and found.samples == ("test 4 ~ upstream 3 (1.00)",)
 
 
 def test_rows_of_several_features_are_compared_as_a_whole():
     upstream = {"a": np.repeat([1.0, 2.0], 20), "b": RANDOM.normal(size=(40, 3))}
     pool = {"a": np.array([1.0, 2.0, 1.0]), "b": RANDOM.normal(size=(3, 3))}
-    assert find_leakage(upstream, pool, pool).exact == 0  # that `a` is equal says nothing
+    assert find_leakage([upstream], pool, pool).exact == 0  # that `a` is equal says nothing
     pool["a"][0], pool["b"][0] = upstream["a"][3], upstream["b"][3]
-    assert find_leakage(upstream, pool, pool).exact == 2  # once in the pool, once in the test part
+    assert find_leakage([upstream], pool, pool).exact == 2  # once in the pool, once in the test part
 
 
 def test_what_has_no_kind_in_common_is_said_to_be_not_comparable():
-    found = find_leakage(named(texts(5)), named(np.zeros((4, 3))), named(np.zeros((2, 3))), {"label"})
+    found = find_leakage([named(texts(5))], named(np.zeros((4, 3))), named(np.zeros((2, 3))), {"label"})
     assert found.rule.startswith("not comparable") and (found.examples, found.rate) == (6, 0.0)
 
 
@@ -175,10 +180,10 @@ def test_a_copied_text_is_a_leak_whatever_number_stands_beside_it_and_a_number_a
         return {"text": texts(count), "age": RANDOM.integers(20, 30, count)}
 
     upstream, pool, test = side(200), side(20), side(20)
-    assert find_leakage(upstream, pool, test).exact == 0  # that ages are equal says nothing
+    assert find_leakage([upstream], pool, test).exact == 0  # that ages are equal says nothing
     pool["text"][1], pool["age"][1] = upstream["text"][8], 99
     test["text"][2] = upstream["text"][7] + b" more"
-    found = find_leakage(upstream, pool, test)
+    found = find_leakage([upstream], pool, test)
     assert (found.exact, found.near) == (1, 1)
     assert [sample[:21] for sample in found.samples] == ["pool 1 ~ upstream 8 (", "test 2 ~ upstream 7 ("]
 
@@ -188,7 +193,7 @@ def test_categories_and_numbers_that_tell_nothing_alone_must_be_alike_in_one_ups
         return {"colour": np.array(list(colours), object), "size": np.array(sizes)}
 
     upstream = side("rrggbb", [1, 2, 3, 4, 5, 6])
-    found = find_leakage(upstream, side("rrggb", [2, 3, 1, 4, 1]), side("rgbbb", [6, 5, 2, 5, 9]))
+    found = find_leakage([upstream], side("rrggb", [2, 3, 1, 4, 1]), side("rgbbb", [6, 5, 2, 5, 9]))
     assert found.samples == ("pool 0 ~ upstream 1 (1.00)", "pool 3 ~ upstream 3 (1.00)", "test 3 ~ upstream 4 (1.00)")
     assert (found.exact, found.near) == (3, 0)
 
@@ -198,12 +203,12 @@ def test_a_category_or_a_single_number_that_both_sides_have_is_no_leak():
         return {name: texts(count), "language": np.array([b"en"] * count, object), "age": np.full(count, 40)}
 
     upstream, pool, test = side(50, "body"), side(9, "text"), side(9, "text")
-    assert find_leakage(upstream, pool, test).rate == 0
+    assert find_leakage([upstream], pool, test).rate == 0
     pool["text"][3] = upstream["body"][5]
-    assert find_leakage(upstream, pool, test).samples == ("pool 3 ~ upstream 5 (1.00)",)
+    assert find_leakage([upstream], pool, test).samples == ("pool 3 ~ upstream 5 (1.00)",)
     pool, test = ({key: part[key] for key in ("language", "text")} for part in (pool, test))
     pool["text"], test["text"] = pool["language"], test["language"]
-    only = find_leakage(upstream, pool, test)
+    only = find_leakage([upstream], pool, test)
     assert only.rule.startswith("not comparable") and only.rate == 0
 
 
@@ -287,3 +292,177 @@ def test_b9_a_pool_that_is_the_test_part_is_refused_and_texts_are_compared_too()
 def test_b9_the_label_does_not_make_examples_different():
     pool = {"x": RANDOM.normal(size=(20, 6)), "label": np.zeros(20)}
     assert find_overlap(pool, {**pool, "label": np.ones(20)}, {"label"}).exact == 20
+
+
+RULES = {
+    "text": "half of all runs of five words in common",
+    "numbers": "a twentieth of the distance between nearest neighbours",
+}
+BOTH = f"{RULES['text']}; {RULES['numbers']}"
+# What was found before upstream came in batches: by the features that are compared.
+FOUND = {
+    ("text", "image", "age", "colour"): (70, 4, 7, 230, BOTH, (
+        "pool 0 ~ upstream 151 (1.00)", "pool 4 ~ upstream 76 (1.00)", "pool 8 ~ upstream 94 (1.00)",
+        "test 0 ~ upstream 70 (1.00)", "pool 2 ~ upstream 187 (0.79)",
+    )),
+    ("text",): (70, 6, 4, 230, RULES["text"], (
+        "pool 0 ~ upstream 151 (1.00)", "pool 4 ~ upstream 76 (1.00)", "pool 8 ~ upstream 94 (1.00)",
+        "test 0 ~ upstream 70 (1.00)", "test 4 ~ upstream 41 (1.00)",
+    )),
+    ("image",): (70, 6, 6, 230, RULES["numbers"], (
+        "pool 1 ~ upstream 87 (1.00)", "pool 5 ~ upstream 41 (1.00)", "pool 9 ~ upstream 210 (1.00)",
+        "test 1 ~ upstream 46 (1.00)", "test 5 ~ upstream 31 (1.00)",
+    )),
+    ("age", "colour"): (70, 70, 0, 230, BOTH, (
+        "pool 0 ~ upstream 0 (1.00)", "pool 1 ~ upstream 30 (1.00)", "pool 2 ~ upstream 26 (1.00)",
+        "pool 3 ~ upstream 37 (1.00)", "pool 4 ~ upstream 6 (1.00)",
+    )),
+    ("their text", "their image"): (70, 12, 10, 230, BOTH, (
+        "pool 0 ~ upstream 151 (1.00)", "pool 1 ~ upstream 87 (1.00)", "pool 4 ~ upstream 76 (1.00)",
+        "pool 5 ~ upstream 41 (1.00)", "pool 8 ~ upstream 94 (1.00)",
+    )),
+}  # fmt: skip
+
+
+def _planted(seed: int = 7, counts: tuple[int, int, int] = (230, 40, 30)) -> list[dict[str, np.ndarray]]:
+    """Upstream, pool and test of several kinds of features, with copies and near copies planted in both."""
+    random = np.random.default_rng(seed)
+    words = np.array([f"w{i}".encode() for i in range(60)])
+    sides = [
+        {
+            "text": np.array([b" ".join(random.choice(words, random.integers(3, 25))) for _ in range(n)], object),
+            "image": random.normal(size=(n, 4, 3)).astype(np.float32),
+            "age": random.integers(0, 9, n),
+            "colour": random.choice(["red", "green"], n).astype(object),
+            "label": random.integers(0, 2, n),
+        }
+        for n in counts
+    ]
+    for part in sides[1:]:
+        for row in range(0, 12, 2):
+            origin = int(random.integers(counts[0]))
+            part["text"][row] = sides[0]["text"][origin].upper() + (b" and more words" if row % 4 else b"")
+            origin = int(random.integers(counts[0]))
+            part["image"][row + 1] = sides[0]["image"][origin] + (row % 4) * 1e-3
+            part["image"][row + 1, 0, 0] = sides[0]["image"][origin, 0, 0] = np.nan
+    return sides
+
+
+def _in_batches(side: dict[str, np.ndarray], ends: list[int]) -> Iterator[dict[str, np.ndarray]]:
+    """The rows of a side in batches that end at `ends`, some of which may have no row."""
+    count = len(next(iter(side.values())))
+    places = sorted({0, count, *(end % count for end in ends)})
+    for start, end in pairwise(places):
+        yield {key: values[start:end] for key, values in side.items()}
+
+
+@settings(max_examples=30, deadline=None)
+@given(ends=st.lists(st.integers(0, 10**6), max_size=12), cells=st.sampled_from([4_000_000, 5000, 700]), data=st.data())
+def test_upstream_in_batches_of_any_size_gives_what_it_gave_as_a_whole(ends, cells, data):
+    chosen = data.draw(st.sampled_from(sorted(FOUND)))
+    upstream, pool, test = _planted()
+    above = {name: upstream[name.removeprefix("their ")] for name in (*chosen, "label")}
+    names = [name.removeprefix("their ") for name in chosen]
+    pool, test = ({name: side[name] for name in (*names, "label")} for side in (pool, test))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leakages, "_CHUNK_CELLS", cells)
+        found = find_leakage(_in_batches(above, ends), pool, test, {"label"})
+    assert astuple(found) == FOUND[chosen]
+
+
+def test_one_batch_of_upstream_is_held_at_a_time():
+    alive: list[weakref.ref] = []
+    most: list[int] = []
+
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        for _ in range(20):
+            batch = RANDOM.integers(0, 255, (500, 1000), np.uint8)
+            alive.append(weakref.ref(batch))
+            most.append(sum(one() is not None for one in alive))
+            yield {"x": batch}
+            del batch
+
+    few = RANDOM.integers(0, 255, (20, 1000), np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leakages, "_CHUNK_CELLS", 100_000)
+        assert find_leakage(batches(), {"x": few}, {"x": few}).upstream_examples == 10_000
+    assert len(most) == 20 and max(most) <= 2
+
+
+def test_it_says_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(leakages, "_SECONDS_BETWEEN", 0.0)
+    said: list[str] = []
+    upstream, pool, test = (named(RANDOM.normal(size=(count, 4))) for count in (3000, 20, 20))
+    with runs.progress_to(said.append):
+        find_leakage(_in_batches(upstream, [1200, 2400]), pool, test, {"label"}, 3000)
+    assert said[0] == "compared 1,200 of 3,000 upstream examples"
+
+
+def _jpegs(count: int) -> np.ndarray:
+    """Bytes as a camera writes them: words in them are none."""
+    head = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01 the same words stand in every head of these files "
+    return np.array([head + RANDOM.bytes(300) for _ in range(count)], object)
+
+
+def _no_text(count: int) -> np.ndarray:
+    """Bytes of another kind: no UTF-8, with zero bytes."""
+    return np.array([b"ab cd ef gh ij \0\xff" + RANDOM.bytes(9) for _ in range(count)], object)
+
+
+@pytest.mark.parametrize("make", [_jpegs, _no_text])
+def test_undecoded_bytes_are_never_compared_as_texts(make):
+    upstream, pool, test = make(60), make(20), make(20)
+    test[4] = upstream[7]
+    test[5] = upstream[8] + b" "
+    test[6] = upstream[9].replace(b"ab", b"AB").replace(b"the", b"THE")
+    found = find(upstream, pool, test)
+    assert (found.exact, found.near, found.rule) == (1, 0, "of bytes that are no text only equal ones")
+    assert found.samples == ("test 4 ~ upstream 7 (1.00)",)
+    assert find_overlap(named(pool), named(test), {"label"}).rate == 0
+
+
+def test_a_caption_counts_by_itself_beside_undecoded_bytes_and_a_text_beside_a_few_of_them():
+    upstream, pool, test = ({"caption": texts(count), "jpeg": _jpegs(count)} for count in (50, 10, 10))
+    pool["caption"][3] = upstream["caption"][4].upper()
+    test["jpeg"][2] = upstream["jpeg"][6]
+    found = find_leakage([upstream], pool, test)
+    assert found.samples == ("pool 3 ~ upstream 4 (1.00)", "test 2 ~ upstream 6 (1.00)") and found.near == 0
+    mixed, other = texts(20), texts(10)
+    mixed[0], other[1] = _jpegs(1)[0], mixed[3].upper()
+    other[2] = mixed[0] + b" "
+    found = find(mixed, other, texts(10))
+    assert (found.exact, found.near) == (1, 0)
+    assert found.rule == f"{RULES['text']}; of bytes that are no text only equal ones"
+
+
+def _ragged(rows: list) -> np.ndarray:
+    array = np.empty(len(rows), object)
+    for index, row in enumerate(rows):
+        array[index] = np.asarray(row)
+    return array
+
+
+def test_ragged_texts_are_compared_as_their_joined_tokens():
+    plain = [texts(count) for count in (40, 10, 10)]
+    plain[2][3] = plain[0][5].upper()
+    plain[2][4] = plain[0][6] + b" and more"
+    plain[1][1] = b""
+    ragged = [_ragged([np.array(text.split(), object) for text in side]) for side in plain]
+    expected = find(*plain)
+    assert (expected.exact, expected.near) == (1, 1)
+    assert find(*ragged) == find(plain[0], *ragged[1:]) == find(ragged[0], *plain[1:]) == expected
+
+
+def test_ragged_numbers_are_equal_or_not():
+    def side(count: int) -> np.ndarray:
+        return _ragged([RANDOM.integers(0, 9, RANDOM.integers(5, 12)) for _ in range(count)])
+
+    upstream, pool, test = side(200), side(20), side(20)
+    pool[2], test[3], test[4] = upstream[4], upstream[5].astype(np.float32), np.append(upstream[6], 1)
+    found = find(upstream, pool, test)
+    assert (found.exact, found.near, found.rule) == (2, 0, "of ragged numbers only equal ones")
+    assert found.samples == ("pool 2 ~ upstream 4 (1.00)", "test 3 ~ upstream 5 (1.00)")
+    short = _ragged([[number] for number in range(20)])
+    assert find(short, short, short).exact == 40  # the only feature, so all of an example is the same
+    three = [{"x": short, "y": side(20)} for _ in range(3)]
+    assert find_leakage(three[:1], *three[1:]).rate == 0

@@ -8,7 +8,9 @@ from piecehub.facts.handle import Handle
 from piecehub.facts.runs import Event, Node, Result, Run
 from piecehub.store.catalog import Store
 from piecehub.store.curate import quarantine, set_alias, yank
+from piecehub.store.export import LAYOUTS, export
 from piecehub.ui import run_pages
+from piecehub.ui.static_pages import static_pages
 
 RUN = "20261124-014400-001"
 XSS = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
@@ -480,30 +482,66 @@ def test_c11_a_run_that_published_says_as_what(browser, site):
     assert "logits: Not published: No gain." in page(browser, "/")
 
 
+def _exported(site, version=1, archive=""):
+    """The page of a version of `piecehub/digits` as it stands in an export."""
+    store = Store.open(site.workdir.store)
+    return static_pages("http://store").version(store, store.manifest(Handle("piecehub", "digits", version)), archive)
+
+
 def test_n1_the_snippet_of_a_page_trains_only_what_is_recommended_for_it(browser, site):
     guidance = [{"task": "digits-5-9", "recommended": "feature_extraction"}]
     site.publish(content=b"a", facts={"fine_tunable": True, "guidance": guidance})
     site.publish(content=b"b", facts={"fine_tunable": False, "made_elsewhere": True})
     site.publish(content=b"c", facts={"fine_tunable": True, "guidance": [guidance[0] | {"recommended": "lp_ft"}]})
-    found = [page(browser, f"/models/piecehub/digits/{version}") for version in (1, 2, 3)]
-    assert ["trainable=True" in text for text in found] == [False, False, True]
-    assert "Frozen features are recommended" in found[0] and "Fine-tuning is not recommended." in found[1]
+    served = [page(browser, f"/models/piecehub/digits/{version}") for version in (1, 2, 3)]
+    for found in (served, [_exported(site, version) for version in (1, 2, 3)]):
+        assert ["trainable=True" in text for text in found] == [False, False, True]
+        assert "Frozen features are recommended" in found[0] and "Fine-tuning is not recommended." in found[1]
+        assert "Fine-tuning is recommended." in found[2]
 
 
 def test_e5_the_first_paragraph_of_a_page_is_markdown(browser, site):
     text = "# Module piecehub/digits/1\n\nA **bold** [link](https://example.org).\n\n| a |\n|---|\n| b |\n"
     site.publish(documentation=text)
-    text = page(browser, "/models/piecehub/digits/1")
-    assert '<p class="lead">A <strong>bold</strong> <a href="https://example.org"' in text and "<td>b</td>" in text
+    for text in (page(browser, "/models/piecehub/digits/1"), _exported(site)):
+        assert '<p class="lead">A <strong>bold</strong> <a href="https://example.org"' in text and "<td>b</td>" in text
     assert '<p class="clamp">A bold link.</p>' in page(browser, "/")
 
 
 def test_e15_the_archive_is_where_its_page_says(browser, site):
     site.publish()
     text = page(browser, "/models/piecehub/digits/1")
-    [address] = re.findall(r"<code>(http://[^<]+model.tar.gz)</code>", text)
-    answer = browser.get(address)
+    addresses = re.findall(r"asset-path</th><td><code>([^<]+)</code>", text)
+    assert addresses == ["http://127.0.0.1:8470/piecehub/digits/1/model.tar.gz"]
+    answer = browser.get(addresses[0])
     assert answer.status_code == 200 and answer.content[:2] == b"\x1f\x8b"
+
+
+@pytest.mark.parametrize("told", ["piecehub/digits/1/model.tar.gz", "model.tar.gz", "/of/another/place.tar.gz"])
+def test_e15_whatever_path_a_page_names_the_archive_is_where_it_says_then(browser, site, told):
+    site.publish(documentation=f"# Module piecehub/digits/1\n\nIt sees.\n<!-- asset-path: {told} -->\n")
+    place = "http://127.0.0.1:8470/piecehub/digits/1/model.tar.gz"
+    assert f"<code>{place}</code>" in page(browser, "/models/piecehub/digits/1")
+    assert browser.get(place).content[:2] == b"\x1f\x8b"
+
+
+def test_e15_an_address_elsewhere_stays(browser, site):
+    elsewhere = "https://models.example/digits.tar.gz"
+    site.publish(documentation=f"# Module piecehub/digits/1\n\nIt sees.\n<!-- asset-path: {elsewhere} -->\n")
+    for text in (page(browser, "/models/piecehub/digits/1"), _exported(site)):
+        assert f"<code>{elsewhere}</code>" in text
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_e15_the_archive_of_an_export_is_where_its_page_says(site, tmp_path, kind):
+    site.publish()
+    where, store = LAYOUTS[kind], Store.open(site.workdir.store)
+    export(store, tmp_path / "out", where, static_pages("http://store"), url="http://store")
+    text = (tmp_path / "out" / where.page(Handle("piecehub", "digits", 1))).read_text("utf-8")
+    [address] = re.findall(r"asset-path</th><td><code>([^<]+)</code>", text)
+    assert address.startswith("http://store/"), address
+    archive = tmp_path / "out" / address.removeprefix("http://store/")
+    assert archive.is_file() and archive.read_bytes()[:2] == b"\x1f\x8b", f"nothing lies at {address}"
 
 
 def test_e15_a_publisher_has_a_page_and_no_page_is_taken_for_a_model(browser, site):

@@ -1,0 +1,35 @@
+"""Folders of TFRecords -> Examples in canonical order, and their statistics."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+from tfx.types.artifact_utils import encode_split_names
+from tfx.types.standard_artifacts import Examples, ExampleStatistics
+
+from components.dsl import OutputArtifact, Parameter, Process, component
+from piecehub.examples.ingest import ingest
+from piecehub.examples.on_beam import ingest_on_beam
+from piecehub.facts.beam import beam_arguments
+
+
+@component(Process)
+def ExampleIngester(
+    examples: OutputArtifact[Examples],
+    statistics: OutputArtifact[ExampleStatistics],
+    source_folder: Parameter[str],
+    splits: Parameter[str],
+    input_fingerprint: Parameter[str],
+    code_digest: Parameter[str],
+    lock_digest: Parameter[str],
+) -> None:
+    """Reads every record once, and does the work of ImportExampleGen and StatisticsGen without a shuffle of Beam.
+
+    `splits` is a JSON list of names. `input_fingerprint` tells the cache that somebody changed the files.
+    """
+    names, beam_args = json.loads(splits), beam_arguments()
+    read = partial(ingest_on_beam, beam_args=beam_args) if beam_args else ingest
+    read(source_folder, names, Path(examples.uri), statistics.uri)
+    for made in (examples, statistics):
+        made.split_names = encode_split_names(names)
+        made.span = 0
