@@ -74,6 +74,11 @@ class ConsumerError(PiecehubError, ValueError):
     """A loaded SavedModel is asked for something that it cannot give; a ValueError too, as Keras' own refusals are."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, as a part of our sentence: its first line, or else its class."""
+    return next((line.strip().rstrip(". ") for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def missing_extra(error: ModuleNotFoundError, wanted_by: str) -> EnvironmentProblem | None:
     """What to install where an import of `wanted_by` failed for a package of one of our extras; None if of none."""
     extra = _EXTRAS.get((error.name or "").partition(".")[0])

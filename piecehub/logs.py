@@ -1,4 +1,4 @@
-"""Sends what libraries print into a file: absl, Keras' bars, and TensorFlow's C++ lines, which heed no log level."""
+"""What libraries print, sent into a file or read: absl, Keras' bars, TensorFlow's C++ lines, which heed no level."""
 
 import contextlib
 import os
@@ -30,3 +30,15 @@ def to_file(path: Path) -> Generator[None]:
 def away() -> contextlib.AbstractContextManager[None]:
     """Sends them nowhere: what TensorFlow and TFX print while they load tells a person nothing; errors are raised."""
     return to_file(Path(os.devnull))
+
+
+def last_words(printed: str, code: int) -> str:
+    """The line that says why a process of Python ended with the exit code `code`; empty if nothing was printed.
+
+    With 1 that is the exception of the last traceback: it may have many lines, the last of which may say anything. Else
+    it is the last line.
+    """
+    lines = [line for line in printed.splitlines() if line.strip()]
+    tracebacks = [place for place, line in enumerate(lines) if line.startswith("Traceback ")] if code == 1 else []
+    raised = [line for line in lines[tracebacks[-1] + 1 :] if not line.startswith(" ")] if tracebacks else []
+    return (raised or lines[-1:] or [""])[0].strip()

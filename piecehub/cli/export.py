@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from piecehub.cli.options import FOLDER
-from piecehub.cli.store import StoreCommand, open_store, parse_handle
+from piecehub.cli.store import StoreCommand, named, open_store
 
 
 @click.command(cls=StoreCommand)
@@ -39,4 +39,4 @@ def expand(handle: str, place: str | None, workdir: Path) -> None:
     from piecehub.store import expanded
 
     opened = open_store(place, workdir)
-    click.echo(expanded.expand(opened, opened.manifest(parse_handle(handle))))
+    click.echo(expanded.expand(opened, opened.manifest(named(opened, handle))))

@@ -4,6 +4,7 @@
 Everything heavy is imported inside the command that needs it, so `--help` answers at once.
 """
 
+import gc
 import sys
 
 import click
@@ -39,6 +40,14 @@ for _command in (export, expand):
 
 def main() -> None:
     """Runs the command line and exits with its code; an error is one line on standard error."""
+    try:
+        _main()
+    finally:
+        # Where TensorFlow and TFX were loaded, Python would look for seconds for garbage before the prompt returns.
+        gc.freeze()
+
+
+def _main() -> None:
     try:
         sys.exit(cli.main(standalone_mode=False))
     except PiecehubError as error:

@@ -102,9 +102,10 @@ def ls(as_json: bool, place: str | None, workdir: Path) -> None:
 @click.argument("name")
 @_JSON
 def show(name: str, as_json: bool, place: str | None, workdir: Path) -> None:
-    """Show NAME: a version (publisher/name/3), or a model (publisher/name) with its aliases and its log."""
+    """Show NAME: a version (publisher/name/3 or publisher/name@alias), or a model with its aliases and its log."""
     opened = open_store(place, workdir)
-    value = _version(opened, name) if name.strip("/").rpartition("/")[2].isdigit() else _model(opened, name)
+    is_version = "@" in name or name.strip("/").rpartition("/")[2].isdigit()
+    value = _version(opened, name) if is_version else _model(opened, name)
     if as_json:
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         return
@@ -115,14 +116,17 @@ def show(name: str, as_json: bool, place: str | None, workdir: Path) -> None:
 
 def _speaking(verb: str, told: str) -> None:
     """Registers `store <verb> HANDLE --why …`; they differ in one word only."""
+    meaning = f"{told} HANDLE (publisher/name/version or publisher/name@alias)."
 
-    @store.command(name=verb, cls=_SpeakingCommand, help=f"{told} HANDLE (publisher/name/version).")
+    @store.command(name=verb, cls=_SpeakingCommand, help=meaning)
     @click.argument("handle")
     def _(handle: str, why: str, by: str, place: str | None, workdir: Path) -> None:
         from piecehub.store import curate
 
         say: Callable[..., Event | None] = getattr(curate, verb)
-        _tell(say(open_store(place, workdir), parse_handle(handle), by=by, why=why), f"{handle}: {verb}")
+        opened = open_store(place, workdir)
+        version = named(opened, handle)
+        _tell(say(opened, version, by=by, why=why), f"{version}: {verb}")
 
 
 _speaking("yank", "Hide from lists and from the newest, but go on serving by number:")
@@ -146,7 +150,7 @@ def alias(
     place: str | None,
     workdir: Path,
 ) -> None:
-    """Let ALIAS, such as champion, mean HANDLE (publisher/name/version)."""
+    """Let ALIAS, such as champion, mean HANDLE (publisher/name/version or publisher/name@another)."""
     from piecehub.store import curate
 
     opened = open_store(place, workdir)
@@ -155,7 +159,7 @@ def alias(
         event = curate.drop_alias(opened, publisher, name, alias_name, by=by, why=why)
         _tell(event, f"{handle}: '{alias_name}' means nothing")
         return
-    event = curate.set_alias(opened, parse_handle(handle), alias_name, by=by, why=why, instead_of=instead_of)
+    event = curate.set_alias(opened, curate.named(opened, handle), alias_name, by=by, why=why, instead_of=instead_of)
     _tell(event, f"'{alias_name}' means {handle}")
 
 
@@ -246,11 +250,11 @@ def _open_to_check(place: str | None, workdir: Path) -> "Store":
     return Store(open_backend(_place(place, workdir)))
 
 
-def parse_handle(text: str) -> "Handle":
-    """A version's name as it was typed; raises RecipeError if it is none."""
-    from piecehub.facts.handle import Handle
+def named(opened: "Store", name: str) -> "Handle":
+    """The version that publisher/name/version or publisher/name@alias names."""
+    from piecehub.store import curate
 
-    return Handle.parse(text)
+    return curate.named(opened, name)
 
 
 def _tell(event: "Event | None", done: str) -> None:
@@ -258,7 +262,7 @@ def _tell(event: "Event | None", done: str) -> None:
 
 
 def _version(opened: "Store", name: str) -> dict[str, Any]:
-    handle = parse_handle(name)
+    handle = named(opened, name)
     manifest = opened.manifest(handle)
     state = opened.state(handle.publisher, handle.name)
     reason = state.reason(handle.version)
@@ -278,7 +282,9 @@ def _version(opened: "Store", name: str) -> dict[str, Any]:
 def _model(opened: "Store", name: str) -> dict[str, Any]:
     publisher, _, model = name.strip("/").partition("/")
     if not model:
-        raise RecipeError(f"Expected 'publisher/name' or 'publisher/name/version'. Received: '{name}'.")
+        raise RecipeError(
+            f"Expected 'publisher/name', 'publisher/name/version' or 'publisher/name@alias'. Received: '{name}'."
+        )
     state = opened.state(publisher, model)
     return {
         "name": name.strip("/"),

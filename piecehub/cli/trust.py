@@ -125,8 +125,9 @@ def verify(
 ) -> None:
     """Verify every byte of NAME, and who signed it.
 
-    NAME is publisher/name/version in the store, an address on a server of piecehub, or a folder with --bundle. Exits 1
-    if anything is not as it was published; with --key or --trust also if it is unsigned, or signed by somebody else.
+    NAME is publisher/name/version or publisher/name@alias in the store, an address on a server of piecehub, or a folder
+    with --bundle. Exits 1 if anything is not as it was published; with --key or --trust also if it is unsigned, or
+    signed by somebody else.
     """
     from piecehub.signing import verify as verifying
 
@@ -207,14 +208,15 @@ def _asker(token: str) -> "Ask":
 
 
 def _shelf(name: str, place: str | None, workdir: Path, token_file: Path | None, server: str) -> "tuple[Shelf, Handle]":
-    from piecehub.facts.handle import Handle
     from piecehub.signing.shelf import Address, ServerShelf, StoreShelf
     from piecehub.store.catalog import Store
+    from piecehub.store.curate import named
 
     if "://" in name:
         address = Address.parse(name, server)
         return ServerShelf(address.server, _token(token_file)), address.handle
-    return StoreShelf(Store.open(_place(place, workdir))), Handle.parse(name)
+    opened = Store.open(_place(place, workdir))
+    return StoreShelf(opened), named(opened, name)
 
 
 def _place(place: str | None, workdir: Path) -> Path | str:

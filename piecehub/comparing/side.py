@@ -9,6 +9,7 @@ from typing import Any
 
 from piecehub.comparing.interface import Interface, interface_of
 from piecehub.conformance.graph import Graph, read_graph
+from piecehub.conformance.static import refuse_damaged
 from piecehub.errors import StoreError
 from piecehub.facts import piece_manifest
 from piecehub.facts.content import content_digest, list_files
@@ -66,6 +67,7 @@ def read_side(name: str, source: Source, store_folder: Path, scratch: Path, evid
     """
     files = list_files(source.folder)
     graph = read_graph(source.folder)
+    refuse_damaged(name, source.folder, graph)
     published, data = source.manifest, None
     if published:
         store = Store.open(store_folder)

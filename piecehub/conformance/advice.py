@@ -12,6 +12,7 @@ from piecehub.conformance.running_statistics import Line, lines_of, moved_floats
 from piecehub.conformance.verdict import Verdict, held, nothing, short
 
 _MOMENTA = (0.5, 0.99)
+_MOMENTUM, _RATE = "batch_norm_momentum", "dropout_rate"
 _PASSES = 8
 _MOST_ZEROS = 0.05
 _TOLERANCE = 1e-3
@@ -39,11 +40,15 @@ def momentum_fits(loaded: Loaded) -> Verdict:
     seen = f"{low:.4g}" if high - low < 1e-4 else f"{low:.4g} to {high:.4g}"
     if _MOMENTA[0] - _TOLERANCE <= low and high <= _MOMENTA[1] + 1e-4:
         return held(f"{len(momenta)} moving averages with momentum {seen}.")
-    if "batch_norm_momentum" in loaded.arguments:
-        return held(f"{len(momenta)} moving averages with momentum {seen}, which 'batch_norm_momentum' can set.")
+    if _MOMENTUM in loaded.arguments:
+        return held(f"{len(momenta)} moving averages with momentum {seen}, which '{_MOMENTUM}' can set.")
     worst = max(momenta, key=lambda name: abs(momenta[name] - 0.9))
     received = f"{momenta[worst]:.4g} for '{worst}'"
-    return short(f"a momentum from {_MOMENTA[0]} to {_MOMENTA[1]}", received, "lower it, or let consumers set it")
+    return short(
+        f"a momentum from {_MOMENTA[0]} to {_MOMENTA[1]}",
+        received,
+        f"export it with another, or {_how_to_offer(_MOMENTUM)}",
+    )
 
 
 def no_dropout_on_output(loaded: Loaded) -> Verdict:
@@ -66,14 +71,23 @@ def dropout_rate_told(loaded: Loaded) -> Verdict:
     """D16: where there is dropout, its rate is recorded or can be set."""
     if not any(_RANDOM.fullmatch(node.op) and "dropout" in node.name.lower() for _, node in loaded.graph.nodes()):
         return held("No dropout.")
-    if "dropout_rate" in loaded.arguments:
-        return held("Dropout, whose rate 'dropout_rate' can set.")
+    if _RATE in loaded.arguments:
+        return held(f"Dropout, whose rate '{_RATE}' can set.")
     if loaded.manifest and loaded.manifest.dropout:
         rates = sorted({str(item.get("rate")) for item in loaded.manifest.dropout})
         return held(f"Dropout, whose rate the manifest tells: {', '.join(rates)}.")
     if re.search(r"dropout[^.\n]{0,80}\d", loaded.documentation, re.IGNORECASE):
         return held("Dropout, whose rate the documentation tells.")
-    return short("the rate of the dropout inside", "none", "export it as 'dropout_rate', or tell it on the model page")
+    remedy = f"tell it on the model page, or {_how_to_offer(_RATE)}"
+    return short("the rate of the dropout inside", "none", remedy)
+
+
+def _how_to_offer(hyperparameter: str) -> str:
+    """How consumers of a Keras model get an argument of `__call__` for it."""
+    return (
+        f"let consumers set it: `piecehub.export(…, ExportOptions(hyperparameters=('{hyperparameter}',)))`, or in a "
+        f"recipe `hyperparameters = ['{hyperparameter}']` of its [piece]"
+    )
 
 
 def moving_average_momenta(loaded: Loaded) -> dict[str, float]:

@@ -21,6 +21,7 @@ from piecehub.facts.conformance_report import Finding
 from piecehub.facts.content import FileEntry, list_files
 from piecehub.store.archive import MAX_UNPACKED_BYTES, pack
 from piecehub.store.members import one_sentence, read_members
+from piecehub.store.proxies import directly_here
 
 _ARCHIVE = "model.tar.gz"
 _REMEDY = "pack it with piecehub"
@@ -72,7 +73,7 @@ def _arrives(archive: Path, files: list[FileEntry] | None) -> Verdict:
     import tensorflow_hub as hub
 
     with tempfile.TemporaryDirectory(prefix="piecehub-client-") as cache, _served(archive) as url:
-        with _environment(TFHUB_CACHE_DIR=cache, TFHUB_MODEL_LOAD_FORMAT="COMPRESSED", no_proxy="127.0.0.1"):
+        with _environment(TFHUB_CACHE_DIR=cache, TFHUB_MODEL_LOAD_FORMAT="COMPRESSED"), directly_here(url):
             try:
                 folder = Path(hub.resolve(url))
             except STRANGERS as error:

@@ -29,6 +29,7 @@ from piecehub.conformance.inputs import OPEN_SIZES, draw
 from piecehub.conformance.loaded import STRANGERS, Loaded, load
 from piecehub.conformance.verdict import Verdict
 from piecehub.errors import PiecehubError
+from piecehub.exporting import golden
 from piecehub.facts.conformance_report import Finding, Level
 
 _Check = tuple[str, str, Level, Callable[[Loaded], Verdict]]
@@ -126,6 +127,11 @@ def _refusal(loaded: Loaded) -> str | None:
     try:
         loaded.draw(1)
     except STRANGERS as error:
+        if golden.decodes_files(error):
+            return (
+                "Expected a SavedModel that takes decoded inputs. Received: one that decodes files, such as JPEGs, by "
+                f"itself; {golden.DECODE_BEFORE}, and export it again."
+            )
         return _raised("a SavedModel that can be called on inputs of its own specs", error)
     return None
 

@@ -13,16 +13,17 @@ In both, limits hold: time, time of the processor, the size of a file, and resid
 import functools
 import os
 import shutil
+import signal
 import site
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from piecehub.conformance import limited
-from piecehub.conformance.watch import run_watched
+from piecehub.conformance.watch import ENDLESS, run_watched
 from piecehub.facts.conformance_report import Sandbox
 from piecehub.tensors.fresh import FIXED, HOME, Ended, Job
 
@@ -89,7 +90,7 @@ def _in_bubblewrap(model: Path, limits: Limits, job: Job) -> Ended:
     binds = ["--ro-bind", str(model), str(model), "--bind", str(job.result), str(job.result)]
     program = shutil.which("bwrap") or "bwrap"
     command = [*_bubblewrap(program, binds, limits.file_bytes), *_limited(limits), *job.command]
-    return run_watched(
+    ended = run_watched(
         command,
         job.text,
         cwd=Path("/"),
@@ -97,12 +98,13 @@ def _in_bubblewrap(model: Path, limits: Limits, job: Job) -> Ended:
         wall_s=limits.wall_s,
         resident_bytes=limits.resident_bytes,
     )
+    return _explained(ended, limits)
 
 
 def _under_limits(model: Path, limits: Limits, job: Job) -> Ended:
     del model  # It lies open to this process as it does to us.
     with tempfile.TemporaryDirectory(prefix="piecehub-home-") as home:
-        return run_watched(
+        ended = run_watched(
             [*_limited(limits), *job.command],
             job.text,
             cwd=job.cwd or Path(home),
@@ -110,6 +112,14 @@ def _under_limits(model: Path, limits: Limits, job: Job) -> Ended:
             wall_s=limits.wall_s,
             resident_bytes=limits.resident_bytes,
         )
+        return _explained(ended, limits)
+
+
+def _explained(ended: Ended, limits: Limits) -> Ended:
+    """How it ended, and that it was out of time where the kernel says so by a signal, which bubblewrap adds to 128."""
+    if ended.limit or ended.returncode not in (-signal.SIGXCPU, 128 + signal.SIGXCPU):
+        return ended
+    return replace(ended, limit=f"it took more than {limits.cpu_s:g} s of the processor; {ENDLESS}")
 
 
 def _bubblewrap(program: str, binds: list[str], memory_bytes: int) -> list[str]:

@@ -59,6 +59,18 @@ def hinders_loading(findings: Sequence[Finding]) -> str:
     return next((check for check in faults if check in _DANGER), "")
 
 
+def refuse_damaged(name: str, folder: Path, graph: Graph) -> None:
+    """Passes if a SavedModel has a graph, and every value of its checkpoint can be read; nothing is loaded or run.
+
+    Raises:
+        ArchiveError: if not: what is said of such a model is said of an empty one.
+    """
+    number, check = ("S12", contents.checkpoint_holds_the_model) if graph.tags else ("S2", _one_meta_graph)
+    verdict = check(Model(folder, graph))
+    if verdict.passed is False and not verdict.level:  # else it is advice
+        raise ArchiveError(f"'{name}' falls short of {number}. {verdict.sentence}")
+
+
 def _all_but_the_first_unmade(sentence: str) -> list[Finding]:
     first, *others = _CHECKS
     why = f"Could not be made, since {first[0]} fell short."

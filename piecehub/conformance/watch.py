@@ -17,6 +17,7 @@ from typing import IO
 
 from piecehub.tensors.fresh import Ended
 
+ENDLESS = "look for a loop that never ends, or use a faster machine"
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _INTERVAL_S = 0.1
 _LINES = 50
@@ -37,7 +38,7 @@ def run_watched(
         resident_bytes: how much memory it and all that it starts may hold together.
 
     Returns:
-        how it ended; where a limit ended it, the last line of `errors` says so.
+        how it ended.
     """
     process = subprocess.Popen(
         command,
@@ -65,7 +66,7 @@ def run_watched(
             _end(process)
         for thread in threads:
             thread.join(timeout=1)
-    return Ended(process.returncode, "\n".join([*lines, *([reason] if reason else [])]))
+    return Ended(process.returncode, "\n".join(lines), reason)
 
 
 def _wait(process: subprocess.Popen[str], wall_s: float, resident_bytes: int) -> str:
@@ -73,9 +74,9 @@ def _wait(process: subprocess.Popen[str], wall_s: float, resident_bytes: int) ->
     latest = time.monotonic() + wall_s
     while process.poll() is None:
         if time.monotonic() > latest:
-            return f"it took more than {wall_s:g} s"
+            return f"it took more than {wall_s:g} s; {ENDLESS}"
         if sum(rss for _, rss in _tree(process.pid)) > resident_bytes:
-            return f"it held more than {resident_bytes / 2**30:.3g} GiB of memory"
+            return f"it held more than {resident_bytes / 2**30:.3g} GiB of memory; use a machine that has more"
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=_INTERVAL_S)
     return ""

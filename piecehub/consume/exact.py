@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from piecehub.errors import ConsumerError
+from piecehub.errors import ConsumerError, first_line
 
 _KINDS = ("bool", "integer", "floating", "complex")  # each may become one further to the right
 _EXACT_BITS = {tf.bfloat16: 8, tf.float16: 11, tf.float32: 24, tf.float64: 53}  # of the integers that a float holds
@@ -205,8 +205,4 @@ def _refusing(dtype: tf.DType, what: str) -> Iterator[None]:
     except ConsumerError:
         raise
     except _FOREIGN_ERRORS as error:
-        raise _refusal(dtype, what, _first_line(error)) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(". ") or type(error).__name__
+        raise _refusal(dtype, what, first_line(error)) from error

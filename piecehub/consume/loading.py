@@ -14,9 +14,11 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from piecehub.errors import ConsumerError, NotReusableError, StoreError
+from piecehub.errors import ConsumerError, NotReusableError, StoreError, first_line
+from piecehub.facts.pointers import refuse_pointers_below
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from piecehub.store.foreign_files import told_as_foreign
+from piecehub.store.proxies import directly_here, refuse_token_in_clear
 from piecehub.store.source import keep_unpacked
 
 TF1_NAME = "default"  # as hub.KerasLayer: of a TF1 Hub module the signature, and the output, named so
@@ -62,6 +64,7 @@ def load(handle: str | PathLike[str]) -> Any:
 
     Raises:
         StoreError: if nothing can be loaded from there.
+        RecipeError: if only pointers of Git LFS are there.
 
     Example:
         >>> piece = piecehub.load("my_piece")
@@ -76,6 +79,7 @@ def load_handle(handle: Any) -> Loaded:
 
     Raises:
         StoreError: if nothing can be loaded from there.
+        RecipeError: if only pointers of Git LFS are there.
     """
     if not isinstance(handle, str | PathLike):
         return Loaded(handle, "", _is_tf1(handle))
@@ -89,14 +93,26 @@ def load_handle(handle: Any) -> Loaded:
             raise StoreError(told) from error
         # The client takes whatever lies in its cache, also what a broken download left there.
         mend = f"delete '{folder}' if it is the client's cache" if folder and folder != handle else "check the handle"
-        raise StoreError(f"Expected a SavedModel at '{handle}'. Received: {_first_line(error)}; {mend}.") from error
+        if folder:
+            refuse_pointers_below(Path(folder), f"a SavedModel at '{handle}'")
+        raise StoreError(f"Expected a SavedModel at '{handle}'. Received: {first_line(error)}; {mend}.") from error
     return Loaded(root, folder, _is_tf1(root))
 
 
 def resolve(handle: str | PathLike[str]) -> str:
-    """The folder behind a handle: in the local store's, else as the hub client finds it."""
-    kept = keep_unpacked(fspath(handle), Workdir(Path(DEFAULT_NAME)))
-    return str(kept) if kept else hub.resolve(fspath(handle))
+    """The folder behind a handle: in the local store's, else as the hub client finds it.
+
+    The client goes by our rule of ways (store/proxies.py), and is not told a token that it would send in clear.
+
+    Raises:
+        RecipeError: if the handle has such a token.
+    """
+    name = fspath(handle)
+    if kept := keep_unpacked(name, Workdir(Path(DEFAULT_NAME))):
+        return str(kept)
+    refuse_token_in_clear(name)
+    with directly_here(name):
+        return hub.resolve(name)
 
 
 def find_callee(root: Any, piece: str | None, signature: str | None) -> Callee:
@@ -126,10 +142,6 @@ def _call_of(owner: Any) -> Callable[..., Any]:
 
 def _is_tf1(root: Any) -> bool:
     return bool(getattr(root, "_is_hub_module_v1", False))
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.rstrip(".") for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _sub_object(root: Any, piece: str) -> Any:

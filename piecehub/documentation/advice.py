@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 
 def advice(guidance: Json, evidence: Json) -> list[str]:
-    """One sentence each: mode, learning rate, from how many examples, labels saved, batch sizes, leakage."""
+    """One sentence each: mode, learning rate, from how many examples, labels saved, batch sizes, what is in common."""
     parent = evidence["parent"]
     lines = [
         f"Recommended: {mode_words(guidance['recommended'], parent)}, for {guidance['because']}.",
@@ -23,12 +23,23 @@ def advice(guidance: Json, evidence: Json) -> list[str]:
     ]
     if evidence["sensitivity"]:
         lines.append(f"Batch size: {'; '.join(map(_change, evidence['sensitivity']))}.")
-    if found := evidence["leakage"]:
-        lines.append(
-            f"Of {found['examples']} examples {found['exact']} equal one that the piece was trained on, and "
-            f"{found['near']} nearly equal one."
-        )
-    return lines
+    return [*lines, *in_common(evidence)]
+
+
+def in_common(evidence: Json) -> list[str]:
+    """One sentence each: how many examples upstream has seen, and how many of the test part stand in the pool, too.
+
+    What nobody looked for is not told, and evidence of earlier releases knows nothing of the pool.
+    """
+    told = (
+        ("leakage", "examples", "one that the piece was trained on"),
+        ("overlap", "test examples", "one of the pool, from which the labelled examples are drawn"),
+    )
+    return [
+        f"Of {found['examples']} {what} {found['exact']} equal {like}, and {found['near']} nearly equal one."
+        for key, what, like in told
+        if (found := evidence.get(key))
+    ]
 
 
 def _rates(guidance: Json) -> str:

@@ -23,6 +23,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from piecehub.errors import DataError
 from piecehub.examples.shards import SplitFacts, not_finite
 from piecehub.examples.tfrecord_files import parsed_example
+from piecehub.facts.pointers import refuse_pointers
 
 _protos: Any = schema_pb2  # generated: the type checker sees none of its names
 _TYPES = {_protos.FLOAT: tf.float32, _protos.INT: tf.int64, _protos.BYTES: tf.string}
@@ -115,6 +116,7 @@ class Features:
 
 
 def _read_schema(schema_path: str) -> Any:
+    refuse_pointers([schema_path], "a Schema")
     with tf.io.gfile.GFile(schema_path) as file:
         text = file.read()
     try:

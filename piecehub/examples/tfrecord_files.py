@@ -12,6 +12,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from piecehub.errors import DataError
+from piecehub.facts.pointers import refuse_pointers
 
 GZIP = b"\x1f\x8b"
 _HEADER_BYTES, _FOOTER_BYTES = 12, 4
@@ -42,7 +43,9 @@ def refuse_no_records(path: Path) -> None:
 
     Raises:
         DataError: naming the file.
+        RecipeError: if it is a pointer of Git LFS.
     """
+    refuse_pointers([path], "TFRecord files in the folder of a split")
     size = path.stat().st_size
     with path.open("rb") as file:
         zipped = file.read(len(GZIP)) == GZIP

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from piecehub.errors import NotReusableError
 
 HYPERPARAMETERS = ("dropout_rate", "batch_norm_momentum")
-_CHOICES = {"frozen": ("refuse", "unfreeze", "keep"), "golden": ("synthetic", "none")}
+GOLDEN = ("synthetic", "none")
+_CHOICES = {"frozen": ("refuse", "unfreeze", "keep"), "golden": GOLDEN}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@
         input.values               a ragged tensor: its flat values, and
         input.row_splits_0         its row splits, outermost first
 
-Strings are bytes of fixed width, without trailing zeros. Inputs are drawn from the specs with a fixed seed: training
-examples would leak. The tolerance is relative to the largest number of an output, or to 1 if that is smaller.
+Strings are bytes of fixed width, without trailing zeros. Inputs are drawn from the specs with a fixed seed, or made by
+a function of the recipe: training examples would leak. They are drawn as any piece takes them, whatever range a schema
+gives, which is one of examples, and a piece need not take these as they are. The tolerance is relative to the largest
+number of an output, or to 1 if that is smaller.
 """
 
 import re
@@ -32,6 +34,12 @@ HALF_PRECISION_TOLERANCE = 1e-2  # 8 bits of mantissa in bfloat16
 _BATCH = 2
 _LENGTH = 4  # of an undefined dimension
 _SIDE = 32  # of an undefined dimension of an image or a volume
+# Operations that read files' bytes, such as DecodeJpeg; their kernels say so where an error names no operation.
+_DECODES = re.compile(r"\bDecode(Jpeg|Png|Image|Bmp|Gif|WebP|AndCropJpeg|Wav)\b|Unknown image file format")
+DECODE_BEFORE = (
+    "decode examples before they reach the model (`[data] decode` in a recipe), since a piece takes decoded ones, such "
+    "as images of float32 in TensorFlow Hub's common image APIs"
+)
 # What reading a damaged archive of arrays raises: zipfile, zlib and NumPy have errors of their own for it.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, tf.errors.OpError, ArithmeticError, EOFError, LookupError, MemoryError, OSError,
@@ -78,19 +86,35 @@ def _dense(shape: list[int], dtype: tf.DType, rng: np.random.Generator) -> tf.Te
     return tf.cast(tf.constant(np.floor(2 * drawn) if whole else drawn), dtype)
 
 
+def as_given(inputs: Any) -> Any:
+    """Inputs that a person gave, as tensors in their structure."""
+    return tf.nest.map_structure(lambda part: part if tf.is_tensor(part) else tf.constant(part), inputs)
+
+
 def compute(call: Callable[[Any], Any], inputs: Any, name: str) -> Any:
     """What `call` makes of golden inputs.
 
     Raises:
-        NotReusableError: if it fails on them: not every model takes numbers of [0, 1) and words.
+        NotReusableError: if it fails on them: not every model takes numbers of [0, 1) and words. Of one that decodes
+            files it says so.
     """
     try:
         return call(inputs)
     except (tf.errors.OpError, ValueError, TypeError) as error:
+        if decodes_files(error):
+            raise NotReusableError(
+                f"Expected '{name}' to take inputs that can be made up. Received: a model that decodes files, such as "
+                f"JPEGs, by itself; {DECODE_BEFORE}."
+            ) from error
         raise NotReusableError(
             f"Expected '{name}' to take golden inputs. Received: {str(error).splitlines()[0]}; give it inputs of its "
             "own (golden_inputs), or set golden = 'none'."
         ) from error
+
+
+def decodes_files(error: Exception) -> bool:
+    """Whether a model failed on words since it decodes them, as the bytes of images or sounds."""
+    return _DECODES.search(str(error)) is not None
 
 
 def difference(expected: Any, found: Any) -> float:

@@ -29,7 +29,7 @@ import keras
 from piecehub.errors import NotReusableError
 from piecehub.exporting import golden, keras_models, low_level, randomness, reusable_root, saved_model, tf_keras_models
 from piecehub.exporting.export_facts import ExportFacts, facts_of
-from piecehub.exporting.export_options import ExportOptions, read_options
+from piecehub.exporting.export_options import GOLDEN, ExportOptions, read_options
 from piecehub.exporting.export_record import golden_of, manifest_of
 from piecehub.exporting.exportable import Exportable, require_trainable
 from piecehub.exporting.frozen import frozen_layers
@@ -40,6 +40,7 @@ from piecehub.extraction import piece as pieces
 from piecehub.facts import piece_manifest
 from piecehub.tensors.fresh import run_fresh
 from piecehub.tensors.whole_folder import whole_folder
+from piecehub.training import recipe_modules
 
 __all__ = [
     "ExportFacts",
@@ -119,7 +120,8 @@ def export_in_fresh_process(
         piece_folder: as `piece.write_piece` wrote it.
         recipe_folder: the recipe that builds it.
         destination: where to.
-        options: of the export, also as the JSON object that a pipeline passes on.
+        options: of the export, also as the JSON object that a pipeline passes on, whose `golden` may name a function of
+            the recipe's module that gives golden inputs.
         parent: the SavedModel that the recipe starts from, if it starts from one.
     """
     places = {"piece_folder": piece_folder, "recipe_folder": recipe_folder, "destination": destination}
@@ -138,7 +140,17 @@ def export_piece(
     folder = Path(piece_folder)
     model = pieces.rebuild_piece(folder, Path(recipe_folder), Path(parent) if parent else None)
     inputs = pieces.export_specs(model, folder)
-    return asdict(export(model, Path(destination), read_options(options), inputs=inputs))
+    options, given = _golden_of_recipe(options, folder, Path(recipe_folder))
+    return asdict(export(model, Path(destination), read_options(options), inputs=inputs, golden_inputs=given))
+
+
+def _golden_of_recipe(options: Mapping[str, Any], folder: Path, recipe_folder: Path) -> tuple[Mapping[str, Any], Any]:
+    """The options, and the golden inputs that a function of the recipe gives, if `golden` names one."""
+    named = options.get("golden", "synthetic")
+    if named in GOLDEN:
+        return options, None
+    module = recipe_modules.load_module(recipe_folder, pieces.read_builder(folder).file)
+    return {**options, "golden": "synthetic"}, golden.as_given(recipe_modules.get_function(module, named)())
 
 
 def _export(

@@ -10,7 +10,7 @@
     secrets             what may be one is not shown
     reference           the words for modes and metrics, which tables, pages and plots share
     keras_metadata      the file that only tf_keras' own loader reads
-    text_file           text files that a person names
+    text_file           text files that a person names; pointers: what Git LFS leaves in the place of a file
 
 Read `content.py` first: every other identity is made of its digest.
 """

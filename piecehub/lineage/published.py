@@ -21,13 +21,12 @@ from typing import Any, Literal, TypeVar
 from piecehub.errors import RecipeError, StoreError
 from piecehub.facts import provenance
 from piecehub.facts.content import FileEntry, canonical_json, content_digest
-from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import Manifest
 from piecehub.facts.provenance import Provenance, Statement
 from piecehub.facts.steps import Read, Step, sorted_reads
 from piecehub.facts.tables import unfolded
 from piecehub.store.catalog import Store
-from piecehub.store.curate import of_alias
+from piecehub.store.curate import named
 
 # Artifact types by which the chain tells what it is about (components/artifacts.py; TFX's standard artifacts).
 _MODEL, _EVIDENCE, _CONFORMANCE = (f"components.{t}" for t in ("ReusableSavedModel", "Evidence", "ConformanceReport"))
@@ -157,10 +156,8 @@ def parents_of(manifest: Manifest) -> tuple[Parent, ...]:
 
 
 def _resolve(store: Store, name: str) -> Manifest:
-    if "@" in name:
-        return of_alias(store, name)
-    if name.strip("/").rpartition("/")[2].isdigit():
-        return store.manifest(Handle.parse(name))
+    if "@" in name or name.strip("/").rpartition("/")[2].isdigit():
+        return store.manifest(named(store, name))
     publisher, _, model = name.strip("/").partition("/")
     if not model:
         raise RecipeError(f"Expected 'publisher/name/version' or 'publisher/name'. Received: '{name}'.")

@@ -11,6 +11,7 @@ publish   adds a version
 events    what people said of versions; curate: how they say it
 fsck      reads every byte; gc: removes what nobody names; repair: mends from a second copy
 server    the hosting protocol of TensorFlow Hub
+proxies   by which way a request goes, to buckets and servers
 source    a SavedModel that a person names: a folder, an archive, a handle, an address
 foreign_files   what is none: a Keras file, a folder around one, …
 

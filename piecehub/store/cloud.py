@@ -34,6 +34,7 @@ from obstore.store import ObjectStore, from_url
 
 from piecehub.errors import EnvironmentProblem, StoreError
 from piecehub.store.backend import Entry
+from piecehub.store.proxies import directly_here
 
 CREATE_ATTEMPTS = 6
 _FIRST_PAUSE_S = 0.2
@@ -57,8 +58,9 @@ def open_bucket(uri: str) -> "BucketBackend":
     own = {"disable_bulk_delete": True} if uri.startswith("s3://") else {}  # few S3-compatible stores know it
     try:
         # Without client_options, since they would put the library's variables such as AWS_ALLOW_HTTP out of force.
-        client = cast(Any, from_url)(uri, **own)
-        careful = cast(Any, from_url)(uri, retry_config={"max_retries": 0}, **own)
+        with directly_here():
+            client = cast(Any, from_url)(uri, **own)
+            careful = cast(Any, from_url)(uri, retry_config={"max_retries": 0}, **own)
     except (BaseError, ValueError) as error:
         raise _unreachable(uri, error) from error
     return BucketBackend(uri, client, careful)

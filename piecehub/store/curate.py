@@ -91,6 +91,15 @@ def of_alias(store: Store, name: str) -> Manifest:
     return find_alias(store, check_publisher(publisher), check_name(rest), alias)
 
 
+def named(store: Store, name: str) -> Handle:
+    """The version that `publisher/name/version` or `publisher/name@alias` names, as commands and callers take it.
+
+    Whether there is a version of that number is for who reads it. Raises RecipeError if it is neither, and as
+    `find_alias`.
+    """
+    return of_alias(store, name).handle if "@" in name else Handle.parse(name)
+
+
 def find_alias(store: Store, publisher: str, name: str, alias: str) -> Manifest:
     """The version that an alias means; raises StoreError if it means none, or a quarantined one."""
     state = store.state(publisher, name)

@@ -16,6 +16,7 @@ from typing import IO, Any
 from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError
 from piecehub.facts.addresses import is_loopback
 from piecehub.facts.secrets import carries_secret, redacted_text
+from piecehub.store.proxies import is_in_clear, refuse_token_in_clear
 
 MAX_DOWNLOAD_BYTES = 8 << 30
 _BLOCK_BYTES = 1 << 20
@@ -48,10 +49,8 @@ def fetch_file(url: str, destination: Path, *, max_bytes: int, token: str = "", 
             goes where the server redirects it.
         what: how errors call the address; the address itself if empty.
     """
-    what, parts = what or url, urllib.parse.urlsplit(url)
-    what = redacted_text(what)
-    if (token or carries_secret(url)) and _is_in_clear(parts):
-        raise RecipeError(f"Expected https for a token. Received: '{what}'; without TLS everybody on the way reads it.")
+    what = redacted_text(what or url)
+    refuse_token_in_clear(url, token, what)
     request = urllib.request.Request(url)
     if token:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
@@ -102,13 +101,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         """The request that follows."""
-        if carries_secret(newurl) and _is_in_clear(urllib.parse.urlsplit(newurl)):
+        if carries_secret(newurl) and is_in_clear(newurl):
             raise urllib.error.URLError(f"a redirect to '{redacted_text(newurl)}', where a token would go without TLS")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _is_in_clear(parts: urllib.parse.SplitResult) -> bool:
-    return parts.scheme != "https" and not is_loopback(parts.hostname or "")
 
 
 def _why(error: Exception) -> str:

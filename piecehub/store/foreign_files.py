@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from piecehub.errors import RecipeError
+from piecehub.facts.pointers import pointer
 
 _SAVED_MODEL = "saved_model.pb"
 _EXPORT = "export it: `piecehub.export(keras.models.load_model('{}'), 'my_piece')`"
@@ -13,7 +14,6 @@ _KERAS = "a Keras model in one file", _EXPORT
 _LITE = "a TensorFlow Lite model, which is made for inference alone", "check the SavedModel that it was converted from"
 _TORCH = "a file of PyTorch", "only models of TensorFlow and Keras can be checked"
 _WEIGHTS = "weights without a model", "build the model, load them into it, and export it with `piecehub.export`"
-_POINTER = "a pointer of Git LFS in the place of a file", "fetch the file itself with `git lfs pull`"
 _ONNX = "an ONNX model", "only models of TensorFlow and Keras can be checked"
 _ZIP = "a zip archive", "unpack it and name the folder with 'saved_model.pb', or pack that as .tar.gz"
 _GRAPH = "the graph of a SavedModel", "name the folder around it"
@@ -77,6 +77,8 @@ def _below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def _kind(path: Path) -> tuple[str, str] | None:
     """What a file is by its first bytes, or else its name, with what to do; None if it may be an archive."""
+    if found := pointer(path):
+        return found
     with path.open("rb") as file:
         head = file.read(64)
     if head.startswith(b"PK"):
@@ -85,8 +87,6 @@ def _kind(path: Path) -> tuple[str, str] | None:
         return _WEIGHTS if ".weights." in path.name else _KERAS
     if head[4:8] == b"TFL3":
         return _LITE
-    if head.startswith(b"version https://git-lfs"):
-        return _POINTER
     if head.startswith(b"\x1f\x8b"):
         return None
     by_name = {".onnx": _ONNX, ".index": _WEIGHTS, ".safetensors": _WEIGHTS, ".pt": _TORCH, ".pth": _TORCH}

@@ -10,12 +10,15 @@ from pathlib import Path
 from piecehub.errors import EnvironmentProblem, RecipeError
 from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import DOCUMENTATION_TITLE, Manifest
+from piecehub.facts.pointers import refuse_pointers_below
 from piecehub.facts.workdir import Workdir
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
-from piecehub.store.curate import of_alias
+from piecehub.store.curate import named
 from piecehub.store.download import download
 from piecehub.store.foreign_files import refuse_folder_around, refuse_foreign_file
+
+_WHOLE = "the files of a SavedModel"
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,15 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
         store_folder: where published versions lie.
 
     Raises:
-        RecipeError: if there is no such thing, or it is another one: a Keras file, a folder around a SavedModel, …
+        RecipeError: if there is no such thing, or it is another one: a Keras file, a folder around a SavedModel, a
+            SavedModel of which only pointers of Git LFS are there, …
         EnvironmentProblem: if a server cannot be reached.
         ArchiveError: if the archive is corrupt, or no model.
     """
     path, source = Path(source), str(source)
     if path.is_dir():
         refuse_folder_around(path)
+        refuse_pointers_below(path, _WHOLE)
         yield Source(path)
         return
     if path.is_file():
@@ -65,10 +70,11 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
             download(source, archive)
         elif not path.is_file():
             store = Store.open(store_folder)
-            manifest = of_alias(store, source) if "@" in source else store.manifest(_handle(source))
+            manifest = store.manifest(_handle(store, source))
             archive, documentation = store.blob_path(manifest.archive.digest), _documentation(store, manifest)
         folder = Path(scratch, "saved_model")
         unpack(archive, folder)
+        refuse_pointers_below(folder, _WHOLE)
         yield Source(folder, archive, documentation, manifest is not None, manifest)
 
 
@@ -77,13 +83,13 @@ def _documentation(store: Store, manifest: Manifest) -> str:
     return store.read_blob(blob.digest).decode() if blob else ""
 
 
-def _handle(source: str) -> Handle:
+def _handle(store: Store, source: str) -> Handle:
     try:
-        return Handle.parse(source)
+        return named(store, source)
     except RecipeError as error:
         raise RecipeError(
-            "Expected a folder, an archive, 'publisher/name/version', or an address with http. "
-            f"Received: '{source}', which is none."
+            "Expected a folder, an archive, 'publisher/name/version', 'publisher/name@alias', or an address with "
+            f"http. Received: '{source}', which is none."
         ) from error
 
 
@@ -98,11 +104,11 @@ def keep_unpacked(source: str, workdir: Workdir) -> Path | None:
     """
     if "://" in source or Path(source).exists() or not workdir.store.is_dir():
         return None
+    store = Store.open(workdir.store)
     try:
-        handle = Handle.parse(source)
+        handle = named(store, source)
     except RecipeError:
         return None
-    store = Store.open(workdir.store)
     if store.find(handle) is None:
         return None
     manifest = store.usable(handle)

@@ -7,6 +7,7 @@ The function's name and the path of the result go on the command line, the argum
 result is `{"value": …}` or `{"error": <class of piecehub.errors>, "sentence": …}`.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ from typing import Any
 
 from piecehub import errors
 from piecehub.errors import PiecehubError
+from piecehub.logs import last_words
 
 # The folder that holds the package piecehub, so that the new process finds the same one.
 HOME = Path(__file__).resolve().parents[2]
@@ -53,10 +55,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended: its exit code (negative for a signal), and what it wrote to standard error."""
+    """How a process ended: its exit code (negative for a signal), and what it wrote to standard error.
+
+    `limit` says which limit ended it, and what to do; it is empty if none did.
+    """
 
     returncode: int
     errors: str
+    limit: str = ""
 
 
 def run_fresh(
@@ -71,17 +77,19 @@ def run_fresh(
         run: what runs the process, such as a sandbox (conformance/sandbox.py); if None, nothing holds it.
 
     Raises:
-        PiecehubError: as the function raised it (same class, same sentence), or with the last line that the process
-            wrote to its standard error, if it ended in any other way.
+        PiecehubError: as the function raised it (same class, same sentence), or with what the process wrote of its
+            end to its standard error, if it ended in any other way.
     """
     with tempfile.TemporaryDirectory(prefix="piecehub-fresh-") as folder:
         result = Path(folder, "result.json")
         result.touch()
         command = [sys.executable, "-P", "-m", "piecehub.tensors.fresh", function, str(result)]
         ended = (run or _run)(Job(command, json.dumps(arguments), result, cwd))
+        if ended.limit:
+            raise PiecehubError(f"Expected '{function}' to end well in a fresh process. Received: {ended.limit}.")
         if ended.returncode != 0 or not result.stat().st_size:
             raise PiecehubError(
-                f"Expected '{function}' to end well in a fresh process. Received: {_last_words(ended)}; "
+                f"Expected '{function}' to end well in a fresh process. Received: {_why(ended)}; "
                 "if that names no cause, try again with more memory."
             )
         return _unwrap(json.loads(result.read_text(encoding="utf-8")))
@@ -102,11 +110,11 @@ def _run(job: Job) -> Ended:
     return Ended(done.returncode, done.stderr)
 
 
-def _last_words(ended: Ended) -> str:
-    """The last line on standard error, or how the process ended."""
-    lines = [line.strip() for line in ended.errors.splitlines() if line.strip()]
+def _why(ended: Ended) -> str:
+    """What was said on standard error, and how the process ended."""
     ending = f"signal {-ended.returncode}" if ended.returncode < 0 else f"exit code {ended.returncode}"
-    return f"{lines[-1]} ({ending})" if lines else ending
+    said = last_words(ended.errors, ended.returncode)
+    return f"{said} ({ending})" if said else ending
 
 
 def _unwrap(result: dict[str, Any]) -> Any:
@@ -130,6 +138,7 @@ def _main() -> None:
     function, path = sys.argv[1:]
     value = json.dumps(_call(function, json.load(sys.stdin)))
     Path(path).write_text(value, encoding="utf-8")
+    gc.freeze()  # else Python looks for garbage among all that TensorFlow made, which takes seconds, before it ends
 
 
 if __name__ == "__main__":

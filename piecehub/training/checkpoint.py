@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from piecehub.errors import PieceError, RecipeError
 from piecehub.facts.content import FileEntry, content_digest, sha256_file
+from piecehub.facts.pointers import refuse_pointers
 from piecehub.tensors.literal_path import checkpoint_files, literal_prefix
 
 _KERAS = ".weights.h5"
@@ -48,6 +49,7 @@ def restore_and_take_core(pretrainer: Any, core: Any, checkpoint: str | PathLike
 
 def restore(model: Any, checkpoint: Path) -> None:
     """Gives `model` the weights of a checkpoint; raises PieceError if one is missing or does not fit."""
+    _refuse_pointers(checkpoint)
     try:
         if checkpoint.name.endswith(_KERAS):
             _load_keras_weights(model, checkpoint)
@@ -67,16 +69,22 @@ def checkpoint_digest(folder: Path, checkpoint: str) -> str:
     """The content digest of the files of a recipe's checkpoint; empty if it names none.
 
     Raises:
-        RecipeError: if the files are not there.
+        RecipeError: if the files are not there, or are pointers of Git LFS.
     """
     if not checkpoint:
         return ""
     path = folder / checkpoint
+    _refuse_pointers(path)
     prefix = path if path.is_file() else Path(_prefix(path))
     files = [path] if path.is_file() else checkpoint_files(prefix)
     if not files:
         raise RecipeError(f"Expected a checkpoint in the recipe's folder. Received: '{checkpoint}', not found there.")
     return content_digest(FileEntry(f.name, f.stat().st_size, sha256_file(f)) for f in files)
+
+
+def _refuse_pointers(checkpoint: Path) -> None:
+    refuse_pointers([checkpoint, checkpoint / "checkpoint"], "a checkpoint")
+    refuse_pointers(checkpoint_files(Path(_prefix(checkpoint))), "a checkpoint")
 
 
 def _load_keras_weights(model: Any, file: Path) -> None:

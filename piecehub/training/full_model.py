@@ -121,6 +121,7 @@ def train(
     Raises:
         DataError: if an example cannot be parsed or decoded.
         TrainingError: if the model cannot be built or trained, or diverges.
+        DataError: if labels are no classes of the model.
     """
     own, devices = own or OwnCode(), devices or Devices()
     with deterministic_operations(), precision(settings.precision):

@@ -28,6 +28,7 @@ from typing import Any
 from piecehub.containers.recipe_folder import state_of
 from piecehub.errors import PiecehubError, RecipeError
 from piecehub.facts.content import sha256_bytes
+from piecehub.facts.pointers import refuse_pointers
 
 # The attribute of a recipe's package that holds the state of its files, as it was when they were last looked at.
 _STATE = "__piecehub_state__"
@@ -49,6 +50,7 @@ def load_module(folder: Path, file: str) -> ModuleType:
     path = root / file
     if path.suffix != ".py" or not path.is_file() or not path.resolve().is_relative_to(root):
         raise RecipeError(f"Expected a Python file in the recipe's folder. Received: '{file}', not found in {folder}.")
+    refuse_pointers([path], "a Python file")
     package = _package(root)
     name = ".".join([package, *Path(file).with_suffix("").parts])
     importlib.invalidate_caches()  # the file may be younger than the last look into its folder

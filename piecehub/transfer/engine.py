@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from piecehub.errors import NotReusableError, PieceError
 from piecehub.transfer import batch_norm
+from piecehub.transfer.fitting import refuse_misfit
+from piecehub.transfer.inputs import Inputs
 from piecehub.transfer.kinds import Kind
 from piecehub.transfer.probe import Head
 
@@ -74,6 +76,7 @@ class Engine:
         if not callable(piece):
             raise NotReusableError(f"Expected a Reusable SavedModel that can be called. Received: '{saved_model}'.")
         self._piece: Any = piece
+        self._inputs = Inputs(piece)
         self._variables: list[Any] = list(self._piece.variables)
         self._trainable: list[Any] = list(self._piece.trainable_variables)
         self._piece_weights = [v.numpy() for v in self._variables]
@@ -82,6 +85,10 @@ class Engine:
         self._train = tf.function(self._train_loop, reduce_retracing=True)
         self._head: list[tf.Variable] = []
         self._slots: list[tuple[tf.Variable, tf.Variable]] = []
+
+    def refuse_misfit(self, task: str, x: Rows) -> None:
+        """Raises DataError or PieceError unless the piece takes the examples `x` of a task, and gives features."""
+        refuse_misfit(task, self._piece, self._inputs.taken(self._inputs.held(x[:1])), self._output)
 
     def use_piece(self) -> None:
         """Sets the weights that the SavedModel came with."""
@@ -108,7 +115,7 @@ class Engine:
     def features(self, x: Rows) -> Floats:
         """What the piece makes of `x` in inference, `[examples, feature_width] float32`."""
         starts = range(0, len(x), _INFERENCE_BATCH)
-        parts = [self._call(_tensors(x[i : i + _INFERENCE_BATCH]), training=False).numpy() for i in starts]
+        parts = [self._call(self._inputs.held(x[i : i + _INFERENCE_BATCH]), training=False).numpy() for i in starts]
         return np.concatenate(parts)
 
     def fine_tune(
@@ -128,7 +135,7 @@ class Engine:
         cross-entropy, mean squared error) and the piece's regularization losses, the optimizer Adam. Then the running
         statistics are re-estimated on `x` (see `batch_norm`).
         """
-        rows = _tensors(x)
+        rows = self._inputs.held(x)
         self._reset_head(rows, head)
         order, rates = batch_order(len(x), steps, batch_size, seed), learning_rates(learning_rate, steps)
         losses = self._train(rows, tf.constant(y), tf.constant(order), tf.constant(rates))
@@ -141,8 +148,8 @@ class Engine:
         return self.features(x) @ kernel + bias
 
     def _call(self, inputs: Any, *, training: bool) -> Any:
-        """What the head reads of the piece's outputs, `[examples, feature_width] float32`."""
-        outputs = self._piece(inputs, training=training)
+        """What the head reads of the piece's outputs for rows as `Inputs` holds them, `[examples, width] float32`."""
+        outputs = self._piece(self._inputs.taken(inputs), training=training)
         return outputs[self._output] if self._output else outputs
 
     def _reset_head(self, rows: Any, head: Head | None) -> None:
@@ -191,14 +198,6 @@ class Engine:
                     epsilon=_EPSILON,
                     grad=tf.convert_to_tensor(gradient),
                 )
-
-
-def _tensors(rows: Rows) -> Any:
-    """Examples as the piece takes them: a tensor, or a dict of tensors where rows have named fields."""
-    if rows.dtype.names is None:
-        return tf.constant(rows)
-    records: Any = rows
-    return {name: tf.constant(records[name]) for name in rows.dtype.names}
 
 
 def _squared_error(y: Any, logits: Any) -> Any:

@@ -233,7 +233,7 @@ class _Search:
         """Compares what is held, as long as there are `least` rows of it."""
         if not self._held:
             return
-        held = {key: np.concatenate([batch[key] for batch in self._held]) for key in self._held[0]}
+        held = _joined(self._held)
         place, count = 0, _count(held)
         while count - place >= least:
             chunk = {key: values[place : place + self._step] for key, values in held.items()}
@@ -250,6 +250,13 @@ class _Search:
         best = best[likeness[best] > self._alike[rows[best]]]
         self._nearest[rows[best]], self._alike[rows[best]] = columns[best] + self._start, likeness[best]
         self._start += _count(chunk)
+
+
+def _joined(batches: Sequence[Features]) -> Features:
+    """Batches as one; a single one is not copied."""
+    if len(batches) == 1:
+        return batches[0]
+    return {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
 
 
 def _in_both(one: Pairs, other: Pairs) -> Pairs:

@@ -10,8 +10,10 @@ Threads are no substitute: trials in threads take longer than one after another.
 multi-processing mode took 30 s.
 """
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from piecehub import errors
+from piecehub.logs import last_words
 from piecehub.transfer import workers as worker_module
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore
@@ -132,9 +135,16 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
     with (folder / "stderr").open("wb") as stderr, os.fdopen(reader, "r", encoding="utf-8") as lines:
         command = [sys.executable, "-P", "-m", worker_module.__name__, str(folder / "job.json"), str(writer)]
         process = subprocess.Popen(
-            command, pass_fds=[writer], stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, env=_environment()
+            command,
+            pass_fds=[writer],
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            env=_environment(),
+            start_new_session=True,
         )
         os.close(writer)
+        code = 0
         failure: dict[str, Any] = {}
         try:
             for line in lines:
@@ -145,17 +155,29 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
                 done += 1
                 if on_progress:
                     on_progress(done, total, job.trials[message["trial"]])
+            else:
+                code = process.wait()
         finally:
-            # Closing the pipe is what ends the workers, also when `on_progress` raised.
-            lines.close()
-            code = process.wait()
+            if process.returncode is None:
+                _end(process)
     if failure:
         raise getattr(errors, failure["error"])(failure["sentence"])
     if code:
         raise errors.TrainingError(
-            f"Expected every trial to finish. Received: {_last_line(folder / 'stderr')}; finished trials are kept, "
+            f"Expected every trial to finish. Received: {_why(folder / 'stderr')}; finished trials are kept, "
             "so the next evaluation goes on from there."
         )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the fresh interpreter and its workers: after a failure, or when a person stops it all.
+
+    They would only notice at the end of a trial, or once TensorFlow was imported. What they had finished lies in files
+    that are whole.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _environment() -> dict[str, str]:
@@ -165,6 +187,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **_ENVIRONMENT, "PYTHONPATH": path}
 
 
-def _last_line(path: Path) -> str:
-    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "a process that was killed (out of memory?)"
+def _why(path: Path) -> str:
+    return (
+        last_words(path.read_text(encoding="utf-8", errors="replace"), 1)
+        or "a process that was killed (out of memory?)"
+    )

@@ -56,25 +56,33 @@ def flattened(rows: Rows, rank: int | None = None) -> tuple[Rows, list[Splits]]:
     """Values and row splits of ragged rows.
 
     Args:
-        rows: `[examples]`.
+        rows: `[examples]`, at least one.
         rank: how many dimensions are ragged; by default as many as must be.
 
     Raises:
         DataError: if not so many dimensions are ragged, or more.
     """
-    parts, splits = list(rows), list[Splits]()
+    parts, sample, splits = list(rows), rows[0], list[Splits]()
     while True:
         splits.append(np.cumsum([0, *map(len, parts)], dtype=np.int64))
-        full = [part for part in parts if len(part)] or parts[:1]
-        even = not any(map(is_ragged, full)) and len({part.shape[1:] for part in full}) == 1
+        full = [part for part in parts if len(part)]
+        even = not any(map(is_ragged, full)) and len({part.shape[1:] for part in full}) <= 1
         if len(splits) == rank or (rank is None and even):
             break
-        if not all(part.ndim > 1 or is_ragged(part) for part in full if len(part)):
-            raise DataError(f"Expected {rank} ragged dimensions, as the piece takes them. Received: {len(splits)}.")
-        parts = [child for part in full for child in part] or [part[:0].ravel() for part in full]
+        if not all(part.ndim > 1 or is_ragged(part) for part in full):
+            raise _of_other_rank(rank, "fewer")
+        parts = [child for part in full for child in part]
+        sample = parts[0] if parts else sample
     if not even:
-        raise DataError(f"Expected {rank} ragged dimensions, as the piece takes them. Received: more.")
-    return np.concatenate(full), splits
+        raise _of_other_rank(rank, "more")
+    return np.concatenate(full) if full else sample[:0], splits
+
+
+def _of_other_rank(rank: int | None, received: str) -> DataError:
+    return DataError(
+        f"Expected a feature with {rank or 'some'} ragged dimensions, as the piece takes it. Received: {received}; "
+        "change its shape where examples are decoded."
+    )
 
 
 def unflattened(values: Rows, splits: Sequence[Splits]) -> Rows:

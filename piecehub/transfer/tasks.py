@@ -10,6 +10,7 @@ counts of a seed choose their setting on the same examples.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,9 @@ from piecehub.errors import DataError
 from piecehub.facts.content import canonical_json
 from piecehub.transfer.kinds import METRICS, Kind
 from piecehub.transfer.labels import read_labels
-from piecehub.transfer.texts import as_records, exact_array, keeps_every_byte, sealed, text_rows, unsealed
+from piecehub.transfer.packing import digested, packed, unpacked
+from piecehub.transfer.ragged import flattened, is_ragged, stacked, unflattened
+from piecehub.transfer.texts import as_records, exact_array, text_rows
 
 Indices = NDArray[np.int64]
 
@@ -37,8 +40,8 @@ class Task:
         kind: of the labels, which decides head, loss and metric (see `kinds`).
         classes: of a classification the original labels as text, label i is `classes[i]`; of several labels their
             numbers; empty of a regression.
-        pool_x, test_x: `[examples, …]` features, as the piece takes them; for a piece that takes a dict, `[examples]`
-            with a named field for each (NumPy's structured arrays), so that rows stay rows.
+        pool_x, test_x: `[examples, …]` features; of a ragged one `[examples]` arrays (ragged.py); for a piece that
+            takes a dict, `[examples]` with a named field for each (NumPy's structured arrays), so that rows stay rows.
         pool_y, test_y: `[examples] int64` from 0 to n - 1; `[examples, labels] int64` of 0 and 1; or `[examples]
             float64`.
     """
@@ -88,34 +91,26 @@ class Task:
         """`sha256:<hex>` of everything that a trial can see; the name is not part of it."""
         digest = hashlib.sha256(canonical_json([self.metric, list(self.classes)]))
         for array in (self.pool_x, self.pool_y, self.test_x, self.test_y):
-            if not keeps_every_byte(array):
-                digest.update(b"sealed")
-                array = sealed(array)
-            kind = array.dtype.str if array.dtype.names is None else array.dtype.descr
-            digest.update(canonical_json([kind, list(array.shape)]))
-            digest.update(np.ascontiguousarray(array).tobytes())
+            for part in digested(array):
+                digest.update(part)
         return f"sha256:{digest.hexdigest()}"
 
     def write(self, path: Path) -> None:
-        """Writes the task as one `.npz` file."""
-        arrays = {"pool_x": self.pool_x, "pool_y": self.pool_y, "test_x": self.test_x, "test_y": self.test_y}
-        changed = [name for name, array in arrays.items() if not keeps_every_byte(array)]
-        arrays |= {name: sealed(arrays[name]) for name in changed}
-        classes = np.array([c.encode() for c in self.classes])
+        """Writes the task as one `.npz` file (packing.py)."""
+        arrays: dict[str, NDArray[Any]] = {}
+        parts = {"pool_x": self.pool_x, "pool_y": self.pool_y, "test_x": self.test_x, "test_y": self.test_y}
+        forms = {name: packed(name, array, arrays) for name, array in parts.items()}
+        about = {"name": self.name, "kind": self.kind, "classes": self.classes, "forms": forms}
         with path.open("wb") as file:
-            about = {"name": np.array(self.name), "kind": np.array(self.kind), "sealed": np.array(changed, "U6")}
-            np.savez(file, classes=classes, **about, **arrays)
+            np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Reads what `write` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            classes = tuple(c.decode() for c in file["classes"].tolist())
-            changed = file["sealed"].tolist()
-            names = ("pool_x", "pool_y", "test_x", "test_y")
-            arrays = (unsealed(file[name]) if name in changed else file[name] for name in names)
-            kind: Any = str(file["kind"])
-            return cls(str(file["name"]), kind, classes, *arrays)
+            about = json.loads(str(file["about"]))
+            parts = {name: unpacked(name, form, file) for name, form in about["forms"].items()}
+        return cls(about["name"], about["kind"], tuple(about["classes"]), **parts)
 
 
 def task_from_features(
@@ -206,12 +201,20 @@ def _orders(task: Task, seed: int) -> list[Indices]:
 def _column(labels: ArrayLike) -> NDArray[np.generic]:
     """Labels `[examples]` of a feature that may be stored as `[examples, 1]`."""
     array = exact_array(labels)
+    if is_ragged(array):
+        even = stacked(array)
+        if even is None:
+            raise DataError("Expected as many labels in each example. Received: different counts; mend the label.")
+        array = even
     return array.reshape(len(array)) if array.shape == (len(array), 1) else array
 
 
 def _rows(values: ArrayLike) -> NDArray[np.generic]:
-    """`values` as an array that TensorFlow takes; text becomes UTF-8 bytes."""
+    """`values` as an array of numbers or UTF-8 bytes, `[examples, …]`; ragged ones stay `[examples]` arrays."""
     array = exact_array(values)
+    if is_ragged(array):
+        flat, splits = flattened(array)
+        return unflattened(_rows(flat), splits)
     return text_rows(array) if array.dtype.kind in "OU" else array
 
 

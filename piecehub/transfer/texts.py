@@ -1,10 +1,9 @@
-"""Texts in arrays, byte by byte: NumPy's `S` where it keeps every byte, else objects.
+"""Texts in arrays, byte by byte: NumPy's `S` where it keeps every byte and holds little else, else objects.
 
-NumPy's `S` drops zero bytes at the end of a text, and an array of objects can neither be written without pickle nor
-digested by its bytes. So what is written or digested has each text with an end of its own, `sealed`.
+NumPy's `S` drops zero bytes at the end of a text, and gives each text the room of the longest one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from piecehub.errors import DataError
 
 Rows = NDArray[Any]
-_END = b"\x01"
+_LARGE, _WASTE = 64 * 2**20, 4
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"\x1f\x8b")
 
 
@@ -55,37 +54,20 @@ def text_rows(texts: Rows) -> Rows:
     for text in found:
         if not isinstance(text, bytes | str):
             raise DataError(f"Expected numbers or texts as features. Received: {type(text).__name__}, {text!r:.60}.")
-    return _of([text.encode() if isinstance(text, str) else text for text in found], texts.shape)
+    return of_bytes([text.encode() if isinstance(text, str) else text for text in found], texts.shape)
 
 
-def sealed(rows: Rows) -> Rows:
-    """Rows whose texts keep their zero bytes in NumPy's `S`: each ends with one more byte, until `unsealed`."""
-    return _with_texts(rows, lambda text: text + _END, np.array)
-
-
-def unsealed(rows: Rows) -> Rows:
-    """What `sealed` was given."""
-    return _with_texts(rows, lambda text: text.removesuffix(_END), lambda texts: _of(texts, (len(texts),)))
-
-
-def keeps_every_byte(rows: Rows) -> bool:
-    """Whether no part of the rows is an array of objects, so that their bytes are all there is."""
-    return not rows.dtype.hasobject
-
-
-def _of(texts: Sequence[bytes], shape: tuple[int, ...]) -> Rows:
-    fitting = not any(text.endswith(b"\0") for text in texts)
-    flat = np.array(texts, dtype=None if fitting and texts else object)
+def of_bytes(texts: Sequence[bytes], shape: tuple[int, ...]) -> Rows:
+    """Bytes as an array that keeps each of them, and takes at most a few times their room."""
+    fitting = texts and not any(text.endswith(b"\0") for text in texts)
+    flat = np.array(texts, dtype=None if fitting and not _is_wide(texts) else object)
     return flat.reshape(shape)
 
 
-def _with_texts(rows: Rows, change: Callable[[bytes], bytes], make: Callable[[list[bytes]], Rows]) -> Rows:
-    """The rows, the texts of each field changed and made an array anew."""
-    if rows.dtype.names is None:
-        if not is_text(rows):
-            return rows
-        return make([change(text) for text in rows.ravel().tolist()]).reshape(rows.shape)
-    return as_records({name: _with_texts(rows[name], change, make) for name in rows.dtype.names})
+def _is_wide(texts: Sequence[bytes]) -> bool:
+    """Whether arrays of one width would be mostly empty: a text of 5 MB among a thousand of 5 KB would take 5 GB."""
+    room = len(texts) * max(map(len, texts))
+    return room > _LARGE and room > _WASTE * sum(map(len, texts))
 
 
 def as_records(arrays: "dict[str, Rows]") -> Rows:

@@ -5,6 +5,7 @@ of JSON goes into the pipe for each finished trial: `{"trial": index}` or, last,
 If the process that reads the pipe dies, the next line cannot be written and the workers end.
 """
 
+import gc
 import json
 import multiprocessing
 import os
@@ -70,6 +71,8 @@ class Bench:
         self._task = Task.read(Path(job.task))
         self._controls = Path(job.controls)
         self._engine = Engine(Path(job.saved_model), self._task.outputs, self._task.kind, job.output)
+        for rows in (self._task.pool_x, self._task.test_x):
+            self._engine.refuse_misfit(self._task.name, rows)
         self._features: dict[str, tuple[probe.Floats, probe.Floats]] = {}
 
     def run(self, trial: Trial) -> TrialResult:
@@ -166,6 +169,7 @@ def main(job_path: str, pipe: str) -> int:
     os.close(out)
     for worker in workers:
         worker.join()
+    gc.freeze()  # else Python looks for garbage among all that TensorFlow made, which takes seconds, before it ends
     return max(1 if worker.exitcode else 0 for worker in workers)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from piecehub.documentation.advice import in_common
 from piecehub.documentation.recommendation import Recommendation, recommend
 from piecehub.errors import StoreError
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
@@ -40,7 +41,8 @@ class Number:
 class Task:
     """The evidence of one downstream task: its plots, and the numbers of the first as a table.
 
-    `metric` and `unit` say what the numbers are, `more_plots` are blobs with what they show.
+    `metric` and `unit` say what the numbers are, `more_plots` are blobs with what they show, and `in_common` tells what
+    the task's examples have in common with others.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Task:
     rows: tuple[tuple[str, tuple[str, ...]], ...]
     gain: Mapping[str, Any]
     parent: str
+    in_common: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -243,6 +246,7 @@ def _task(store: Store, manifest: Manifest, title: str) -> Task:
             rows=rows,
             gain=gain,
             parent=parent,
+            in_common=tuple(in_common(value)),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(

@@ -226,10 +226,10 @@ def _component(workdir: Workdir, run: Run, row: RunRow, node: Node, event: Event
 
 
 def _shown_state(state: str, run_state: str) -> str:
-    """A component of a run that was killed does not run any more, whatever its last event says."""
-    if run_state == "stopped":
-        return {"running": "stopped", "waiting": "not run"}.get(state, state)
-    return state
+    """A component of a run that has ended, or was killed, does not run any more, whatever its last event says."""
+    if run_state == "running":
+        return state
+    return {"running": "stopped", "waiting": "not run"}.get(state, state)
 
 
 def _output(workdir: Workdir, key: str, place: str) -> Output:

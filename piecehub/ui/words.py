@@ -22,6 +22,14 @@ STATES = {
     "not published": ("!", "not published"),
     "published": ("✓", "published"),
 }
+# Likewise each outcome of a check (facts/conformance_report.py): the colour's class, and the icon; the word is itself.
+OUTCOMES = {
+    "held": ("done", "✓"),
+    "fell short": ("failed", "✗"),
+    "advice": ("stopped", "!"),
+    "not made": ("waiting", "·"),
+    "note": ("waiting", "·"),
+}
 _DIGESTS = ("code_digest", "lock_digest")
 _LONGEST_VALUE = 600
 _LONGEST_NAME = 20

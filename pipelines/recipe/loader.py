@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from piecehub.errors import RecipeError
+from piecehub.facts.pointers import refuse_pointers
 from pipelines.recipe.checks import checked
 from pipelines.recipe.sentences import sentence
 from pipelines.recipe.settings import Settings, lay_over
@@ -25,6 +26,7 @@ def load_recipe(recipe: str | PathLike[str], settings: Settings = ()) -> LoadedR
         RecipeError: naming the first thing that is wrong.
     """
     folder = find_recipe(recipe)
+    refuse_pointers([folder / "recipe.toml"], "a recipe")
     try:
         values = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -106,7 +106,8 @@ class Piece:
         features: which output downstream models read, where the piece has a dict of them.
         description, hub_tasks: what its page says instead of the recipe's `[documentation]`.
         trainable, frozen, hyperparameters, return_losses, sub_pieces, golden, preprocessor: how to export it
-            (`ExportOptions` in piecehub/exporting/reusable.py).
+            (`ExportOptions` in piecehub/exporting/reusable.py); `golden` may also name a function of the model's module
+            that takes nothing and gives golden inputs, which are published.
     """
 
     __pydantic_config__ = _STRICT
@@ -121,7 +122,7 @@ class Piece:
     hyperparameters: tuple[Literal["dropout_rate", "batch_norm_momentum"], ...] = ()
     return_losses: bool = False
     sub_pieces: dict[str, Text] = field(default_factory=dict[str, str])
-    golden: Literal["synthetic", "none"] = "synthetic"
+    golden: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "synthetic"
     preprocessor: str = ""
 
     @property

@@ -26,6 +26,18 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not set(HEAVY) & set(loaded)
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "nothing-like-this"]])
+def test_e2_where_the_program_ends_nothing_is_looked_through_for_garbage(arguments: list[str]) -> None:
+    """With TensorFlow and TFX loaded that took ten seconds, between the last line and the prompt."""
+    code = (
+        f"import atexit, gc, sys; sys.argv[1:] = {arguments!r}\nfrom piecehub.cli.main import main\n"
+        "atexit.register(lambda: print('|', gc.get_freeze_count(), len(gc.get_objects())))\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    frozen, others = map(int, done.stdout.rpartition("|")[2].split())
+    assert frozen > 100 * others
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

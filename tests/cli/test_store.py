@@ -56,6 +56,14 @@ def test_a_day_with_a_store(place):
     )
 
 
+def test_n11_an_alias_names_a_version_in_every_command(place):
+    _run("alias", "champion", "acme/tiny/1", "--why", "best so far", "--store", place)
+    shown = json.loads(_run("show", "acme/tiny@champion", "--json", "--store", place).stdout)
+    assert (shown["name"], shown["aliases"]) == ("acme/tiny/1", ["champion"])
+    assert _run("yank", "acme/tiny@champion", "--why", "odd", "--store", place).stderr.startswith("acme/tiny/1: yank")
+    assert "which means nothing" in _run("show", "acme/tiny@nobody", "--store", place, expected=1).stderr
+
+
 def test_damage_is_named_and_mended(place, tmp_path):
     store = Store.open(place)
     digest = store.newest("acme", "tiny").archive.digest

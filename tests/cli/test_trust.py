@@ -12,6 +12,7 @@ from piecehub.cli import main as cli
 from piecehub.facts.content import list_files
 from piecehub.signing.hub_cache import entry_name
 from piecehub.signing.keys import read_public_key
+from piecehub.store import curate
 from tests.loopback import served
 from tests.signing.conftest import Pair, World
 
@@ -47,6 +48,13 @@ def test_verify_tells_files_signer_and_builder(world: World) -> None:
     nobody = piecehub("verify", "acme/tiny/1", "--store", world.store.uri)
     assert nobody.exit_code == 0
     assert "a key that nobody here vouches for" in nobody.stdout
+
+
+def test_n11_verify_takes_an_alias(world: World) -> None:
+    curate.set_alias(world.store, world.manifest.handle, "champion", by="anna", why="best so far")
+    told = piecehub("verify", "acme/tiny@champion", "--store", world.store.uri)
+    assert told.exit_code == 0, sentence(told)
+    assert told.stdout.splitlines()[0] == f"acme/tiny/1  {world.manifest.digest}"
 
 
 def test_a_valid_but_untrusted_signature_exits_1_in_one_line(world: World, pairs: list[Pair]) -> None:

@@ -1,6 +1,7 @@
 """`piecehub compare`: on folders, with evidence beside them, and on published versions."""
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,25 @@ def test_what_is_no_model_is_told_in_one_sentence(folder: Make, tmp_path: Path) 
     (tmp_path / "empty").mkdir()
     found = _compare(folder(), tmp_path / "empty")
     assert "saved_model.pb" in str(found.exception)
+
+
+@pytest.mark.parametrize(
+    ("emptied", "said"),
+    [
+        ("saved_model.pb", "S2. Expected one MetaGraph with the tag 'serve'. Received: none, as of an empty file"),
+        ("variables/variables.index", "S12. Expected a checkpoint that can be read whole"),
+        ("variables/variables.data-00000-of-00001", "S12. Expected a checkpoint that can be read whole"),
+    ],
+)
+def test_e14_a_file_of_0_bytes_is_named_and_nothing_is_said_of_the_rest(
+    folder: Make, tmp_path: Path, emptied: str, said: str
+) -> None:
+    a, b = folder(), tmp_path / "model"
+    shutil.copytree(a, b)
+    (b / emptied).write_bytes(b"")
+    for found in (_compare(a, b), _compare(b, a)):
+        assert found.stdout == ""
+        assert str(found.exception).startswith(f"'{b}' falls short of {said}")
 
 
 def test_damaged_evidence_is_told(folder: Make, make_evidence: Any) -> None:

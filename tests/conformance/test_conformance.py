@@ -16,7 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 from piecehub.comparing.interface import interface_of
-from piecehub.conformance import behaviour, golden_outputs, practice, training
+from piecehub.conformance import advice, behaviour, golden_outputs, practice, training
 from piecehub.conformance.described import describe
 from piecehub.conformance.dynamic import crashed, dynamic_findings
 from piecehub.conformance.graph import read_graph
@@ -128,6 +128,23 @@ def test_the_digits_like_piece_of_the_session_passes_every_check(made: Any) -> N
     assert findings["D20"].passed is findings["D21"].passed is findings["X3"].passed is True
     assert "0.9" in findings["D14"].sentence  # the momentum that its recipe sets
     assert content_digest(list_files(made.saved_model)) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "hyperparameter"),
+    [
+        ("momentum 0.9999", advice.momentum_fits, "batch_norm_momentum"),
+        ("dropout that nobody tells", advice.dropout_rate_told, "dropout_rate"),
+    ],
+)
+def test_n11_what_consumers_should_set_is_told_with_how_to_let_them(
+    name: str, check: Any, hyperparameter: str, tmp_path: Path
+) -> None:
+    sentence = check(load(BROKEN[name][0](tmp_path / "model"))).sentence
+    assert (
+        f"let consumers set it: `piecehub.export(…, ExportOptions(hyperparameters=('{hyperparameter}',)))`" in sentence
+    )
+    assert f"in a recipe `hyperparameters = ['{hyperparameter}']` of its [piece]" in sentence
 
 
 def test_golden_outputs_that_are_not_recomputed_fall_short(made: Any, tmp_path: Path) -> None:

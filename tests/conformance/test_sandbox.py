@@ -84,10 +84,10 @@ def test_what_runs_for_ever_is_ended(kind: Sandbox, model: Path) -> None:
     with _nothing_left():
         ended, _ = _run(kind, model, "import time\nwhile True: time.sleep(1)", _limits(wall_s=2))
         assert ended.returncode != 0
-        assert ended.errors.splitlines()[-1] == "it took more than 2 s"
+        assert ended.limit.startswith("it took more than 2 s; look for a loop")
         started = time.monotonic()
         ended, _ = _run(kind, model, "while True: pass", _limits(cpu_s=1))
-        assert ended.returncode != 0
+        assert ended.limit.startswith("it took more than 1 s of the processor; look for a loop")
         assert time.monotonic() - started < 60
 
 
@@ -99,7 +99,7 @@ def test_what_takes_all_memory_is_ended(kind: Sandbox, model: Path) -> None:
     with _nothing_left():
         for code in (alone, shared):
             ended, _ = _run(kind, model, code, _limits(resident_bytes=200 << 20))
-            assert ended.errors.splitlines()[-1] == "it held more than 0.195 GiB of memory"
+            assert ended.limit == "it held more than 0.195 GiB of memory; use a machine that has more"
 
 
 @pytest.mark.parametrize("kind", SANDBOXES)
@@ -252,17 +252,12 @@ def test_a_model_that_takes_all_memory_falls_short_in_one_sentence(tmp_path: Pat
 
 
 @needs_bubblewrap
-def test_a_model_that_runs_for_ever_falls_short_in_one_sentence(tmp_path: Path) -> None:
+def test_e14_a_model_that_runs_for_ever_falls_short_in_one_sentence(tmp_path: Path) -> None:
     folder = _save(_runs_for_ever, tmp_path / "model")
     with _nothing_left():
         found = _checked(folder, "bubblewrap", _limits(wall_s=300, cpu_s=25, resident_bytes=8 << 30))
-    assert _ended_by_limit(found["D1"].sentence)
+    assert "it took more than 25 s of the processor; look for a loop that never ends" in found["D1"].sentence
     assert (found["D1"].passed, found["S4"].passed, found["D2"].passed) == (False, True, None)
-
-
-def _ended_by_limit(sentence: str) -> bool:
-    """Ended by the signal for too much time of the processor, as such or as bubblewrap hands it on."""
-    return any(word in sentence for word in ("signal 9", "signal 24", "exit code 137", "exit code 152"))
 
 
 @needs_bubblewrap

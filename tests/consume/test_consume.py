@@ -1,5 +1,8 @@
 import gc
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from hashlib import sha1
 from pathlib import Path
@@ -16,7 +19,9 @@ from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError, NotReusableError, StoreError
 from piecehub.exporting import reusable
 from piecehub.exporting.reusable import ExportOptions
+from piecehub.store.archive import pack
 from tests.exporting import low_level_pieces
+from tests.loopback import answering
 
 KERNEL = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32)
 BIAS = np.array([0.5, -0.5], np.float32)
@@ -49,6 +54,34 @@ def _calls(layer: ReusableLayer) -> float:
 def test_a_path_a_string_and_a_loaded_object_give_the_same(affine: str) -> None:
     for handle in (affine, Path(affine), piecehub.load(affine), hub.load(affine)):
         np.testing.assert_allclose(ReusableLayer(handle, output_key="default")(X), Y, rtol=1e-6)
+
+
+_LOADS = """
+import sys, piecehub
+for address in sys.argv[1:]:
+    try: print(piecehub.load(address).variables[0].shape)
+    except Exception as error: print(error)
+"""
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY"])  # Python knows no other
+def test_a4_hubs_client_asks_this_machine_directly_and_tells_nobody_a_token(
+    variable: str, affine: str, tmp_path: Path
+) -> None:
+    pack(Path(affine), tmp_path / "model.tar.gz")
+    through: list[tuple[str, str]] = []
+    query = "?tf-hub-format=compressed"
+    answer = (200, {}, (tmp_path / "model.tar.gz").read_bytes())
+    proxied = {f"http://models.example/m{query}": answer}
+    with answering({f"/m{query}": answer}) as url, answering(proxied, through) as proxy:
+        addresses = [f"{url}/m", "http://models.example/m", "http://models.example/m?token=t0ken"]
+        variables = {**os.environ, "TFHUB_CACHE_DIR": str(tmp_path / "cache"), "no_proxy": "", variable: proxy}
+        command = [sys.executable, "-P", "-c", _LOADS, *addresses]
+        done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=tmp_path, check=False)
+    direct, by_proxy, refused = done.stdout.splitlines()
+    assert through == [(f"http://models.example/m{query}", "")]
+    assert direct == by_proxy == "(3, 2)", done.stdout
+    assert refused.startswith("Expected https for a token.") and "t0ken" not in refused
 
 
 def test_a_loaded_object_is_shared_not_copied(affine: str) -> None:

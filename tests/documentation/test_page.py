@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from piecehub.documentation.advice import in_common
 from piecehub.documentation.page import Person, Sources, page
 from piecehub.documentation.recommendation import recommend
 from piecehub.errors import NotReusableError
@@ -16,6 +17,9 @@ from piecehub.facts.piece_manifest import PieceManifest
 
 PERSON = Person("A piece for tests.", "Testing.", "Nothing else.", "Made up.", "apache-2.0", '["image-feature-vector"]')
 SPEC = {"shape": [None, 8], "dtype": "float32"}
+OVERLAP = (
+    "Of 30 test examples 2 equal one of the pool, from which the labelled examples are drawn, and 0 nearly equal one."
+)
 PLAIN = PieceManifest("keras", SPEC, SPEC, ["a/kernel", "b/kernel"], ["a/kernel", "b/kernel"])
 
 
@@ -57,6 +61,7 @@ def _sources(
         "metric": "accuracy",
         "sensitivity": [{"batch_size": 8, "change": -0.01, "change_low": -0.02, "change_high": 0.001}],
         "leakage": {"examples": 60, "exact": 0, "near": 1},
+        "overlap": {"examples": 30, "exact": 2, "near": 0},
     }
     guidance = {
         "task": "late-digits",
@@ -147,8 +152,15 @@ def test_the_guidance_of_the_evidence_and_the_warnings_of_the_verdict_stand_on_t
         "- Labels saved: 5 examples are worth 9 from scratch [7, more than were tried].",
         "- Batch size: 8 changes it by -1.0 points [-2.0, +0.1].",
         "- Of 60 examples 0 equal one that the piece was trained on, and 1 nearly equal one.",
+        f"- {OVERLAP}",
     ]
     assert "\n\nWarning: Expected no gain on noise.\n\n## Training" in text
+
+
+def test_b9_what_test_part_and_pool_have_in_common_is_told_where_somebody_looked() -> None:
+    evidence: dict[str, Any] = {"leakage": None, "overlap": {"examples": 30, "exact": 2, "near": 0}}
+    assert in_common(evidence) == [OVERLAP]
+    assert in_common({"leakage": None}) == []
 
 
 @pytest.mark.parametrize("key", ["weight_decay", "use_ema", "l1_regularization_strength"])

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from piecehub.errors import DataError
+from piecehub.errors import DataError, RecipeError
 from piecehub.examples.arrays import read_split
 from piecehub.examples.canonical import read_records, records_digest, split_digests
 from piecehub.examples.features import Features
+from piecehub.examples.tfrecord_files import refuse_no_records
 
 SPEC = {"image": tf.io.FixedLenFeature([2], tf.float32), "label": tf.io.FixedLenFeature([], tf.int64)}
 
@@ -193,3 +194,11 @@ def test_b8_a_schema_says_which_features_may_be_missing(tmp_path: Path) -> None:
         'feature { name: "d" type: FLOAT presence { min_count: 1 } }\n'
     )
     assert Features.of_schema(str(path)).may_be_missing == {"a", "d"}
+
+
+def test_e14_a_pointer_in_the_place_of_records_or_of_a_schema_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "part-0.tfrecord"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    for read in (lambda: refuse_no_records(file), lambda: Features.of_schema(str(file))):
+        with pytest.raises(RecipeError, match=r"part-0\.tfrecord', a pointer of Git LFS in the place of a file"):
+            read()

@@ -1,6 +1,7 @@
 """What `ExportOptions` asks for: each option changes what is exported, and each wrong one is refused."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from keras import layers
 
-from piecehub.errors import NotReusableError
+from piecehub.conformance.dynamic import dynamic_findings
+from piecehub.errors import NotReusableError, PiecehubError
 from piecehub.exporting import golden, reusable
 from piecehub.exporting.export_options import read_options
 from piecehub.exporting.reusable import ExportOptions
@@ -273,6 +275,52 @@ def test_a_model_that_does_not_take_synthetic_inputs_says_so(tmp_path: Path) -> 
         reusable.export(model, tmp_path / "model")
     loaded = _exported(model, tmp_path / "model", golden_inputs=tf.constant([["a", "a", "a"]]))
     assert loaded(tf.constant([["a", "a", "a"]])).shape == (1, 3, 3)
+
+
+class DecodeJpegs(layers.Layer):
+    """JPEGs `[batch] string` -> `[batch, 4, 4, 3] float32`."""
+
+    def call(self, inputs: Any) -> Any:
+        def decoded(text: Any) -> Any:
+            return tf.image.resize(tf.io.decode_jpeg(text, channels=3), [4, 4]) / 255
+
+        return tf.map_fn(decoded, inputs, fn_output_signature=tf.TensorSpec([4, 4, 3], tf.float32))
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return keras.KerasTensor((None, 4, 4, 3))
+
+
+def _decoding(layer: Any) -> keras.Model:
+    jpegs = keras.Input((), dtype="string")
+    return keras.Model(jpegs, layers.Dense(2)(layers.Flatten()(layer(jpegs))))
+
+
+@pytest.mark.parametrize("as_lambda", [False, True])
+def test_a_model_that_decodes_jpegs_is_told_to_decode_before_it(tmp_path: Path, as_lambda: bool) -> None:
+    layer = layers.Lambda(lambda x: DecodeJpegs().call(x), output_shape=(4, 4, 3)) if as_lambda else DecodeJpegs()
+    with pytest.raises(NotReusableError) as caught:
+        reusable.export(_decoding(layer), tmp_path / "model")
+    assert "Received: a model that decodes files, such as JPEGs, by itself; decode examples" in caught.value.sentence
+    assert "`[data] decode`" in caught.value.sentence and "golden" not in caught.value.sentence
+    reusable.export(_decoding(layer), tmp_path / "none", ExportOptions(golden="none"))
+    d1 = next(found for found in dynamic_findings(tmp_path / "none") if found.check == "D1")
+    assert d1.passed is False and "`[data] decode`" in d1.sentence and "decodes files" in d1.sentence
+
+
+def test_golden_inputs_come_from_a_function_of_the_recipe(made: Any, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe"
+    shutil.copytree(made.recipe, recipe)
+    module = recipe / "model.py"
+    bright = "import numpy as np\n\ndef bright():\n    return np.full((3, 8, 8, 1), 2.5, np.float32)\n"
+    module.write_text(module.read_text() + bright)
+    arguments = (str(made.piece), str(recipe), str(tmp_path / "model"), {"golden": "bright"}, None)
+    reusable.export_piece(*arguments)
+    manifest = piece_manifest.read(tmp_path / "model")
+    recorded = golden.read(tmp_path / "model", manifest)
+    assert manifest.golden["inputs"] == "given"
+    np.testing.assert_array_equal(recorded.inputs, np.full((3, 8, 8, 1), 2.5))
+    with pytest.raises(PiecehubError, match="'dark'"):
+        reusable.export_piece(*arguments[:2], str(tmp_path / "other"), {"golden": "dark"}, None)
 
 
 def test_a_model_that_computes_something_else_once_traced_is_refused(tmp_path: Path) -> None:

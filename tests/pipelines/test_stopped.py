@@ -1,9 +1,15 @@
 """What ends a run early: a person who stops it, and code that raises before there is any component."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 pytest.importorskip("tfx")
@@ -75,3 +81,29 @@ def test_e9_the_traceback_of_a_failed_component_is_in_its_own_log(broken: Any) -
     log = (workdir.logs / record.run / f"{failed.node}.log").read_text("utf-8")
     assert "Traceback" in log and "ValueError: by design" in log
     assert isinstance(broken.raised, PiecehubError)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("node", ["UpstreamStatistics", "FullModelTrainer"])
+def test_e2_after_ctrl_c_the_prompt_returns_soon_and_nothing_runs_on(node: str, tmp_path: Path) -> None:
+    workdir = Workdir(tmp_path / "work")
+    command = [sys.executable, "-P", "-m", "piecehub.cli", "run", "digits", "--workdir", str(workdir.root)]
+    # Where pytest runs in the background, shells have it ignore Ctrl-C, and what it starts.
+    heeds = {"start_new_session": True, "preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **heeds) as run:  # type: ignore[call-overload]
+        while not _runs(workdir, node):
+            assert run.poll() is None
+            time.sleep(0.1)
+        others = psutil.Process(run.pid).children(recursive=True)
+        started = time.monotonic()
+        os.killpg(run.pid, signal.SIGINT)
+        code = run.wait(60)
+        _, left = psutil.wait_procs(others, timeout=60)
+        seconds = time.monotonic() - started
+    assert (code, left) == (1, [])
+    assert seconds < 6, "on two idle cores it takes one second, and took ten"
+
+
+def _runs(workdir: Workdir, node: str) -> bool:
+    events = [event for run in runs.run_ids(workdir) for event in runs.read_events(workdir, run)]
+    return any((event.node, event.state) == (node, "running") for event in events)

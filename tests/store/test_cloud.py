@@ -1,5 +1,6 @@
 """Buckets: lost answers, servers that cannot be trusted, and many processes at once."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from piecehub.errors import EnvironmentProblem, StoreError
 from piecehub.store import archive
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
+from tests.loopback import answering
 from tests.store.faulty_proxy import faulty_proxy
 
 
@@ -143,3 +145,26 @@ def test_a_gcs_server_that_lacks_the_xml_api_is_refused_in_one_sentence(engine_u
         EnvironmentProblem, match=r"Expected to reach 'gs://stores/.*400 Bad Request.*check the address"
     ):
         Store.create(engine_uri("fake-gcs-server alone"))
+
+
+_ASKS = """
+import sys
+from piecehub.store.cloud import open_bucket
+bucket = open_bucket(sys.argv[1])
+print(bucket.create("key", b"value"), bucket.read("key"))
+"""
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("none_for", ["", "elsewhere.example"])
+def test_a4_a_bucket_on_this_machine_is_not_asked_through_a_proxy_and_others_are(variable, none_for, s3_uri):
+    through: list[tuple[str, str]] = []
+    with answering({}, through) as proxy:
+        variables = {**os.environ, "no_proxy": none_for, variable: proxy}
+        command = [sys.executable, "-P", "-c", _ASKS, s3_uri]
+        done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+        assert (done.stdout, through) == ("True b'value'\n", []), done.stderr
+        variables["AWS_ENDPOINT_URL"] = "http://buckets.example"
+        command[-2] = _ASKS.replace('bucket.create("key", b"value"), ', "")
+        subprocess.run(command, capture_output=True, env=variables, timeout=60, check=False)
+        assert through[0][0].startswith("http://buckets.example/")

@@ -189,6 +189,12 @@ def test_n11_an_alias_has_a_syntax(anywhere, versions):
             curate.of_alias(anywhere, text)
 
 
+@pytest.mark.parametrize("name", ["acme/tiny/2", "acme/tiny@champion", "/acme/tiny@champion"])
+def test_n11_commands_take_a_version_by_its_number_or_by_an_alias(anywhere, versions, name):
+    curate.set_alias(anywhere, versions[1], "champion", **SAID)
+    assert curate.named(anywhere, name) == versions[1]
+
+
 def test_n11_an_unknown_version_says_where_was_looked(anywhere, versions):
     with pytest.raises(StoreError) as raised:
         anywhere.manifest(Handle("acme", "none", 1))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from piecehub.errors import ArchiveError, PiecehubError, RecipeError
+from piecehub.store.archive import pack
 from piecehub.store.source import find_saved_model
 
 HDF = b"\x89HDF\r\n\x1a\n" + bytes(100)
@@ -61,6 +62,26 @@ def test_e13_a_folder_around_names_the_one_below(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "model.h5").write_bytes(HDF)
     _refused(tmp_path / "kept", r"kept/model\.h5', a Keras model")
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize(
+    ("pointer", "remedy"), [(LFS, "git lfs pull"), ("/annex/objects/SHA256E-s1--4d", "git annex get")]
+)
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index", "assets.extra/piecehub.json"])
+def test_e14_a_pointer_in_the_place_of_a_file_of_a_model_is_named(
+    tmp_path: Path, name: str, pointer: str, remedy: str
+) -> None:
+    folder = tmp_path / "model"
+    for file in ("saved_model.pb", name):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(b"")
+    (folder / name).write_text(pointer)
+    _refused(folder, f"{name}', a pointer of .* in the place of a file; fetch the file itself with `{remedy}`")
+    pack(folder, tmp_path / "model.tar.gz")
+    _refused(tmp_path / "model.tar.gz", f"{name}', a pointer of")
 
 
 def test_what_may_be_a_model_or_an_archive_is_left_to_who_reads_it(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from piecehub.errors import PiecehubError, RecipeError
+from piecehub.logs import last_words
 from piecehub.tensors.fresh import run_fresh
 
 
@@ -26,6 +27,15 @@ def test_our_errors_keep_class_and_sentence() -> None:
 def test_another_error_gives_its_last_line() -> None:
     with pytest.raises(PiecehubError, match=r"FileNotFoundError.*nowhere.*\(exit code 1\)"):
         run_fresh("os:listdir", {"path": "/nowhere"})
+
+
+def test_e14_an_exception_of_many_lines_is_told_by_its_first() -> None:
+    text = "{'no': 'number',\n 'of': 'lines'}"
+    with pytest.raises(PiecehubError, match=r"Received: json\.decoder\.JSONDecodeError: .* \(exit code 1\)"):
+        run_fresh("json:loads", {"s": text})
+    said = "Traceback (most recent call last):\n  File …\nValueError: not one\nKeyword arguments: {}\n"
+    assert last_words(said, 1) == "ValueError: not one"
+    assert last_words(said + "it took more than 9 s\n", -9) == "it took more than 9 s"
 
 
 def test_a_process_that_is_killed_is_told() -> None:

@@ -105,3 +105,14 @@ def test_b4_a_checkpoint_in_a_folder_with_brackets_is_itself_and_not_its_sibling
     assert said == ""
     assert all(np.array_equal(v.numpy(), w) for v, w in zip(core.variables, weights, strict=True))
     assert checkpoint_digest(folder / "re[c]ipe*", name) == checkpoint_digest(folder, name)
+
+
+@pytest.mark.parametrize("name", ["pretrainer.weights.h5", "kept", "kept/checkpoint-1"])
+def test_e14_a_pointer_in_the_place_of_a_checkpoint_is_named(written: Any, name: str) -> None:
+    folder, _ = written
+    for file in filter(Path.is_file, folder.rglob("*")):
+        file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    _, pretrainer = build(seed=2)
+    for read in (lambda: restore(pretrainer, folder / name), lambda: checkpoint_digest(folder, name)):
+        with pytest.raises(RecipeError, match="a pointer of Git LFS in the place of a file"):
+            read()

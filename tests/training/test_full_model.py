@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from piecehub.errors import PieceError, TrainingError
+from piecehub.errors import PieceError, PiecehubError, TrainingError
 from piecehub.facts.content import list_files
 from piecehub.facts.tables import TrainTable
 from piecehub.training import full_model
@@ -109,6 +109,43 @@ def test_a_training_that_fails_leaves_no_folder(made: Any, tmp_path: Path) -> No
     with pytest.raises(TrainingError, match="Expected the full model to train"):
         _train(made, tmp_path, batch_size=-1)
     assert not (tmp_path / "full").exists()
+
+
+@pytest.mark.parametrize(
+    ("label", "received"),
+    [(2, "2, and 1 such in 200"), (-1, "-1, and 1 such"), (0.5, "0.5, and 1 such"), ("a", "<U21 of the shape [200]")],
+)
+def test_e14_a_label_that_is_no_class_of_the_model_is_named(
+    made: Any, tmp_path: Path, label: Any, received: str
+) -> None:
+    arrays = {"image": made.images, "label": np.array([label, *made.labels[1:]])}
+    with pytest.raises(PiecehubError) as raised:
+        full_model.train(
+            made.module.build, KWARGS, {"image": made.images, "label": made.labels}, arrays, "label",
+            full_model.TrainSettings(1, 32, 1e-2, 1), tmp_path / "logs", tmp_path / "full",
+        )  # fmt: skip
+    assert "Expected whole numbers from 0 to 1 as labels of the split 'eval'" in raised.value.sentence
+    assert f"Received: {received}" in raised.value.sentence
+
+
+def test_e14_a_model_without_an_input_tells_its_classes_too(tmp_path: Path) -> None:
+    class Logits(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, inputs: Any) -> Any:
+            return self.dense(inputs)
+
+    def build(*, seed: int) -> keras.Model:
+        model = Logits()
+        model(np.zeros((1, 4), np.float32))
+        return model
+
+    arrays = {"x": np.ones((8, 4), np.float32), "label": np.array([0, 1, 2, 3] * 2)}
+    settings = full_model.TrainSettings(1, 8, 1e-2, 1)
+    with pytest.raises(PiecehubError, match="Received: 3, and 2 such in 8 examples"):
+        full_model.train(build, {}, arrays, arrays, "label", settings, tmp_path / "logs", tmp_path / "full")
 
 
 def test_a_training_that_diverges_is_refused(made: Any, tmp_path: Path) -> None:

@@ -3,9 +3,9 @@ import pytest
 import tensorflow as tf
 from sklearn.linear_model import LogisticRegression
 
-from piecehub.errors import NotReusableError, PieceError
+from piecehub.errors import NotReusableError, PieceError, PiecehubError
 from piecehub.transfer import engine as engines
-from piecehub.transfer import kinds, probe
+from piecehub.transfer import fitting, kinds, probe
 from piecehub.transfer.engine import Engine
 from piecehub.transfer.tasks import Task, draw_shots
 
@@ -128,6 +128,34 @@ def test_a_saved_model_without_the_interface_is_refused(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "m"))
     with pytest.raises(NotReusableError, match="'variables'"):
         Engine(tmp_path / "m", 3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "output", "words"),
+    [
+        (np.zeros((2, 5), np.float32), "", r"takes them, float32 \[batch, 8\]\. Received: float32 \[batch, 5\]"),
+        (np.zeros((2, 8, 8, 1), np.float32), "", r"Received: float32 \[batch, 8, 8, 1\]"),
+        (np.zeros((2, 8), np.int64), "", r"Received: int64 \[batch, 8\]"),
+        (np.zeros(2, [("a", "f4", (8,))]), "", r"Received: \{a: float32 \[batch, 8\]\}"),
+        (np.zeros((2, 8), np.float32), "pooled", r"it has one\. Received: 'pooled'"),
+    ],
+)
+def test_e14_examples_that_the_piece_does_not_take_are_told_with_what_it_takes(engine, rows, output, words):
+    engine.refuse_misfit("trees", np.zeros((2, 8), np.float32))
+    with pytest.raises(PiecehubError, match=words):
+        fitting.refuse_misfit("trees", engine._piece, engines._tensors(rows), output)
+
+
+def test_e14_outputs_that_a_linear_head_cannot_read_are_told(tmp_path):
+    root = tf.Module()
+    root.__call__ = tf.function(lambda x: {"map": x, "pooled": tf.reduce_mean(x, 1)})
+    root.__call__.get_concrete_function(tf.TensorSpec([None, 4, 3], tf.float32))
+    tf.saved_model.save(root, str(tmp_path / "m"))
+    piece, rows = tf.saved_model.load(str(tmp_path / "m")), tf.zeros([1, 4, 3])
+    fitting.refuse_misfit("trees", piece, rows, "pooled")
+    for output, words in (("", "map, pooled. Received: none"), ("map", r"Received: float32 \[batch, 4, 3\]")):
+        with pytest.raises(PiecehubError, match=words):
+            fitting.refuse_misfit("trees", piece, rows, output)
 
 
 def test_a_saved_model_that_cannot_be_called_is_refused(build_piece, tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from piecehub.errors import DataError
 from piecehub.facts import runs
 from piecehub.transfer import leakage as leakages
+from piecehub.transfer import likeness
 from piecehub.transfer.leakage import Leakage, find_leakage, find_overlap, refuse_leakage, refuse_overlap
 
 RANDOM = np.random.default_rng(0)
@@ -368,6 +369,24 @@ def test_upstream_in_batches_of_any_size_gives_what_it_gave_as_a_whole(ends, cel
         patch.setattr(leakages, "_CHUNK_CELLS", cells)
         found = find_leakage(_in_batches(above, ends), pool, test, {"label"})
     assert astuple(found) == FOUND[chosen]
+
+
+@pytest.mark.parametrize("ends", [[], [1, 2, 3, 130], list(range(0, 230, 7)), [100, 200]])
+def test_numbers_are_compared_in_the_same_chunks_whatever_the_batches(monkeypatch, ends):
+    side: Any = likeness.SIDES["numbers"]
+    compared: list[Any] = []
+
+    class Seen(side):
+        def pairs(self, upstream):
+            compared.append(upstream[0].copy())
+            return super().pairs(upstream)
+
+    monkeypatch.setitem(likeness.SIDES, "numbers", Seen)
+    monkeypatch.setattr(leakages, "_CHUNK_CELLS", 7000)
+    upstream, pool, test = ({"image": part["image"]} for part in _planted())
+    find_leakage(_in_batches(upstream, ends), pool, test)
+    assert list(map(len, compared)) == [100, 100, 30]  # 7000 cells, of 70 downstream examples
+    np.testing.assert_array_equal(np.concatenate(compared), upstream["image"])
 
 
 def test_one_batch_of_upstream_is_held_at_a_time():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from piecehub.transfer.ragged import objects
 from piecehub.transfer.raw_input import raw_features
 
 
@@ -61,3 +62,28 @@ def test_n10_numbers_with_gaps_and_a_text_column_stand_side_by_side():
     own, again = raw_features(rows, rows[:1])
     assert np.isfinite(own).all() and np.array_equal(own[:1], again)
     assert own.shape == (3, 3 + 3)
+
+
+def test_ragged_texts_and_integers_are_words():
+    texts = [b"red wine", b"white wine", b"red rose wine"]
+    plain = np.array(texts, object)
+    tokens = objects([np.array(text.split(), object) for text in texts])
+    ids = objects([np.array(row) for row in ([10, 11], [12, 11], [10, 13, 11])])
+    expected = raw_features(plain[:2], plain)
+    for rows in (tokens, ids):
+        own, other = raw_features(rows[:2], rows)
+        assert np.allclose(np.sort(other, axis=1), np.sort(expected[1], axis=1)) and np.array_equal(own, other[:2])
+
+
+def test_other_ragged_numbers_are_missing_after_their_end_up_to_the_longest_of_the_shots():
+    rows = objects([np.array(row, np.float32) for row in ([1, 2], [3], [5, 2, 9])])
+    padded = np.array([[1, 2], [3, np.nan], [5, 2]], np.float32)
+    for ours, expected in zip(raw_features(rows[:2], rows), raw_features(padded[:2], padded), strict=True):
+        assert np.array_equal(ours, expected)
+
+
+def test_ragged_and_plain_fields_stand_side_by_side():
+    rows = np.empty(2, [("ids", object), ("age", np.float32)])
+    rows["ids"], rows["age"] = objects([np.array([1, 2]), np.array([3])]), [1, 2]
+    own, again = raw_features(rows, rows)
+    assert own.shape == (2, 5) and np.array_equal(own, again)

@@ -1,18 +1,21 @@
 import dataclasses
 import importlib.metadata
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
-from piecehub.errors import PieceError, TrainingError
+from piecehub.errors import DataError, PieceError, TrainingError
 from piecehub.facts.content import content_digest, list_files
 from piecehub.transfer.pool import run_trials
 from piecehub.transfer.protocol import MODES
+from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore, choose_setting, plan, with_batch_sizes
 
 
@@ -144,6 +147,26 @@ def test_killed_in_the_middle_the_rest_is_run_and_equals_the_uninterrupted_run(f
     assert {name: data for name, data in contents(tmp_path).items() if not name.endswith(".part")} == whole
 
 
+def test_e2_a_person_who_stops_the_trials_waits_for_none(run, trials, tmp_path):
+    """Also while the workers import TensorFlow, which takes seconds: they would notice at the end of a trial."""
+    stopped = []
+
+    def stop(*_: object) -> None:
+        stopped.append(time.monotonic())
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.7)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, 2, None, trials)
+        assert time.monotonic() - stopped[0] < 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert [c for c in psutil.Process().children(recursive=True) if "piecehub.transfer.workers" in c.cmdline()] == []
+
+
 def test_a_damaged_file_counts_as_missing(finished, trials, tmp_path):
     store = TrialStore(tmp_path)
     store.write(trials[0], finished[1][trials[0]])
@@ -169,6 +192,19 @@ def test_an_error_in_a_worker_is_raised_here_with_its_class_and_sentence(exporte
     places = {"saved_model": exported.saved_model, "controls": tmp_path / "controls", "task": task}
     with pytest.raises(PieceError, match=r"Expected one checkpoint .* Received: 0"):
         run_trials(scratch, **places, trials_folder=tmp_path / "trials", workers=1)
+
+
+def test_e14_examples_of_another_shape_end_the_trials_with_the_shapes(exported, trials, tmp_path):
+    other = Task.from_arrays("shrubs", *[np.eye(4, 5, dtype=np.float32), [0, 0, 1, 1]] * 2)
+    with pytest.raises(DataError, match=r"of 'shrubs' .*\[batch, 8\]\. Received: float32 \[batch, 5\]"):
+        run_trials(
+            trials[:2],
+            saved_model=exported.saved_model,
+            controls=exported.controls,
+            task=other,
+            trials_folder=tmp_path,
+            workers=1,
+        )
 
 
 def test_the_callers_main_module_is_not_run_again(exported, task, trials, tmp_path):

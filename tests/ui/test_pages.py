@@ -242,6 +242,15 @@ def test_a_model_published_without_anything_beside_it_has_a_page(browser, site, 
     assert "it was published without" in text and "Copy" in text
 
 
+def test_b9_a_model_shows_what_its_test_part_and_pool_have_in_common(browser, site):
+    site.publish(evidence={**site.evidence, "overlap": {"examples": 360, "exact": 3, "near": 1}})
+    page = browser.get("/models/piecehub/digits/1")
+    assert (
+        "Of 360 test examples 3 equal one of the pool, from which the labelled examples are drawn, and 1 nearly"
+        in page.text
+    )
+
+
 def test_evidence_of_another_kind_is_one_sentence(browser, site):
     site.publish(evidence={"task": "x"})
     assert "Expected evidence with task, cells and contrasts" in page(browser, "/models/piecehub/digits/1", 500)
@@ -573,3 +582,34 @@ def test_e2_a_run_that_a_person_stopped_is_no_failure(browser, site):
     assert said in text and "The run was stopped" in text and "KeyboardInterrupt" not in text
     assert '"FullModelTrainer, stopped"' in text and 'class="state failed"' not in text
     assert browser.get(f"/api/v1/runs/{RUN}").json()["state"] == "stopped"
+
+
+def test_e6_the_page_calls_a_finding_what_the_summary_counts_it_as(browser, site):
+    site.publish()
+    shown = page(browser, "/models/piecehub/digits/1")
+    assert "nothing fell short · 1 piece of advice" in shown
+    assert 'class="state failed"' not in shown and shown.count("advice</span>") == 2
+
+
+def test_e3_no_component_runs_on_in_a_run_that_has_ended(browser, site):
+    site.write_run(RUN, states={"UpstreamExamples": ("running", 0.0, "")}, end="failed")
+    row = browser.get("/api/v1/runs").json()["runs"][0]
+    assert row["state"] == "failed"
+    assert sorted(row["counts"]) == ["not run", "stopped"]
+
+
+def test_a_run_that_failed_before_it_had_components_shows_no_empty_panels(browser, site):
+    site.write_run(RUN, upstream={}, end="failed")
+    shown = page(browser, f"/runs/{RUN}")
+    assert "The run failed" in shown
+    assert "The journey of the data" not in shown and '<h2 id="components">' not in shown
+
+
+def test_a_withdrawn_version_says_so_above_all_else_on_its_static_page_too(site, tmp_path):
+    site.publish()
+    store = Store.open(site.workdir.store)
+    yank(store, Handle("piecehub", "digits", 1), by="anna", why="odd")
+    url = "https://models.example"
+    export(store, tmp_path / "out", LAYOUTS["nginx"], static_pages(url), url=url)
+    shown = (tmp_path / "out" / "piecehub" / "digits" / "1" / "index.html").read_text("utf-8")
+    assert shown.index("This version was withdrawn") < shown.index('class="lead"')
