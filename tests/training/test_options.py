@@ -46,7 +46,8 @@ def _loss(y_true: Any, y_pred: Any) -> Any:
 
 
 def _near(y_true: Any, y_pred: Any) -> Any:
-    return keras.ops.cast(keras.ops.abs(y_pred[:, 0] - keras.ops.cast(y_true, "float32")) < 0.5, "float32")
+    off: Any = keras.ops.abs(y_pred[:, 0] - keras.ops.cast(y_true, "float32"))
+    return keras.ops.cast(off < 0.5, "float32")
 
 
 def _plateau() -> Any:
