@@ -38,6 +38,7 @@ from piecehub.facts.workdir import Workdir, make_writable, mark
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
+from piecehub.training.devices import resolved
 from pipelines import preflight
 from pipelines.data import examples_folder
 from pipelines.launcher import TruthfulLauncher, sentence_of
@@ -92,7 +93,11 @@ class ComponentFailed(PiecehubError):
 
 
 def run(
-    loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None = None, beam_args: Sequence[str] = ()
+    loaded: LoadedRecipe,
+    workdir: Workdir,
+    signing_key: Path | None = None,
+    beam_args: Sequence[str] = (),
+    devices: str = "",
 ) -> Outcome:
     """Runs the recipe's pipeline to its end.
 
@@ -101,18 +106,20 @@ def run(
         workdir: where everything lies.
         signing_key: signs what is published; where it lies stands in no record.
         beam_args: for Beam, which then reads the examples, such as `--runner=FlinkRunner`; empty does so without it.
+        devices: what the full model is trained on (piecehub/training/devices.py).
 
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
     """
     refuse_patterns(workdir.root)
+    devices = resolved(devices)  # TensorFlow divides a processor only before it has computed anything
     means = _Means(_signing_place(signing_key, workdir), tuple(beam_args))
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)
     mark(workdir.root)
     with alone(workdir):
         sweep(workdir)
-        ir = _compiled(loaded, workdir)
+        ir = _compiled(loaded, workdir, devices)
         return _run_ir(ir, loaded, workdir, means)
 
 
@@ -124,12 +131,12 @@ def _signing_place(key: Path | None, workdir: Workdir) -> SigningPlace | None:
     return SigningPlace(key.resolve(), LOCAL_BUILDER, workdir.metadata.resolve())
 
 
-def _compiled(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
+def _compiled(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_pb2.Pipeline:
     """The recipe's pipeline; what stops a run before it has components leaves a run, too, with its traceback."""
     started_at = runs.now()
     try:
         with logs.to_file(workdir.logs / "loading.log"):
-            return _compile(loaded, workdir)
+            return _compile(loaded, workdir, devices)
     except BaseException as error:
         record = runs.Run(_run_id(), loaded.config.recipe.name, str(loaded.folder), started_at, os.getpid(), ())
         runs.write_run(workdir, record)
@@ -157,7 +164,7 @@ def _run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
 
 
-def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
+def _compile(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_pb2.Pipeline:
     """The recipe's pipeline as TFX's IR, its examples written and its code tried out."""
     preflight.check(loaded, workdir.store)
     places = Places(
@@ -168,7 +175,8 @@ def _compile(loaded: LoadedRecipe, workdir: Workdir) -> pipeline_pb2.Pipeline:
         training=str(workdir.training.resolve()),
     )
     connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
-    return compiler.Compiler().compile(create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"]))
+    pipeline = create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"], devices)
+    return compiler.Compiler().compile(pipeline)
 
 
 def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, means: _Means) -> Outcome:

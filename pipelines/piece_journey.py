@@ -164,6 +164,9 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
     # Take the piece out of the full model, export it, check the export.
     extractor = PieceExtractor(
         full_model=full_model,
+        schema=shared.schema.outputs["schema"],
+        label=config.data.label,
+        sample_weight=config.train.sample_weight,
         road=piece.road,
         layers=json.dumps(piece.layers),
         control_seeds=json.dumps(config.seeds()),

@@ -58,9 +58,21 @@ class _Reading:
 
 
 def create_pipeline(
-    loaded: LoadedRecipe, places: Places, metadata: object | None = None, beam_args: Sequence[str] = ()
+    loaded: LoadedRecipe,
+    places: Places,
+    metadata: object | None = None,
+    beam_args: Sequence[str] = (),
+    devices: str = "",
 ) -> tfx.dsl.Pipeline:
-    """The recipe as a TFX pipeline; `metadata` is a connection config, which Kubeflow does without."""
+    """The recipe as a TFX pipeline.
+
+    Args:
+        loaded: the recipe.
+        places: where it reads and writes.
+        metadata: a connection config, which Kubeflow does without.
+        beam_args: for components of TFX that start Beam.
+        devices: what the full model is trained on (piecehub/training/devices.py).
+    """
     config, folder = loaded.config, str(loaded.folder)
     code = Code(folder, config.model.module)
 
@@ -84,7 +96,7 @@ def create_pipeline(
         anomalies=upstream_anomalies.outputs["anomalies"],
         label=config.data.label,
         resume_folder=places.training,
-        devices="",
+        devices=devices,
         train=TrainTable.of(config.train).to_json(),
         checkpoint=config.model.checkpoint,
         checkpoint_digest=checkpoint_digest(loaded.folder, config.model.checkpoint),

@@ -20,6 +20,7 @@ def run(
     workdir: str | PathLike[str] = DEFAULT_NAME,
     signing_key: str | PathLike[str] | None = None,
     beam_args: Sequence[str] = (),
+    devices: str = "",
 ) -> "Outcome":
     """Runs a recipe's pipeline on this machine, to its verdict: trains, exports, measures, and publishes what may be.
 
@@ -31,6 +32,7 @@ def run(
         workdir: where store, metadata, runs, logs and data lie.
         signing_key: the private key that signs what is published; no record holds its path.
         beam_args: given such as `["--runner=FlinkRunner"]`, examples are read by a Beam pipeline, to the same bytes.
+        devices: what the full model is trained on: all GPUs, or the processor, if empty; `cpu:2` are two replicas.
 
     Raises:
         RecipeError: if the recipe or a setting is wrong.
@@ -44,4 +46,6 @@ def run(
     loaded = load_recipe(recipe, settings or {})
     with logs.away():  # what TensorFlow and TFX print while they load
         from pipelines import local_runner
-    return local_runner.run(loaded, Workdir(Path(workdir)), Path(signing_key) if signing_key else None, beam_args)
+    return local_runner.run(
+        loaded, Workdir(Path(workdir)), Path(signing_key) if signing_key else None, beam_args, devices
+    )

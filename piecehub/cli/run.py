@@ -26,8 +26,14 @@ _NOT_PUBLISHED = 4
     multiple=True,
     help="Read the examples on Beam, to the same bytes, such as --beam-arg=--runner=FlinkRunner.",
 )
+@click.option("--devices", default="", help="What to train on: all GPUs or the processor; cpu:2 are two replicas.")
 def run(
-    recipe: str, settings: tuple[str, ...], signing_key: Path | None, beam_args: tuple[str, ...], workdir: Path
+    recipe: str,
+    settings: tuple[str, ...],
+    signing_key: Path | None,
+    beam_args: tuple[str, ...],
+    devices: str,
+    workdir: Path,
 ) -> None:
     """Run RECIPE (a folder, or the name of a shipped one) on this machine.
 
@@ -40,7 +46,7 @@ def run(
     with logs.away():
         from pipelines import local_runner, summary
 
-    outcome = local_runner.run(loaded, Workdir(workdir), signing_key, beam_args)
+    outcome = local_runner.run(loaded, Workdir(workdir), signing_key, beam_args, devices)
     click.echo(summary.text(outcome, Workdir(workdir), STORE_URL))
     if not outcome.pushed:
         sys.exit(_NOT_PUBLISHED)

@@ -53,7 +53,6 @@ class TrainFacts:
         eval_examples: how many it was evaluated on.
         settings: what `train` was told.
         devices: on what it ran: their kind, and how many copies of the model there were.
-        features: specs of what a model without an Input is called on (`feature_specs`).
     """
 
     history: dict[str, list[float]]
@@ -65,7 +64,6 @@ class TrainFacts:
     eval_examples: int
     settings: dict[str, Any]
     devices: dict[str, Any]
-    features: Any
 
 
 def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -> keras.Model:
@@ -229,7 +227,6 @@ def _facts(work: _Work, settings: TrainTable, history: Mapping[str, list[Any]], 
         eval_examples=len(work.held_out),
         settings=settings.entries(),
         devices=devices.facts(),
-        features=feature_specs(work.batches.stream.element_spec, work.label, settings.sample_weight),
     )
 
 

@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, astuple
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
