@@ -209,6 +209,13 @@ def test_balanced_weights_are_those_of_scikit_learn(stream: Any) -> None:
     assert len(set(expected)) == 3
 
 
+def test_classes_that_a_model_does_not_tell_are_counted(stream: Any) -> None:
+    from piecehub.training.class_weights import class_weights
+
+    found = class_weights(object(), _settings({"class_weight": {"0": 2.0}}), stream, "label")
+    assert found == {0: 2.0, 1: 1.0, 2: 1.0}
+
+
 def test_balanced_weights_are_used(stream: Any, tmp_path: Path) -> None:
     from piecehub.training.class_weights import balanced
 
