@@ -38,7 +38,7 @@ from piecehub.facts.workdir import Workdir, make_writable, mark
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
-from piecehub.training.devices import find_devices
+from piecehub.training.devices import resolved
 from pipelines import preflight
 from pipelines.data import examples_folder
 from pipelines.launcher import TruthfulLauncher, sentence_of
@@ -113,7 +113,7 @@ def run(
     """
     refuse_patterns(workdir.root)
     with logs.away():
-        find_devices(devices)  # TensorFlow divides a processor only before it has computed anything
+        devices = resolved(devices)  # TensorFlow divides a processor only before it has computed anything
     means = _Means(_signing_place(signing_key, workdir), tuple(beam_args))
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)

@@ -17,7 +17,9 @@ from piecehub.store.source import find_saved_model
 from piecehub.tensors.specs import flat_tensors, is_fact
 from piecehub.training.building import feature_specs, tensor_specs
 from piecehub.training.decoding import decode_of
-from piecehub.training.recipe_modules import get_function, load_module
+from piecehub.training.full_model import refuse_settings
+from piecehub.training.own_code import OwnCode
+from piecehub.training.recipe_modules import load_module
 from pipelines.piece_journey import person_of
 from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
 
@@ -39,12 +41,10 @@ def check(loaded: LoadedRecipe, store_folder: Path) -> None:
 
 def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
     config = loaded.config
-    for name in config.train.functions().values():
-        get_function(load_module(loaded.folder, config.model.module), name)
+    _check_training(loaded)
     data = config.data
-    features = feature_specs(
-        _decoded(loaded, data.schema, data.decode, data.label, "upstream"), data.label, config.train.sample_weight
-    )
+    examples = _decoded(loaded, data.schema, data.decode, data.label, "upstream")
+    features = feature_specs(examples, data.label, config.train.sample_weight)
     for task in config.task:
         _decoded(loaded, task.schema, task.decode, task.label, task.name)
     for piece in config.piece:
@@ -64,6 +64,15 @@ def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
         except (PieceError, TrainingError) as error:
             raise RecipeError(error.sentence) from error
         _check_page(config, piece, facts)
+
+
+def _check_training(loaded: LoadedRecipe) -> None:
+    """The functions that `[train]` names, and what Keras takes of it."""
+    config = loaded.config
+    try:
+        refuse_settings(config.train, OwnCode.of(load_module(loaded.folder, config.model.module), config.train))
+    except TrainingError as error:
+        raise RecipeError(error.sentence) from error
 
 
 def _decoded(loaded: LoadedRecipe, schema: str, decode: str, label: str, part: str) -> dict[str, Any]:

@@ -17,17 +17,18 @@ from piecehub.training.recipe_modules import recipe_code
 
 def callbacks_of(settings: TrainTable, own: OwnCode, log_dir: Path) -> list[Any]:
     """All of them, in the order in which they are told."""
-    stopping = [] if settings.early_stopping is None else [_early_stopping(settings.early_stopping)]
-    return [*stopping, *(_own(own.callbacks()) if own.callbacks else []), EventFiles(log_dir)]
+    return [*early_stopping(settings), *(_own(own.callbacks()) if own.callbacks else []), EventFiles(log_dir)]
 
 
-def _early_stopping(told: dict[str, Any]) -> Any:
-    """Keras' own, which gives the best weights back unless it is told otherwise."""
-    arguments = {"restore_best_weights": True, **told}
+def early_stopping(settings: TrainTable) -> list[Any]:
+    """Keras' own, which gives the best weights back unless it is told otherwise; none if the settings want none."""
+    if settings.early_stopping is None:
+        return []
+    arguments = {"restore_best_weights": True, **settings.early_stopping}
     if "accuracy" in arguments.get("monitor", "val_loss"):
         arguments.setdefault("mode", "max")  # Keras knows it of its own metrics only
     with recipe_code("what Keras' EarlyStopping takes in 'train.early_stopping'", TrainingError):
-        return keras.callbacks.EarlyStopping(**arguments)
+        return [keras.callbacks.EarlyStopping(**arguments)]
 
 
 def _own(made: Any) -> list[Any]:

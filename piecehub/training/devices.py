@@ -63,6 +63,18 @@ def find_devices(told: str) -> Devices:
     return _mirrored(kind, count)
 
 
+def resolved(told: str) -> str:
+    """What a runner may tell the trainer, so that cache keys differ where numbers do: GPUs are named, one CPU is "".
+
+    A runner asks before anything else of its process computes, and so makes logical devices in time.
+
+    Raises:
+        TrainingError: as `find_devices`.
+    """
+    found = find_devices(told)
+    return told or (f"gpu:{found.replicas}" if found.kind == "gpu" else "")
+
+
 def _mirrored(kind: str, count: int) -> Devices:
     if count == 1 and (kind == "gpu" or not _config.list_physical_devices("GPU")):
         return Devices(kind)

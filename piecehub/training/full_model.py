@@ -24,9 +24,9 @@ from piecehub.tensors.whole_folder import whole_folder
 from piecehub.training import checkpoint, curves, epochs, own_fit, weights
 from piecehub.training.batches import Batches, in_order
 from piecehub.training.building import blank, build_models, feature_specs, knows_its_input, model_output
-from piecehub.training.callbacks import callbacks_of, quiet_stopping_is_an_error
+from piecehub.training.callbacks import callbacks_of, early_stopping, quiet_stopping_is_an_error
 from piecehub.training.class_weights import class_weights
-from piecehub.training.compiling import compile_model
+from piecehub.training.compiling import compile_model, make_optimizer
 from piecehub.training.determinism import deterministic_operations
 from piecehub.training.devices import Devices
 from piecehub.training.labels import may_be_fractions, refuse_labels
@@ -74,6 +74,17 @@ def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -
         TrainingError: if `build` raises, or returns no Keras model with weights.
     """
     return build_models(build, build_kwargs, seed).full
+
+
+def refuse_settings(settings: TrainTable, own: OwnCode) -> None:
+    """Passes if Keras takes what the settings say of optimizer, schedule and stopping: nothing is trained for it.
+
+    Raises:
+        TrainingError: naming what it refuses.
+    """
+    if not own.fit:
+        make_optimizer(settings, own, steps=1000)
+        early_stopping(settings)
 
 
 def train(

@@ -28,8 +28,8 @@ class Progress:
     def after_step(self, epoch: int, step: int, logs: Mapping[str, Any]) -> None:
         """Says it, if it is time to."""
         now, done = time.monotonic(), epoch * self._steps + step
-        if self._told is None:
-            self._told_at, self._told = now, done  # the first step, in which TensorFlow traces, is no measure
+        if self._told is None or step == 1:
+            self._told_at, self._told = now, done  # before it lies an evaluation, or what TensorFlow traces: no measure
         elif now - self._told_at >= _SECONDS_BETWEEN:
             rate = (done - self._told) / (now - self._told_at)
             self._told_at, self._told = now, done

@@ -106,7 +106,8 @@ class Checkpoints:
         return time.monotonic() >= self._due
 
     def save(self, place: Place, model: Any, callbacks: Sequence[Any]) -> None:
-        """Writes one, in place of the one before."""
+        """Writes one, in place of the one before, of which nothing is held in memory any more."""
+        self._found = None
         begun = time.monotonic()
         arrays: list[Any] = []
         variables = {

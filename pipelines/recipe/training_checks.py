@@ -46,7 +46,10 @@ def _check_tables(train: TrainTable) -> None:
             raise RecipeError(
                 f"Expected one of {', '.join(CLIPS)} in 'train.gradient_clip'. Received: {len(train.gradient_clip)}."
             )
-    _refuse_unknown("early_stopping", train.early_stopping or {}, EARLY_STOPPING)
+    stopping = train.early_stopping or {}
+    _refuse_unknown("early_stopping", stopping, EARLY_STOPPING)
+    if (mode := stopping.get("mode", "auto")) not in ("auto", "min", "max"):
+        raise RecipeError(f"Expected 'auto', 'min' or 'max' as the mode of 'train.early_stopping'. Received: '{mode}'.")
 
 
 def _refuse_unknown(key: str, table: dict[str, Any], known: Collection[str]) -> None:

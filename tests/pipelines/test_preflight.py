@@ -79,3 +79,18 @@ def test_n11_a_misspelt_entry_is_named_and_not_only_the_missing_one() -> None:
     with pytest.raises(RecipeError) as raised:
         parse({"train": {"epoch": 3, "batch_size": 8, "learning_rate": 0.1}})
     assert raised.value.sentence.endswith("Received: 'train.epoch'; did you mean 'train.epochs'?")
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("train.callbacks=gone", "function 'gone'"),
+        ("train.optimizer=adamm", "function 'adamm'"),
+        ('train.schedule={class_name="Cosine"}', "one of CosineDecay"),
+        ('train.optimizer={class_name="SGD", config={nestrov=true}}', "nestrov"),
+        ("train.early_stopping={patience=1}", ""),
+    ],
+)
+def test_a_training_that_keras_refuses_stops_the_run_before_it_starts(setting: str, said: str, tmp_path: Path) -> None:
+    refusal = _refusal(load_recipe("digits", [setting]), tmp_path)
+    assert said in refusal and bool(refusal) == bool(said)

@@ -1,5 +1,6 @@
 """What a recipe may say in `[train]`: what excludes or needs each other is one sentence, found when it is loaded."""
 
+import re
 import tomllib
 from typing import Any
 
@@ -73,6 +74,7 @@ def test_an_entry_that_is_not_used_stands_in_no_cache_key() -> None:
         ("learning_rate = 0.1\ngradient_clip = { norm = 1 }", "in 'train.gradient_clip'. Received: 'norm'"),
         ("learning_rate = 0.1\ngradient_clip = { clipnorm = -1 }", "train.gradient_clip"),
         ("learning_rate = 0.1\nearly_stopping = { patients = 1 }", "in 'train.early_stopping'. Received: 'patients'"),
+        ('learning_rate = 0.1\nearly_stopping = { mode = "most" }', "the mode of 'train.early_stopping'. .*'most'"),
         ('learning_rate = 0.1\nclass_weight = "even"', "'balanced'"),
         ("learning_rate = 0.1\nclass_weight = { one = 1.0 }", "whole numbers from 0.*Received: 'one'"),
         ("learning_rate = 0.1\nclass_weight = { }", "whole numbers from 0"),
@@ -88,3 +90,13 @@ def test_what_does_not_hold_together_is_one_sentence(train: str, words: str) -> 
     with pytest.raises(RecipeError, match=words) as caught:
         _recipe(train)
     assert "\n" not in str(caught.value)
+
+
+def test_the_page_has_every_entry_and_its_recipe_holds_together() -> None:
+    page = (RECIPES.parents[1] / "docs" / "training.md").read_text("utf-8")
+    [table] = re.findall(r"^```toml\n\[train\]\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    told = tomllib.loads(table)
+    assert set(told) <= set(TrainTable.__dataclass_fields__)
+    assert _recipe("\n".join(line for line in table.splitlines() if not line.startswith(("epoch", "batch", "seed"))))
+    rows = "\n".join(re.findall(r"^\| (`.*?) \|", page.partition("## What each entry")[0], flags=re.MULTILINE))
+    assert {name for name in TrainTable.__dataclass_fields__ if f"`{name}`" not in rows} == set()

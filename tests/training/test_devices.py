@@ -52,6 +52,13 @@ def test_devices_that_are_not_there_are_refused(told: str) -> None:
         devices.find_devices(told)
 
 
+def test_what_a_runner_tells_names_the_devices_that_were_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert devices.resolved("") == ""
+    assert devices.resolved("cpu:1") == "cpu:1"
+    monkeypatch.setattr(devices, "find_devices", lambda told: devices.Devices("gpu", 4))
+    assert devices.resolved("") == "gpu:4"
+
+
 def test_logical_devices_need_a_process_that_has_computed_nothing() -> None:
     import tensorflow as tf
 

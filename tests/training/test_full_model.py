@@ -166,12 +166,13 @@ def _infinite_at_first(y_true: Any, y_pred: Any) -> Any:
 
 def test_b8_a_training_with_an_epoch_of_infinite_loss_has_diverged(tmp_path: Path) -> None:
     arrays = {"x": np.ones((8, 1), np.float32), "y": np.ones(8, np.float32)}
-    settings = full_model.TrainSettings(epochs=8, batch_size=8, learning_rate=0.3, seed=1, optimizer="sgd")
-    objective = full_model.Objective(_infinite_at_first, _is_close)
+    stream = make_stream(tmp_path / "data", arrays)
+    settings = TrainTable(epochs=8, batch_size=8, learning_rate=0.3, seed=1, optimizer="sgd")
+    objective = OwnCode(_infinite_at_first, _is_close)
     refused, facts = "", None
     try:
         facts = full_model.train(
-            _one_weight, {}, arrays, arrays, "y", settings, tmp_path / "logs", tmp_path / "full", objective
+            _one_weight, {}, stream, stream, "y", settings, tmp_path / "logs", tmp_path / "full", objective
         )
     except TrainingError as error:
         refused = error.sentence

@@ -46,7 +46,8 @@ def _loss(y_true: Any, y_pred: Any) -> Any:
 
 
 def _near(y_true: Any, y_pred: Any) -> Any:
-    return keras.ops.cast(keras.ops.abs(y_pred[:, 0] - keras.ops.cast(y_true, "float32")) < 0.5, "float32")
+    off: Any = keras.ops.abs(y_pred[:, 0] - keras.ops.cast(y_true, "float32"))
+    return keras.ops.cast(off < 0.5, "float32")
 
 
 def _plateau() -> Any:
@@ -206,6 +207,13 @@ def test_balanced_weights_are_those_of_scikit_learn(stream: Any) -> None:
     expected = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
     assert [balanced(stream, "label")[each] for each in range(3)] == pytest.approx(expected.tolist())
     assert len(set(expected)) == 3
+
+
+def test_classes_that_a_model_does_not_tell_are_counted(stream: Any) -> None:
+    from piecehub.training.class_weights import class_weights
+
+    found = class_weights(object(), _settings({"class_weight": {"0": 2.0}}), stream, "label")
+    assert found == {0: 2.0, 1: 1.0, 2: 1.0}
 
 
 def test_balanced_weights_are_used(stream: Any, tmp_path: Path) -> None:

@@ -12,12 +12,16 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from piecehub.facts.content import list_files
 from piecehub.facts.tables import TrainTable
+from piecehub.training import full_model
+from piecehub.training.batches import Batches
 from piecehub.training.compiling import compile_model
 from piecehub.training.own_code import OwnCode
 from piecehub.training.resume import Checkpoints, Place, place_of
+from tests.streams import make_stream
 from tests.training import killed
 
 STEPS = 8
@@ -227,3 +231,50 @@ def test_checkpoints_are_due_by_the_clock_and_lie_by_what_training_depends_on(tm
     assert one.parent == other.parent == tmp_path
     assert one != other
     assert one == place_of(str(tmp_path), {"split": "a", "seed": 1})
+
+
+def _epochs_in_event_files(folder: Path) -> list[int]:
+    found: list[int] = []
+    for path in sorted((folder / "logs" / "train").glob("events.out.tfevents.*")):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            found += [event.step for value in event.summary.value if value.tag == "epoch_loss"]
+    return found
+
+
+@pytest.mark.parametrize("patience", [5, 1], ids=["to the last epoch", "stopped early"])
+def test_what_was_trained_to_its_end_is_not_trained_again(
+    patience: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process dies when it writes what it trained: averages of weights, and the best ones, are made once."""
+    stream = make_stream(tmp_path / "data", killed.arrays())
+    told: Any = {
+        "optimizer": {"class_name": "Adam", "config": {"use_ema": True, "ema_momentum": 0.8}},
+        "early_stopping": {"patience": patience, "min_delta": 0.3 if patience == 1 else 0},
+        "epochs": 4,
+        "batch_size": 8,
+        "learning_rate": 0.05,
+        "seed": 1,
+    }
+
+    def train(name: str, checkpoints: Checkpoints | None) -> Any:
+        places = tmp_path / name / "logs", tmp_path / name / "full"
+        return full_model.train(
+            killed.build, {}, stream, stream, "label", TrainTable(**told), *places, checkpoints=checkpoints
+        )
+
+    unbroken = train("unbroken", None)
+    assert (len(unbroken.history["loss"]) < 4) == (patience == 1)
+    checkpoints = Checkpoints(tmp_path / "resume", 0.0)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
+        patch.setattr(full_model, "_write", _no_space)
+        train("first", checkpoints)
+    with monkeypatch.context() as patch:
+        patch.setattr(Batches, "epoch", _no_space)
+        train("second", Checkpoints(tmp_path / "resume", 0.0))
+    assert list_files(tmp_path / "second" / "full") == list_files(tmp_path / "unbroken" / "full")
+    assert _epochs_in_event_files(tmp_path / "second") == list(range(len(unbroken.history["loss"])))
+
+
+def _no_space(*arguments: Any) -> None:
+    raise OSError("no space left")
