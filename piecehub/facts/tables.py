@@ -61,6 +61,11 @@ class ModelTable(Table):
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     decode: str = ""
 
+    def entries(self) -> dict[str, Any]:
+        """As a table's, but without `decode` where there is none, as it was before there was any."""
+        found = super().entries()
+        return found if self.decode else {key: value for key, value in found.items() if key != "decode"}
+
 
 # The names of optimizers that Keras knows, in small letters; any other is a function of the recipe's.
 KERAS_OPTIMIZERS = (

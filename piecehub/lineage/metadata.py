@@ -132,9 +132,9 @@ class _Reader:
         return min(e.execution_id for e in self._store.get_events_by_artifact_ids([artifact_id]) if e.type == output)
 
     def _source(self, artifact_id: int) -> str:
-        """The id of the step that made an artifact; empty for a component of stock TFX, which has no code digest."""
-        made_by = self.maker(artifact_id)
-        return str(made_by) if "code_digest" in _properties(self._execution(made_by)) else ""
+        """The id of the step that made an artifact; empty for one without a statement: examples, and what TFX made."""
+        told = "provenance_digest" in _properties(self._artifacts([artifact_id])[artifact_id])
+        return str(self.maker(artifact_id)) if told else ""
 
     def _input_splits(self, execution_id: int) -> dict[str, dict[str, str]]:
         outputs = self._artifacts(e.artifact_id for e in self._events(execution_id, "OUTPUT"))

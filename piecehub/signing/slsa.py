@@ -38,6 +38,7 @@ PARAMETERS = frozenset(
     {
         "confidence",
         "control_seeds",
+        "devices",
         "features",
         "handle",
         "incomparable_incumbent",
@@ -56,11 +57,13 @@ PARAMETERS = frozenset(
         "protocol",
         "publisher",
         "road",
+        "sample_weight",
         "seed",
         "task",
         "tasks",
         "train",
         "upstream_label",
+        "upstream_model",
     }
 )
 Json = dict[str, Any]

@@ -125,6 +125,7 @@ def train(
     with deterministic_operations(), precision(settings.precision):
         with recipe_code("'decode' to take the examples", TrainingError):
             features = feature_specs(train_stream.element_spec, label, settings.sample_weight)
+        _refuse_sparse(train_stream, devices)
         model = build_models(build, build_kwargs, settings.seed, features, devices.scope).full
         if start:
             checkpoint.restore(model, start)
@@ -155,6 +156,16 @@ def restore(build: Build, build_kwargs: Mapping[str, Any], seed: int, folder: Pa
 def read_facts(folder: Path) -> dict[str, Any]:
     """`facts.json` of a full model, as plain JSON (see `TrainFacts`)."""
     return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+
+
+def _refuse_sparse(stream: Stream, devices: Devices) -> None:
+    """TensorFlow 2.21 hands no sparse tensor to several replicas (tensorflow/python/distribute/values.py)."""
+    sparse = [name for name, spec in stream.element_spec.items() if isinstance(spec, tf.SparseTensorSpec)]
+    if sparse and devices.replicas > 1:
+        raise TrainingError(
+            f"Expected one device for a sparse feature, as TensorFlow shares none between several. Received: "
+            f"{devices.replicas}, and the feature '{sparse[0]}'; make it dense or ragged in 'decode', or take one."
+        )
 
 
 @dataclass(frozen=True)

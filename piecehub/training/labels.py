@@ -55,4 +55,5 @@ def refuse_labels(stream: Stream, label: str, classes: int | None) -> None:
 
 def may_be_fractions(stream: Stream, label: str) -> bool:
     """Whether TensorFlow would make whole numbers of these labels without a word; what is too large it names itself."""
-    return stream.element_spec[label].dtype not in (tf.int64, tf.int32, tf.uint8)
+    spec = stream.element_spec.get(label)
+    return spec is not None and spec.dtype not in (tf.int64, tf.int32, tf.uint8)

@@ -143,7 +143,7 @@ def test_a_saved_model_without_the_interface_is_refused(tmp_path):
 def test_e14_examples_that_the_piece_does_not_take_are_told_with_what_it_takes(engine, rows, output, words):
     engine.refuse_misfit("trees", np.zeros((2, 8), np.float32))
     with pytest.raises(PiecehubError, match=words):
-        fitting.refuse_misfit("trees", engine._piece, engines._tensors(rows), output)
+        fitting.refuse_misfit("trees", engine._piece, engine._inputs.taken(engine._inputs.held(rows)), output)
 
 
 def test_e14_outputs_that_a_linear_head_cannot_read_are_told(tmp_path):
