@@ -80,7 +80,7 @@ def test_ml_metadata_and_the_published_chain_tell_the_same_lineage(world: World,
     assert lineages.agree(published, recorded) == []
     steps = {step.component: step for step in published.steps}
     assert set(steps) >= {"FullModelTrainer", "PieceExtractor", "ReusableExporter", "FineTuneEvaluator", "PublishGate"}
-    assert json.loads(steps["FullModelTrainer"].parameters["train"])["epochs"] == 8
+    assert json.loads(steps["FullModelTrainer"].parameters["train"])["epochs"] == 16
     assert steps["FineTuneEvaluator"].code_digest == code_digest("components.fine_tune_evaluator")
     assert published.lock_digests == (lock_digest(),)
     assert published.evidence and published.blessing

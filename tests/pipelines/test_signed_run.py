@@ -67,7 +67,7 @@ def test_its_provenance_says_what_the_lineage_says(world: World, signed: Finishe
     trainer = next(c for c in definition["externalParameters"]["components"] if c["component"] == "FullModelTrainer")
     recorded = next(step for step in told.steps if step.component == "FullModelTrainer")
     assert trainer["parameters"]["train"] == json.loads(recorded.parameters["train"])
-    assert trainer["parameters"]["train"]["epochs"] == 8
+    assert trainer["parameters"]["train"]["epochs"] == 16
     assert not any(key.endswith("_folder") for c in definition["externalParameters"]["components"] for key in c)
     assert CONTENT_DIGEST in json.dumps(definition)
 
@@ -100,12 +100,12 @@ def test_provenance_that_ml_metadata_contradicts_is_not_signed(world: World, sig
     with sqlite3.connect(copy) as database:
         changed = database.execute(
             "UPDATE ExecutionProperty SET string_value = json_set(string_value, '$.epochs', 9) "
-            "WHERE name = 'train' AND json_extract(string_value, '$.epochs') = 8"
+            "WHERE name = 'train' AND json_extract(string_value, '$.epochs') = 16"
         )
         assert changed.rowcount >= 1
     database.close()
     with pytest.raises(
-        NotVerified, match=r"differences, the first: components\[\d+\]\.parameters\.train.*epochs\W+8\D.*epochs\W+9\D"
+        NotVerified, match=r"differences, the first: components\[\d+\]\.parameters\.train.*epochs\W+16\D.*epochs\W+9\D"
     ):
         run_lineage(model, page, copy)
 

@@ -135,7 +135,7 @@ def test_a_saved_model_without_the_interface_is_refused(tmp_path):
     [
         (np.zeros((2, 5), np.float32), "", r"takes them, float32 \[batch, 8\]\. Received: float32 \[batch, 5\]"),
         (np.zeros((2, 8, 8, 1), np.float32), "", r"Received: float32 \[batch, 8, 8, 1\]"),
-        (np.zeros((2, 8), np.int64), "", r"Received: int64 \[batch, 8\]"),
+        (np.full((2, 8), 2**40 + 1), "", r"Received: int64 \[batch, 8\]"),
         (np.zeros(2, [("a", "f4", (8,))]), "", r"Received: \{a: float32 \[batch, 8\]\}"),
         (np.zeros((2, 8), np.float32), "pooled", r"it has one\. Received: 'pooled'"),
     ],
