@@ -39,7 +39,7 @@ def run(
         PiecehubError: if a component fails; the sentence says which and why.
 
     Example:
-        >>> outcome = piecehub.run("my_recipe", settings={"train.epochs": 8}, workdir="work")
+        >>> outcome = piecehub.run("my_recipe", settings={"train.epochs": 16}, workdir="work")
         >>> outcome.pushed, [piece.handle for piece in outcome.pieces]
         (True, ['piecehub/digits/1'])
     """

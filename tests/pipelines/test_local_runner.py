@@ -38,7 +38,7 @@ def settled(world: World, first: Finished) -> Finished:
 def test_the_first_run_computes_everything_and_publishes(world: World, first: Finished) -> None:
     assert first.handle == "piecehub/digits/1"
     assert {event.state for event in first.states.values()} == {"done"}
-    assert len(first.states) == 16
+    assert len(first.states) == 14
     assert [str(m.handle) for m in Store.open(world.workdir.store).models()] == ["piecehub/digits/1"]
     ended = runs.read_events(world.workdir, first.run)[-1]
     assert ended.results == (Result("digits", True, "piecehub/digits/1"),)
