@@ -12,7 +12,6 @@ example lacks it. TFDV's rules let no feature with a `shape` be absent, but its 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -108,11 +107,6 @@ class Features:
             if seen != wanted:
                 return f"Expected feature '{name}' to be {wanted}. Received: {seen}; mend the data or the schema."
         return None
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Of the features, in the schema's order."""
-        return tuple(self.specs)
 
 
 def _read_schema(schema_path: str) -> Any:
