@@ -19,7 +19,7 @@ from benchmarks import gate_kinds, gate_table
 from benchmarks.gate_crew import Crew, crew
 from benchmarks.gate_kinds import Truth
 from benchmarks.gate_plan import Floats, Outcome, PieceSpec, Plan, Run, Sizes
-from benchmarks.record import RESULTS, stamp, write_rates
+from benchmarks.record import RESULTS, stamp, write_table
 
 if TYPE_CHECKING:
     from benchmarks.gate_lab import Lab
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = TINY if given.tiny else Plan()
     with crew(given.workers, given.cache.resolve(), plan.sizes) as team:
         found = simulate(plan, team)
-    write_rates({**stamp("gate", _QUESTION), **found}, given.to / "gate.json")
+    write_table({**stamp("gate", _QUESTION), **found}, given.to / "gate.json")
 
 
 if __name__ == "__main__":

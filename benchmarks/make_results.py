@@ -34,7 +34,7 @@ def _section(result: dict[str, Any]) -> str:
         [
             f"## {result['name']}: {result['question']}",
             "",
-            *(_timings(result) if "figures" in result else _rates(result)),
+            *(_timings(result) if "figures" in result else _table(result) if "rows" in result else _rates(result)),
             "",
             *(f"- {what}: {value}" for what, value in result["facts"].items()),
             f"- `{result['command']}` at commit {result['commit']}, {result['measured_at']}",
@@ -47,6 +47,18 @@ def _section(result: dict[str, Any]) -> str:
 def _timings(result: dict[str, Any]) -> list[str]:
     rows = [_row(result, name, figure) for name, figure in result["figures"].items()]
     return ["| | median s | fastest s | slowest s | ratio |", "|---|---|---|---|---|", *rows]
+
+
+def _table(result: dict[str, Any]) -> list[str]:
+    """Rows of equal keys as they are."""
+    rows: list[dict[str, Any]] = result["rows"]
+    cells = [[f"{value:,.1f}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    heads = [key.replace("_", " ") for key in rows[0]]
+    return [_line(heads), _line(["---"] * len(heads)), *map(_line, cells)]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _rates(result: dict[str, Any]) -> list[str]:

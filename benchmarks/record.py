@@ -114,8 +114,8 @@ def write(result: Result, folder: Path = RESULTS) -> Path:
     return _write(result.to_json(), folder / f"{result.name}.json")
 
 
-def write_rates(result: Mapping[str, Any], path: Path) -> Path:
-    """Writes a result that is no timing (see `gate_table`) and returns its path."""
+def write_table(result: Mapping[str, Any], path: Path) -> Path:
+    """Writes a result that is no timing (rates, see `gate_table`, or `rows`) and returns its path."""
     return _write(json.dumps({"schema": 1, **result}, indent=2, ensure_ascii=False) + "\n", path)
 
 

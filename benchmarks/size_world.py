@@ -69,7 +69,7 @@ max_leakage = 1.0
 [gate]
 min_seeds = 2
 [documentation]
-description = "A benchmark."
+description = "A benchmark. Images are in [0, 1]."
 intended_use = "None."
 limitations = "All."
 training_data = "Noise."

@@ -86,6 +86,18 @@ def test_the_page_shows_medians_ratios_and_facts_of_every_file(result, tmp_path)
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["RESULTS.md"]
 
 
+def test_the_page_shows_rows_of_a_result_that_is_no_timing(tmp_path):
+    rows = [{"work": "run", "gb": 0.5, "peak_mb": 1535.54}, {"work": "run", "gb": 2.0, "peak_mb": 1600.0}]
+    value = {**record.stamp("heap.size", "how much it holds"), "rows": rows, "facts": {"beds": 2}}
+    record.write_table(value, tmp_path / "results" / "heap.size.json")
+    page = tmp_path / "RESULTS.md"
+    make_results.make(tmp_path / "results", page)
+    text = page.read_text()
+    assert "## heap.size: how much it holds\n\n| work | gb | peak mb |\n" in text
+    assert "| run | 0.5 | 1,535.5 |" in text
+    assert "- beds: 2" in text
+
+
 def test_equal_files_make_an_equal_page_in_any_order(result, tmp_path):
     first = json.loads(result.to_json())
     second = {**first, "name": "another"}
