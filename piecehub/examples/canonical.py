@@ -12,6 +12,8 @@ from piecehub.errors import DataError
 from piecehub.examples.layout import split_files, split_names
 from piecehub.examples.tfrecord_files import parsed_example, records_in
 
+KEY_BYTES = 32
+
 
 def canonical(record: bytes, path: str, place: int) -> bytes:
     """A record with sorted features.
@@ -23,7 +25,7 @@ def canonical(record: bytes, path: str, place: int) -> bytes:
 
 
 def key(record: bytes) -> bytes:
-    """What canonical records are sorted by: their sha256, 32 bytes."""
+    """What canonical records are sorted by: their sha256."""
     return hashlib.sha256(record).digest()
 
 

@@ -21,20 +21,23 @@ from typing import Any
 import tensorflow as tf
 
 from piecehub.errors import DataError
-from piecehub.examples.canonical import canonical, key, no_examples
+from piecehub.examples.canonical import KEY_BYTES, canonical, key, no_examples
 from piecehub.examples.layout import split_files, split_folder
 from piecehub.examples.shards import ShardFacts, SplitFacts, joined, write_shard
 from piecehub.examples.tfrecord_files import records_in
 
 FACTS = "examples.json"
 SHARD_BYTES = 128 * 2**20
-_DEEPEST = 31  # the last byte of a key
+_DEEPEST = KEY_BYTES - 1  # the last byte of a key
 Keyed = tuple[bytes, bytes]  # a record with its key before it
 
 
 @dataclass(frozen=True)
 class _Dealt:
-    """A file of canonical records whose keys have the first `depth` bytes in common, and its lowest and highest key."""
+    """A file of records, each behind its key, whose keys have the first `depth` bytes in common.
+
+    `size` is that of the records in bytes, `ends` are the lowest and the highest key.
+    """
 
     path: Path
     depth: int
@@ -119,14 +122,14 @@ def _deal(records: Iterable[Keyed], folder: Path, depth: int) -> Iterator[_Dealt
     """Deals records into files by the byte of their keys at `depth`, and yields those that are not empty, in order."""
     folder.mkdir(parents=True)
     paths = [folder / f"{byte:02x}" for byte in range(256)]
-    sizes, ends = [0] * 256, [(b"\xff" * 33, b"")] * 256
+    sizes, ends = [0] * 256, [(b"\xff" * (KEY_BYTES + 1), b"")] * 256
     writers: dict[int, Any] = {}
     with ExitStack() as stack:
         for record_key, record in records:
             byte = record_key[depth]
             if byte not in writers:
                 writers[byte] = stack.enter_context(tf.io.TFRecordWriter(str(paths[byte])))
-            writers[byte].write(record)
+            writers[byte].write(record_key + record)
             sizes[byte] += len(record)
             ends[byte] = min(ends[byte][0], record_key), max(ends[byte][1], record_key)
     for byte in sorted(writers):
@@ -135,7 +138,7 @@ def _deal(records: Iterable[Keyed], folder: Path, depth: int) -> Iterator[_Dealt
 
 def _sorted(dealt: _Dealt) -> Iterator[Keyed]:
     """The records of a file that was dealt, in order; the file is gone afterwards."""
-    found = ((key(record), record) for _, record in records_in(str(dealt.path)))
+    found = ((record[:KEY_BYTES], record[KEY_BYTES:]) for _, record in records_in(str(dealt.path)))
     if dealt.ends[0] == dealt.ends[1]:
         yield from found
     elif dealt.size <= SHARD_BYTES or dealt.depth > _DEEPEST:

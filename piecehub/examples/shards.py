@@ -13,11 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from piecehub.errors import DataError
-from piecehub.examples.canonical import SplitDigest
+from piecehub.examples.canonical import KEY_BYTES, SplitDigest
 from piecehub.examples.statistics import Statistics
 
 _BATCH_BYTES, _BATCH_RECORDS = 8 * 2**20, 1000
-_KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class ShardFacts:
 
     @property
     def keys(self) -> Path:
-        """The file of the keys of its records, 32 bytes each, in their order."""
+        """The file of the keys of its records, KEY_BYTES each, in their order."""
         return self.path.with_name(f".keys-{self.path.name}")
 
 
@@ -83,8 +82,8 @@ def joined(shards: Iterable[ShardFacts], folder: Path, statistics: str) -> Split
     gathered, paths = Statistics() if statistics else None, list[Path]()
     for shard in shards:
         keys = shard.keys.read_bytes()
-        for start in range(0, len(keys), _KEY_BYTES):
-            digest.add(keys[start : start + _KEY_BYTES])
+        for start in range(0, len(keys), KEY_BYTES):
+            digest.add(keys[start : start + KEY_BYTES])
         shard.keys.unlink()
         records, size = records + shard.records, size + shard.bytes
         _add(not_finite, shard.not_finite)

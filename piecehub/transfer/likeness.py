@@ -6,6 +6,7 @@ A side holds the downstream values of one kind, and is asked about upstream's a 
 import re
 import unicodedata
 from collections.abc import Hashable, Sequence
+from hashlib import sha256
 from math import prod
 from typing import Any, Literal, Protocol
 
@@ -180,7 +181,8 @@ class _Numbers:
 
     @staticmethod
     def keys(features: Sequence[Array]) -> list[Any]:
-        return [row.tobytes() for row in _comparable(_rows(features))]
+        # A row at a time: pictures are large, and all of them in float64 would be the largest thing in memory.
+        return [sha256(_comparable(row).tobytes()).digest() for row in _rows(features)]
 
     @staticmethod
     def says_enough(features: Sequence[Array]) -> bool:
@@ -188,7 +190,10 @@ class _Numbers:
 
     def _scaled(self, values: Array) -> NDArray[np.float64]:
         """In downstream's units around its mean, where missing values are put."""
-        return np.nan_to_num((values.astype(np.float64) - self._center) / self._scale, nan=0, posinf=0, neginf=0)
+        wide = values.astype(np.float64)
+        wide -= self._center
+        wide /= self._scale
+        return np.nan_to_num(wide, copy=False, nan=0, posinf=0, neginf=0)
 
     def _typical_distance(self) -> float:
         """The median distance of nearest neighbours; 0 where only equality can count."""
