@@ -1,5 +1,6 @@
 """ReusableSavedModel, upstream and downstream examples -> Evidence."""
 
+from functools import partial
 from pathlib import Path
 
 from tfx.types.standard_artifacts import ExampleAnomalies, Examples, ModelEvaluation, Schema
@@ -11,6 +12,7 @@ from piecehub.examples.features import Features
 from piecehub.examples.stream import Decode, Stream
 from piecehub.extraction.piece import input_names
 from piecehub.facts import runs
+from piecehub.facts.beam import beam_arguments
 from piecehub.facts.reference import mode_words
 from piecehub.facts.tables import LimitsTable, ModelTable, TaskTable
 from piecehub.training.decoding import decode_of
@@ -19,7 +21,8 @@ from piecehub.transfer.evidence import PREDICTIONS
 from piecehub.transfer.kinds import check_kind
 from piecehub.transfer.leakage import find_leakage, find_overlap, refuse_leakage, refuse_overlap
 from piecehub.transfer.metrics import write_metrics
-from piecehub.transfer.pool import Budget
+from piecehub.transfer.on_beam import run_trials_on_beam
+from piecehub.transfer.pool import Budget, run_trials
 from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.tasks import task_from_features
 from piecehub.transfer.trials import Trial
@@ -66,6 +69,7 @@ def FineTuneEvaluator(
     refuse_overlap(overlap, asked.name, most.max_leakage)
     leakage = find_leakage(upstream.as_arrays(), pool, test, {asked.label, upstream_label}, len(upstream))
     refuse_leakage(leakage, asked.name, most.max_leakage)
+    beam_args = beam_arguments()
     found = evaluations.evaluate(
         evaluations.Subject(
             Path(reusable_model.uri) / "saved_model", Path(piece.uri) / "controls", output=features, parent=parent
@@ -73,7 +77,10 @@ def FineTuneEvaluator(
         task_from_features(asked.name, asked.label, pool, test, input_names(Path(piece.uri)), check_kind(asked.kind)),
         Protocol.from_json(protocol),
         evaluations.Means(
-            Path(trials_folder), budget=Budget(most.max_seconds or None, most.max_trials or None), on_progress=_tell
+            Path(trials_folder),
+            budget=Budget(most.max_seconds or None, most.max_trials or None),
+            on_progress=_tell,
+            runner=partial(run_trials_on_beam, beam_args=beam_args) if beam_args else run_trials,
         ),
         Path(evidence.uri),
         leakage,

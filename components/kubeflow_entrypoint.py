@@ -1,8 +1,9 @@
 """The command of every container on Kubeflow: TFX's executor, with what Kubeflow Pipelines 2.16 does otherwise mended.
 
 `python -P -m components.kubeflow_entrypoint --executor_class_path … --json_serialized_invocation_args {{$}}
---json_serialized_inputs_spec_args … [--resolve_span] [Beam's arguments]`: the arguments that TFX compiles, and our flag
-for ExampleGen, whose driver Kubeflow never calls. The work on the JSON is `piecehub/containers/executor_input.py`.
+--json_serialized_inputs_spec_args … [--resolve_span] [--on_beam] [Beam's arguments]`: the arguments that TFX compiles,
+and flags of ours, for ExampleGen, whose driver Kubeflow never calls, and for examples and trials that go to Beam. The
+work on the JSON is `piecehub/containers/executor_input.py`.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from tfx.types.value_artifact import ValueArtifact
 
 from piecehub.containers import executor_input
 from piecehub.facts import runs
+from piecehub.facts.beam import ON_BEAM, beam_with
 from piecehub.signing.place import mounted_place, signing_with
 
 Arguments = tuple[argparse.Namespace, list[str]]
@@ -35,7 +37,12 @@ def run(arguments: Arguments) -> None:
     output_file = Path(asked["outputs"]["outputFile"])
     inputs_spec = json.loads(known.json_serialized_inputs_spec_args)
     given = executor_input.for_tfx(asked, inputs_spec)
-    with _ready_artifacts(), signing_with(mounted_place()), runs.progress_to(partial(print, flush=True)):
+    with (
+        _ready_artifacts(),
+        signing_with(mounted_place()),
+        beam_with(beam_arguments if known.on_beam else ()),
+        runs.progress_to(partial(print, flush=True)),
+    ):
         if known.resolve_span:
             driver.main(_namespace(known, given))
             given = executor_input.with_driver_facts(given, json.loads(output_file.read_text(encoding="utf-8")))
@@ -51,6 +58,7 @@ def parse(argv: list[str]) -> Arguments:
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
     parser.add_argument("--resolve_span", action="store_true")
+    parser.add_argument(ON_BEAM, action="store_true")
     return parser.parse_known_args(argv[1:])
 
 

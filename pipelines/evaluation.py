@@ -1,9 +1,9 @@
 """Evaluates any Reusable SavedModel on a recipe's downstream tasks, outside of a pipeline: `piecehub evaluate`."""
 
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from piecehub.facts.workdir import DEFAULT_NAME, Workdir, mark
 from piecehub.store.source import find_saved_model
 from piecehub.tensors.literal_path import linked
 from piecehub.training.decoding import decode_of
-from piecehub.transfer import evaluation
+from piecehub.transfer import cost, evaluation
 from piecehub.transfer.approximate_controls import write_controls
 from piecehub.transfer.evaluation import Means, Subject
 from piecehub.transfer.evidence import Evidence
@@ -28,7 +28,6 @@ from piecehub.transfer.leakage import Leakage, find_overlap, refuse_overlap
 from piecehub.transfer.pool import Budget, missing_trials, run_trials
 from piecehub.transfer.protocol import MODES
 from piecehub.transfer.tasks import Task, task_from_features
-from piecehub.transfer.trials import Trial
 from pipelines.data import examples_folder
 from pipelines.protocols import protocol_of
 from pipelines.recipe.loader import load_recipe
@@ -173,11 +172,11 @@ class Evaluator:
         counts = {name: sum(t.mode == name for t in trials) for name in MODES}
         more = evaluation.sensitivity_count(task, protocol)
         missing = missing_trials(trials, means.trials_folder)
-        seconds = _measure(missing, subject, task, means)
-        tuned = sum(MODES[t.mode].training != "probe" for t in missing) + more
+        about = {"saved_model": subject.saved_model, "controls": subject.controls, "output": subject.output}
+        seconds = cost.measured(missing, partial(run_trials, **about, task=task, trials_folder=means.trials_folder))
+        total = cost.total(missing, seconds) + more * seconds["tuning"]
         workers = means.workers or evaluation.cpu_count()
-        total = (tuned * seconds["tuning"] + (len(missing) - tuned + more) * seconds["probe"]) / workers
-        return Planned(stated.name, counts | {"sensitivity": more}, len(missing) + more, total)
+        return Planned(stated.name, counts | {"sensitivity": more}, len(missing) + more, total / workers)
 
 
 def make_evaluator(
@@ -218,31 +217,3 @@ def _input_names(saved_model: Path) -> list[str]:
     manifest = piece_manifest.read(saved_model)
     specs = manifest.input if manifest else {}
     return sorted(specs) if isinstance(specs, dict) and specs and "shape" not in specs else []
-
-
-def _measure(missing: Sequence[Trial], subject: Subject, task: Task, means: Means) -> dict[str, float]:
-    """How long a trial of each kind takes here, in seconds; 0 where none is missing.
-
-    Of two trials in one process the second is timed: the first waits for TensorFlow, and for the graph of its training.
-    """
-    seconds = {"tuning": 0.0, "probe": 0.0}
-    for kind in seconds:
-        sample = [t for t in missing if (MODES[t.mode].training == "probe") == (kind == "probe")][:2]
-        ends: list[float] = []
-        run_trials(
-            sample,
-            saved_model=subject.saved_model,
-            controls=subject.controls,
-            task=task,
-            trials_folder=means.trials_folder,
-            workers=1,
-            output=subject.output,
-            on_progress=_note(ends),
-        )
-        if ends:
-            seconds[kind] = ends[-1] - ends[0] if len(ends) > 1 else 1.0
-    return seconds
-
-
-def _note(ends: list[float]) -> Callable[[int, int, Trial], None]:
-    return lambda done, total, trial: ends.append(time.monotonic())

@@ -5,7 +5,7 @@ containers. The pipeline root is not in the package: it is given at submission.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import Channel
 
 from piecehub.errors import EnvironmentProblem, RecipeError
+from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
@@ -28,8 +29,10 @@ COMMAND = ("python", "-P", "-m", "components.kubeflow_entrypoint")
 _PINNED_IMAGE = re.compile(r".+(@sha256:[0-9a-f]{64}|:(?!latest$)[\w][\w.-]{0,127})")
 
 
-def compile_recipe(loaded: LoadedRecipe, workdir: Workdir, output: Path, image: str) -> None:
-    """Writes the package of a recipe.
+def compile_recipe(
+    loaded: LoadedRecipe, workdir: Workdir, output: Path, image: str, beam_args: Sequence[str] = ()
+) -> None:
+    """Writes the package of a recipe; given `beam_args`, examples and trials go to Beam.
 
     The recipe's folder and `workdir` stand in the package by their paths here, so the containers must see both at the
     same paths: compile in the image, with the working folder on the volume that the pods mount (kubeflow/README.md).
@@ -47,7 +50,10 @@ def compile_recipe(loaded: LoadedRecipe, workdir: Workdir, output: Path, image: 
         trials=str(workdir.trials.resolve()),
         training=str(workdir.training.resolve()),
     )
-    pipeline = create_pipeline(loaded, places, beam_args=["--runner=FnApiRunner"])
+    # TFX's own components start Beam in any case.
+    pipeline = create_pipeline(
+        loaded, places, beam_args=[ON_BEAM, *beam_args] if beam_args else ["--runner=FnApiRunner"]
+    )
     # Kubeflow calls ExampleGen's driver too late to ask its cache: it would not see that a folder has other records.
     seldom = [*never_cached(loaded.config), *examples_that_change(loaded.config)]
     compile_package(pipeline, output, image, never_cached=seldom)

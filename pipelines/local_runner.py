@@ -34,6 +34,7 @@ from piecehub.errors import PiecehubError
 from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
+from piecehub.facts.heap import give_back
 from piecehub.facts.workdir import Workdir, make_writable, mark
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
@@ -50,6 +51,7 @@ from pipelines.sweep import alone, sweep
 
 _SIGNS = {"done": ("✓", "done"), "cached": ("↺", "from cache"), "stopped": ("◼", "stopped")}
 _RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
+_LONG_S = 10.0  # a component that took so long may take half a second more to give memory back
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def run(
         loaded: the recipe.
         workdir: where everything lies.
         signing_key: signs what is published; where it lies stands in no record.
-        beam_args: for Beam, which then reads the examples, such as `--runner=FlinkRunner`; empty does so without it.
+        beam_args: for Beam, which then reads examples and runs trials, such as `--runner=FlinkRunner`; empty does so
+            without it.
         devices: what the full model is trained on (piecehub/training/devices.py).
 
     Raises:
@@ -304,7 +307,10 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             _write_traceback(error, workdir.logs / self._run / f"{self._node_id}.log")
             self._tell(workdir, "failed", time.monotonic() - started, sentence_of(error), {})
             raise
-        self._tell(workdir, state, time.monotonic() - started, "", outputs)
+        took = time.monotonic() - started
+        if took > _LONG_S:
+            give_back()
+        self._tell(workdir, state, took, "", outputs)
 
     def _launch(self) -> tuple[runs.State, dict[str, str]]:
         info = TruthfulLauncher(

@@ -31,7 +31,8 @@ def run(
         settings: values laid over the recipe's own, by their keys.
         workdir: where store, metadata, runs, logs and data lie.
         signing_key: the private key that signs what is published; no record holds its path.
-        beam_args: given such as `["--runner=FlinkRunner"]`, examples are read by a Beam pipeline, to the same bytes.
+        beam_args: given such as `["--runner=FlinkRunner"]`, examples are read and trials are run by Beam pipelines, to
+            the same bytes.
         devices: what the full model is trained on: all GPUs, or the processor, if empty; `cpu:2` are two replicas.
 
     Raises:

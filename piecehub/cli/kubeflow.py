@@ -24,7 +24,15 @@ def kubeflow() -> None:
     help="The image that holds piecehub; its tag is never moved.",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
-def compile(recipe: str, output: Path, image: str, settings: tuple[str, ...], workdir: Path) -> None:
+@click.option(
+    "--beam-arg",
+    "beam_args",
+    multiple=True,
+    help="Read examples and run trials on Beam, such as --beam-arg=--runner=FlinkRunner; results are the same.",
+)
+def compile(
+    recipe: str, output: Path, image: str, settings: tuple[str, ...], beam_args: tuple[str, ...], workdir: Path
+) -> None:
     """Compile RECIPE into a package that Kubeflow Pipelines runs."""
     from pipelines.recipe.loader import load_recipe
 
@@ -32,5 +40,5 @@ def compile(recipe: str, output: Path, image: str, settings: tuple[str, ...], wo
     with logs.away():
         from pipelines.kubeflow_runner import compile_recipe
 
-        compile_recipe(loaded, Workdir(workdir), output, image)
+        compile_recipe(loaded, Workdir(workdir), output, image, beam_args)
     click.echo(f"wrote {output}", err=True)

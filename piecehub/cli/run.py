@@ -24,7 +24,7 @@ _NOT_PUBLISHED = 4
     "--beam-arg",
     "beam_args",
     multiple=True,
-    help="Read the examples on Beam, to the same bytes, such as --beam-arg=--runner=FlinkRunner.",
+    help="Read examples and run trials on Beam, to the same bytes, such as --beam-arg=--runner=FlinkRunner.",
 )
 @click.option("--devices", default="", help="What to train on: all GPUs or the processor; cpu:2 are two replicas.")
 def run(

@@ -88,6 +88,7 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         lost=[item for item in shared.lost if item.get("what") != RANDOM],
         parent=_parent(shared.parent),
         full=full,
+        decode=full.get("decode"),  # full models of before say nothing of it
         optimizer_regularization=_optimizer_regularization(full["optimizer"]),
         evidence=[_summary(path, roles) for path in complete],
         conformance=_checks(ConformanceReport.read(sources.conformance)),
@@ -179,10 +180,15 @@ def _checks(report: ConformanceReport) -> str:
 
 
 def _optimizer_regularization(optimizer: dict[str, Any]) -> str:
-    """Regularization that lives in the optimizer and that no SavedModel carries (TensorFlow Hub, export guide)."""
+    """Regularization that lives in the optimizer and that no SavedModel carries (TensorFlow Hub, export guide).
+
+    Args:
+        optimizer: as Keras serializes it; empty if there was none of Keras'.
+    """
+    config: dict[str, Any] = optimizer.get("config", {})
     strengths = ("l1_regularization_strength", "l2_regularization_strength", "l2_shrinkage_regularization_strength")
     keys = ("weight_decay", "use_ema", *strengths)
-    return ", ".join(f"{key} = {optimizer[key]}" for key in keys if optimizer.get(key))
+    return ", ".join(f"{key} = {config[key]}" for key in keys if config.get(key))
 
 
 def _percent(value: float) -> str:

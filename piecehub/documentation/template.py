@@ -45,6 +45,10 @@ Output: {{ spec(piece.output) }}. Its content digest is `{{ digest }}`.
 It was fine-tuned from `{{ parent.handle }}` (content digest `{{ parent.digest }}`).
 {% endif %}{% if shared.preprocessor %}
 The SavedModel `{{ shared.preprocessor }}` makes its inputs.
+{% endif %}{% if decode %}
+How an example becomes the piece's input: `{{ decode.function }}` of the recipe's `{{ decode.module }}` \
+(`{{ decode.digest }}`) makes it, the same wherever such examples are read.\
+{{ " " if decode.does }}{{ decode.does }}
 {% endif %}
 ## Usage
 

@@ -5,7 +5,7 @@
     ingest       the one pass: canonical order, digests, statistics; on_beam: the same on many machines
     canonical    what is equal, and in which order; shards: one file of it, with what is counted
     features     a curated schema as features to parse
-    stream       a split as batches of tensors, in an order that seed and epoch fix; arrays: held in memory
+    stream       a split as batches of tensors, in an order that seed and epoch fix
     anomalies    what stops a training
 
 Read `ingest.ingest` first.

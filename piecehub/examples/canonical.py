@@ -9,8 +9,7 @@ depend on order, sharding or compression.
 import hashlib
 
 from piecehub.errors import DataError
-from piecehub.examples.layout import split_files, split_names
-from piecehub.examples.tfrecord_files import parsed_example, records_in
+from piecehub.examples.tfrecord_files import parsed_example
 
 KEY_BYTES = 32
 
@@ -44,27 +43,6 @@ class SplitDigest:
         return f"sha256:{self._digest.hexdigest()}"
 
 
-def read_records(uri: str, split: str) -> list[bytes]:
-    """The records of a split, canonical and in order, in memory; raises DataError if there are none."""
-    found = [canonical(record, path, place) for path in split_files(uri, split) for place, record in records_in(path)]
-    if not found:
-        raise no_examples(uri, split)
-    return sorted(found, key=key)
-
-
 def no_examples(uri: str, split: str) -> DataError:
     """The error of a split that has no examples."""
     return DataError(f"Expected examples in split '{split}'. Received: none in {uri}; check the data's folder.")
-
-
-def records_digest(uri: str, split: str) -> str:
-    """The digest of a split's records, as `sha256:<hex>`."""
-    digest = SplitDigest()
-    for record in read_records(uri, split):
-        digest.add(key(record))
-    return digest.text()
-
-
-def split_digests(uri: str) -> dict[str, str]:
-    """The records' digest of every split below `uri`, by the split's name; every record is read."""
-    return {split: records_digest(uri, split) for split in split_names(uri)}

@@ -27,6 +27,7 @@ from piecehub.training.building import blank, build_models, feature_specs, knows
 from piecehub.training.callbacks import callbacks_of, early_stopping, quiet_stopping_is_an_error
 from piecehub.training.class_weights import class_weights
 from piecehub.training.compiling import compile_model, make_optimizer
+from piecehub.training.decoding import RecipeDecode
 from piecehub.training.determinism import deterministic_operations
 from piecehub.training.devices import Devices
 from piecehub.training.labels import may_be_fractions, refuse_labels
@@ -54,6 +55,7 @@ class TrainFacts:
         eval_examples: how many it was evaluated on.
         settings: what `train` was told.
         devices: on what it ran: their kind, and how many copies of the model there were.
+        decode: how examples were decoded (`decoding.RecipeDecode.facts`); empty if they were not.
     """
 
     history: dict[str, list[float]]
@@ -65,6 +67,7 @@ class TrainFacts:
     eval_examples: int
     settings: dict[str, Any]
     devices: dict[str, Any]
+    decode: dict[str, str]
 
 
 def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -> keras.Model:
@@ -255,6 +258,7 @@ def _facts(work: _Work, settings: TrainTable, history: Mapping[str, list[Any]], 
     # Where Keras scales the loss, the optimizer that was asked for is inside the one that does.
     optimizer = getattr(work.model.optimizer, "inner_optimizer", work.model.optimizer)
     known = isinstance(optimizer, keras.optimizers.Optimizer)
+    decode = work.batches.stream.decode
     return TrainFacts(
         history={name: [float(value) for value in values] for name, values in history.items()},
         train=_evaluate(work.model, work.training()),
@@ -265,6 +269,7 @@ def _facts(work: _Work, settings: TrainTable, history: Mapping[str, list[Any]], 
         eval_examples=len(work.held_out),
         settings=settings.entries(),
         devices=devices.facts(),
+        decode=decode.facts() if isinstance(decode, RecipeDecode) else {},
     )
 
 

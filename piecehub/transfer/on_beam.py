@@ -3,28 +3,32 @@
     from functools import partial
     means = Means(folder, runner=partial(run_trials_on_beam, beam_args=["--runner=FlinkRunner", …]))
 
-Each element is a handful of trials, which the worker hands to the same function as here: `pool.run_trials`, one process
-with one thread. So the numbers are those of the pool, bit for bit, whatever a worker's own TensorFlow was set to. The
-piece, its controls, the task and the folder of trials must be seen at one and the same path by every worker, as on a
-shared file system; results travel as files, and only their names as elements. On one machine the pool is faster: Beam's
-local modes cost some 20 seconds before the first trial.
+Each element is a handful of trials, as many as take about a minute by what two of them took here, which the worker
+hands to the same function as here: `pool.run_trials`, one process with one thread. So the numbers are those of the
+pool, bit for bit, whatever a worker's own TensorFlow was set to. The piece, its controls, the task and the folder of
+trials must be seen at one and the same path by every worker, as on a shared file system; results travel as files, and
+only their names as elements. On one machine the pool is faster: Beam's local modes cost some 20 seconds before the
+first trial.
 """
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from piecehub.transfer import cost
 from piecehub.transfer.pool import UNLIMITED, Budget, Progress, missing_trials, run_trials
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore
 
-# A fresh interpreter imports TensorFlow for each element, so an element holds as many trials as take about a minute.
-_TRIALS_PER_ELEMENT = 100
+# A fresh interpreter imports TensorFlow for each element, which a minute of trials makes up for.
+_SECONDS_PER_ELEMENT = 60.0
 
 
 @dataclass(frozen=True)
@@ -80,11 +84,14 @@ def run_trials_on_beam(
     missing = budget.of(missing_trials(trials, trials_folder))
     if missing:
         trials_folder.mkdir(parents=True, exist_ok=True)
+        about = {"saved_model": saved_model, "controls": controls, "task": task, "output": output}
+        seconds = cost.measured(missing, partial(run_trials, **about, trials_folder=trials_folder))
+        others = missing_trials(missing, trials_folder)
         with tempfile.NamedTemporaryFile(dir=trials_folder, prefix=".task-", suffix=".npz") as file:
             task.write(Path(file.name))
             places = Places(*(p.absolute() for p in (saved_model, controls, Path(file.name), trials_folder)))
             run = RunTrials(places, output)
-            _run(missing, max(workers, -(-len(missing) // _TRIALS_PER_ELEMENT)), run, beam_args)
+            _run(others, elements_of(others, seconds, workers), run, beam_args)
     store = TrialStore(trials_folder)
     results = {trial: result for trial in trials if (result := store.read(trial)) is not None}
     for done, trial in enumerate(missing if on_progress else (), start=len(trials) - len(missing) + 1):
@@ -93,10 +100,17 @@ def run_trials_on_beam(
     return results
 
 
+def elements_of(trials: Sequence[Trial], seconds: cost.Seconds, workers: int) -> int:
+    """Into how many elements trials are dealt: each takes about a minute, but for that every worker has one."""
+    return min(len(trials), max(workers, math.ceil(cost.total(trials, seconds) / _SECONDS_PER_ELEMENT)))
+
+
 def _run(missing: Sequence[Trial], elements: int, run: RunTrials, beam_args: Sequence[str]) -> None:
+    if not missing:
+        return
     # The runner is named: Beam's default one changes with its releases, and tries to fetch a binary.
     options = PipelineOptions(list(beam_args) or ["--runner=FnApiRunner"])
     dealt = [[asdict(trial) for trial in missing[i::elements]] for i in range(elements)]
     with beam.Pipeline(options=options) as pipeline:
-        hands = pipeline | "Deal" >> beam.Create([hand for hand in dealt if hand])
+        hands = pipeline | "Deal" >> beam.Create(dealt)
         _ = hands | "Spread" >> beam.Reshuffle() | "RunTrials" >> beam.ParDo(run)

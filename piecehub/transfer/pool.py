@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from piecehub import errors
+from piecehub.facts.heap import give_back
 from piecehub.logs import last_words
 from piecehub.transfer import workers as worker_module
 from piecehub.transfer.tasks import Task
@@ -119,6 +120,7 @@ def run_trials(
                 trials=tuple(missing),
             )
             job.write(Path(folder) / "job.json")
+            give_back()  # what leakage left of upstream would lie beside all workers
             _run_job(job, Path(folder), len(trials), on_progress)
     return {trial: result for trial in trials if (result := store.read(trial)) is not None}
 

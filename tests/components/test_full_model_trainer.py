@@ -11,6 +11,7 @@ from piecehub.containers import code
 from piecehub.errors import RecipeError, TrainingError
 from piecehub.examples.ingest import ingest
 from piecehub.examples.records import write_records
+from piecehub.facts.content import sha256_file
 from piecehub.facts.tables import ModelTable, TrainTable
 
 tfx = pytest.importorskip("tfx")
@@ -24,6 +25,10 @@ def build_model(*, seed, width):
     return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(width, "tanh")(inputs)))
 
 def decode(features):
+    """The numbers
+    in a text.
+
+    More is for who reads the code."""
     pair = tf.strings.to_number(tf.strings.split(features["text"], sep=" "))
     return {"pair": tf.ensure_shape(pair, [2]), "label": features["label"], "importance": features["importance"]}
 
@@ -118,6 +123,9 @@ def test_a_recipe_with_entries_of_its_own_trains_by_them(place: Path, tmp_path: 
     assert facts["settings"] == told.entries()
     assert facts["optimizer"]["config"]["learning_rate"]["class_name"] == "CosineDecay"
     assert facts["devices"] == {"kind": "cpu", "replicas": 1}
+    digest = f"sha256:{sha256_file(place / 'recipe' / 'model.py')}"
+    does = "The numbers in a text."
+    assert facts["decode"] == {"function": "decode", "module": "model.py", "digest": digest, "does": does}
     assert (tmp_path / "full" / "provenance.json").is_file()
 
 

@@ -109,6 +109,18 @@ def test_a_plain_piece_has_a_plain_page(tmp_path: Path) -> None:
         assert word not in text
 
 
+def test_the_page_says_how_an_example_becomes_the_pieces_input(tmp_path: Path) -> None:
+    sources = _sources(tmp_path, PLAIN, "", {}, [])
+    assert "How an example becomes" not in page("piecehub", "digits", PERSON, sources)
+    facts = json.loads((sources.full_model / "facts.json").read_text(encoding="utf-8"))
+    does = {"function": "decode", "module": "model.py", "digest": "sha256:abc", "does": "Reads `jpeg` at 96 x 96."}
+    _write(sources.full_model, "facts.json", {**facts, "decode": does})
+    assert (
+        "How an example becomes the piece's input: `decode` of the recipe's `model.py` (`sha256:abc`) makes it, the "
+        "same wherever such examples are read. Reads `jpeg` at 96 x 96.\n"
+    ) in page("piecehub", "digits", PERSON, sources)
+
+
 def test_what_a_piece_offers_stands_on_its_page(tmp_path: Path) -> None:
     manifest = replace(
         PLAIN,
@@ -165,8 +177,10 @@ def test_b9_what_test_part_and_pool_have_in_common_is_told_where_somebody_looked
 
 @pytest.mark.parametrize("key", ["weight_decay", "use_ema", "l1_regularization_strength"])
 def test_regularization_of_the_optimizer_is_told(tmp_path: Path, key: str) -> None:
-    assert f"({key} = 0.5)" in _page(tmp_path / "with", PLAIN, optimizer={key: 0.5})
-    assert key not in _page(tmp_path / "without", PLAIN, optimizer={key: None})
+    """In the form in which `keras.optimizers.serialize` gives an optimizer, and a full model's facts hold it."""
+    kept, dropped = ({"class_name": "Adam", "config": {key: value}} for value in (0.5, None))
+    assert f"({key} = 0.5)" in _page(tmp_path / "with", PLAIN, optimizer=kept)
+    assert key not in _page(tmp_path / "without", PLAIN, optimizer=dropped)
 
 
 def test_no_line_of_a_page_runs_into_the_next(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ import tensorflow as tf
 
 from piecehub.errors import DataError
 from piecehub.examples import ingest as module
-from piecehub.examples.canonical import key, read_records, records_digest
+from piecehub.examples.canonical import key
 from piecehub.examples.ingest import ingest, read_facts
 from piecehub.examples.records import write_records
 from piecehub.examples.shards import SplitFacts
 from piecehub.examples.statistics import Statistics
 from piecehub.examples.tfrecord_files import records_in
+from tests.in_memory import read_records, records_digest
 
 
 def _source(folder: Path, count: int = 60, shards: int = 3) -> str:

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 from piecehub.errors import DataError
-from piecehub.examples.arrays import read_split
 from piecehub.examples.features import Features
 from piecehub.examples.records import serialize, write_records
 from piecehub.transfer.raw_input import raw_features
 from piecehub.transfer.tasks import Task, task_from_features
+from tests.in_memory import read_split
 
 JPEG = b"\xff\xd8ab\x00"
 STRINGS = np.dtypes.StringDType()

@@ -84,8 +84,8 @@ def folder(data: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _split(folder: Path, part: str, split: str, **features: Any) -> dict[str, list[Any]]:
     import tensorflow as tf
 
-    from piecehub.examples.arrays import read_split
     from piecehub.examples.features import Features
+    from tests.in_memory import read_split
 
     spec = {name: tf.io.FixedLenFeature([], dtype) for name, dtype in features.items()}
     return {name: values.tolist() for name, values in read_split(str(folder / part), split, Features(spec)).items()}

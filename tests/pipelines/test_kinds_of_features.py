@@ -1,21 +1,49 @@
 """A recipe of each kind of feature, by the command as a process: pictures, ragged, sparse, bytes, and missing ones."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from piecehub.examples import ingest
 from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir
 from piecehub.training.full_model import read_facts
-from tests.command_line import piecehub
+from tests.command_line import ROOT, piecehub
 from tests.pipelines.world import TINY
 
 RECIPE = Path(__file__).with_name("kinds_recipe")
+EVALUATORS = ("FineTuneEvaluatorKindsOne", "FineTuneEvaluatorKindsTwo")
+# In every process of a run: a line in a file for each record whose key is computed, of which a split's digest is made.
+COUNTING = """
+import os, sys
+from importlib.machinery import PathFinder
+
+class Counting:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "piecehub.examples.canonical":
+            return None
+        spec = PathFinder.find_spec(name, path)
+        execute = spec.loader.exec_module
+        def counted(module):
+            execute(module)
+            key = module.key
+            def key_of(record):
+                with open(os.environ["COUNTED_KEYS"], "a") as file:
+                    file.write(key(record).hex() + chr(10))
+                return key(record)
+            module.key = key_of
+        spec.loader.exec_module = counted
+        return spec
+
+sys.meta_path.insert(0, Counting)
+"""
 
 
-def _run(workdir: Path, *settings: str) -> dict[str, runs.Event]:
+def _run(workdir: Path, *settings: str, **variables: str) -> dict[str, runs.Event]:
     words = [word for setting in settings for word in ("--set", setting)]
-    ended = piecehub("run", str(RECIPE), "--workdir", str(workdir), *words)
+    ended = piecehub("run", str(RECIPE), "--workdir", str(workdir), *words, **variables)
     assert ended.returncode in (0, 4), ended.stderr  # noise need not be blessed against what was published before
     return _newest(workdir)
 
@@ -51,6 +79,38 @@ def test_a_recipe_trains_by_a_function_of_its_own(workdir: Path) -> None:
     assert len(facts["history"]["loss"]) == 2
     assert facts["history"]["loss"][1] < facts["history"]["loss"][0]
     assert 0 < facts["evaluation"]["accuracy"] <= 1
+
+
+def test_a_record_is_read_once_for_its_digest_whoever_needs_it(tmp_path: Path) -> None:
+    """Upstream is read by a trainer and by the evaluators of two pieces, the task by both evaluators."""
+    pytest.importorskip("tfx")
+    (tmp_path / "sitecustomize.py").write_text(COUNTING, encoding="utf-8")
+    keys = tmp_path / "keys"
+    counting = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "COUNTED_KEYS": str(keys)}
+    two = 'piece=[{name="kinds/one", road="core"}, {name="kinds/two", road="core"}]'
+    states = _run(tmp_path / "work", two, **counting)
+    assert [states[name].state for name in ("FullModelTrainer", *EVALUATORS)] == ["done"] * 3
+    folders = [states[name].outputs["examples"] for name in ("UpstreamExamples", "DownstreamExamples")]
+    records = sum(facts.records for folder in folders for facts in ingest.read_facts(folder).values())
+    assert records == 4 * 90
+    assert len(keys.read_text().splitlines()) == records
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["jpeg", "tokens", "bag", "raw", "age"])
+def test_each_kind_of_feature_runs_by_itself(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("tfx")
+    recipe = shutil.copytree(RECIPE, tmp_path / "recipe")
+    schema, wanted = recipe / "schema.pbtxt", {kind, "label", *(("at", "weight") if kind == "bag" else ())}
+    told = [line for line in schema.read_text().splitlines() if line.split('"')[1] in wanted]
+    schema.write_text("\n".join(told))
+    options = (f'data.arguments.kinds=["{kind}"]', f'model.arguments.kinds=["{kind}"]', "gate.min_gain=-1.0")
+    words = [word for setting in options for word in ("--set", setting)]
+    ended = piecehub("run", str(recipe), "--workdir", str(tmp_path / "work"), *words)
+    assert ended.returncode == 0, ended.stderr
+    assert {event.state for event in _newest(tmp_path / "work").values()} == {"done"}
+    checked = piecehub("check", "piecehub/kinds/1", "--workdir", str(tmp_path / "work"))
+    assert "reusable" in checked.stdout, checked.stdout + checked.stderr
 
 
 @pytest.mark.long

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
-from piecehub.examples.arrays import read_split
 from piecehub.examples.features import Features
 from piecehub.facts.content import list_files
 from piecehub.facts.workdir import Workdir
 from piecehub.training.recipe_modules import load_module
 from piecehub.transfer.leakage import find_leakage
 from pipelines.recipe.loader import load_recipe
+from tests.in_memory import read_split
 
 RECIPE = load_recipe("nuclei")
 TASKS = {task.name: task for task in RECIPE.config.task}

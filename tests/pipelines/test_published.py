@@ -72,7 +72,7 @@ def test_the_unmodified_client_fine_tunes_it_and_outputs_are_those_before_the_ex
 
 def test_ml_metadata_and_the_published_chain_tell_the_same_lineage(world: World, first: Finished) -> None:
     from piecehub.containers.code import code_digest, lock_digest
-    from piecehub.examples.canonical import split_digests
+    from tests.in_memory import split_digests
 
     manifest = Store.open(world.workdir.store).manifest(Handle.parse(first.handle))
     published = lineages.of_manifest(Store.open(world.workdir.store), manifest)

@@ -9,12 +9,18 @@ import tensorflow as tf
 from piecehub import write_records
 
 
-def write(folder: Path, *, examples: int) -> None:
-    """Writes upstream and one task, `examples` in each split."""
+def write(folder: Path, *, examples: int, kinds: list[str]) -> None:
+    """Writes upstream and one task, `examples` in each split, with features of these kinds."""
     rng = np.random.default_rng(0)
     for part, splits in (("upstream", ("train", "eval")), ("task", ("pool", "test"))):
         for split in splits:
-            write_records(folder / part / split, (_row(rng, n % 3) for n in range(examples)), shards=2)
+            rows = (_row(rng, n % 3) for n in range(examples))
+            write_records(folder / part / split, (_chosen(row, kinds) for row in rows), shards=2)
+
+
+def _chosen(row: dict[str, Any], kinds: list[str]) -> dict[str, Any]:
+    names = {"label", *kinds, *(("at", "weight") if "bag" in kinds else ())}
+    return {name: value for name, value in row.items() if name in names}
 
 
 def _row(rng: np.random.Generator, label: int) -> dict[str, Any]:

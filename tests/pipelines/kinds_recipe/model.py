@@ -12,9 +12,11 @@ _ragged: Any = tf.ragged
 
 def decode(features: Any) -> dict[str, Any]:
     """JPEG bytes become a picture [12, 12, 3] float32; all else stays as it is."""
+    others = {name: features[name] for name in ("tokens", "bag", "raw", "age", "label") if name in features}
+    if "jpeg" not in features:
+        return others
     image = tf.io.decode_jpeg(features["jpeg"], channels=3, dct_method="INTEGER_ACCURATE")
-    image = tf.ensure_shape(tf.image.convert_image_dtype(image, tf.float32), [12, 12, 3])
-    return {"image": image} | {name: features[name] for name in ("tokens", "bag", "raw", "age", "label")}
+    return {"image": tf.ensure_shape(tf.image.convert_image_dtype(image, tf.float32), [12, 12, 3])} | others
 
 
 def augment(features: dict[str, Any], seed: Any) -> dict[str, Any]:
@@ -23,31 +25,48 @@ def augment(features: dict[str, Any], seed: Any) -> dict[str, Any]:
 
 
 class Core(keras.Model):
-    """Features of everything, [batch, 12] float32."""
+    """Features of these kinds, [batch, 12] float32; of a single kind it takes the tensor, else a dict."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, kinds: list[str]) -> None:
         super().__init__(name="core")
 
         def start(number: int) -> Any:
             return keras.initializers.GlorotUniform(seed=seed * 10 + number)
 
-        self.convolution = layers.Conv2D(4, 3, activation="relu", kernel_initializer=start(0))
-        self.pool = layers.GlobalAveragePooling2D()
-        self.words: Any = self.add_weight(shape=(64, 4), initializer=start(1), name="words")
-        self.bag: Any = self.add_weight(shape=(10, 4), initializer=start(2), name="bag")
-        self.unknown: Any = self.add_weight(shape=(), initializer="zeros", name="unknown")
+        made = {"image": self._image, "tokens": self._tokens, "bag": self._bag, "raw": self._raw, "age": self._age}
+        self.made = {name: make for name, make in made.items() if name.replace("image", "jpeg") in kinds}
+        if "image" in self.made:
+            self.convolution = layers.Conv2D(4, 3, activation="relu", kernel_initializer=start(0))
+            self.pool = layers.GlobalAveragePooling2D()
+        if "tokens" in self.made:
+            self.words: Any = self.add_weight(shape=(64, 4), initializer=start(1), name="words")
+        if "bag" in self.made:
+            self.bag: Any = self.add_weight(shape=(10, 4), initializer=start(2), name="bag")
+        if "age" in self.made:
+            self.unknown: Any = self.add_weight(shape=(), initializer="zeros", name="unknown")
         self.mix = layers.Dense(12, activation="relu", kernel_initializer=start(3))
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        image = self.pool(self.convolution(inputs["image"]))
-        numbers = _ragged.map_flat_values(tf.strings.to_hash_bucket_fast, inputs["tokens"], 64)
+        given = inputs if isinstance(inputs, dict) else dict.fromkeys(self.made, inputs)
+        return self.mix(tf.concat([make(given[name]) for name, make in self.made.items()], axis=1))
+
+    def _image(self, image: Any) -> Any:
+        return self.pool(self.convolution(image))
+
+    def _tokens(self, tokens: Any) -> Any:
+        numbers = _ragged.map_flat_values(tf.strings.to_hash_bucket_fast, tokens, 64)
         known: Any = tf.gather(tf.convert_to_tensor(self.words), numbers)
         count = tf.cast(known.row_lengths(), tf.float32)[:, None]
-        words = tf.math.divide_no_nan(tf.reduce_sum(known, axis=1), count)
-        bag = tf.sparse.sparse_dense_matmul(inputs["bag"], tf.convert_to_tensor(self.bag))
-        size = tf.cast(tf.strings.length(inputs["raw"]), tf.float32)[:, None] / 10
-        age = tf.where(tf.math.is_nan(inputs["age"]), tf.convert_to_tensor(self.unknown), inputs["age"])[:, None]
-        return self.mix(tf.concat([image, tf.ensure_shape(words, [None, 4]), bag, size, age], axis=1))
+        return tf.ensure_shape(tf.math.divide_no_nan(tf.reduce_sum(known, axis=1), count), [None, 4])
+
+    def _bag(self, bag: Any) -> Any:
+        return tf.sparse.sparse_dense_matmul(bag, tf.convert_to_tensor(self.bag))
+
+    def _raw(self, raw: Any) -> Any:
+        return tf.cast(tf.strings.length(raw), tf.float32)[:, None] / 10
+
+    def _age(self, age: Any) -> Any:
+        return tf.where(tf.math.is_nan(age), tf.convert_to_tensor(self.unknown), age)[:, None]
 
 
 class Pretrainer(keras.Model):
@@ -62,9 +81,9 @@ class Pretrainer(keras.Model):
         return self.head(self.core(inputs, training=training))
 
 
-def build_model(*, seed: int, classes: int) -> tuple[keras.Model, keras.Model]:
+def build_model(*, seed: int, classes: int, kinds: list[str]) -> tuple[keras.Model, keras.Model]:
     """The core, and the model that is trained."""
-    core = Core(seed)
+    core = Core(seed, kinds)
     return core, Pretrainer(core, classes, seed)
 
 

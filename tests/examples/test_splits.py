@@ -6,10 +6,9 @@ import pytest
 import tensorflow as tf
 
 from piecehub.errors import DataError, RecipeError
-from piecehub.examples.arrays import read_split
-from piecehub.examples.canonical import read_records, records_digest, split_digests
 from piecehub.examples.features import Features
 from piecehub.examples.tfrecord_files import refuse_no_records
+from tests.in_memory import read_records, read_split, records_digest, split_digests
 
 SPEC = {"image": tf.io.FixedLenFeature([2], tf.float32), "label": tf.io.FixedLenFeature([], tf.int64)}
 
