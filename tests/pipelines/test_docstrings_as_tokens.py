@@ -77,5 +77,5 @@ def test_ragged_tokens_give_a_piece_as_good_as_strings(tmp_path: Path) -> None:
     tokens, strings = (_evidence(folder, tmp_path / "work") for folder in (recipe, RECIPE))
     assert main_gain(tokens)["low"] > 0.05
     # Words and their hashes are the same ones; other is the order of examples, as it comes of what records hold.
-    for mode in ("fine_tuning", "frozen_features", "from_scratch"):
+    for mode in ("fine_tuning", "feature_extraction", "from_scratch"):
         assert abs(_mean(tokens, mode) - _mean(strings, mode)) < 0.02

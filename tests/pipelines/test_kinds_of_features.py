@@ -9,6 +9,7 @@ from piecehub.examples import ingest
 from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir
 from piecehub.training.full_model import read_facts
+from piecehub.transfer.evidence import FACTS
 from tests.command_line import ROOT, piecehub
 from tests.pipelines.world import TINY
 
@@ -131,7 +132,7 @@ def test_two_replicas_train_a_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_a_beam_runner_gives_the_same_examples_so_all_else_comes_from_the_cache(workdir: Path, tmp_path: Path) -> None:
+def test_a_beam_runner_gives_the_same_examples_and_evidence(workdir: Path, tmp_path: Path) -> None:
     first = _run(workdir, "train.augment=augment")
     ended = piecehub(
         "run", str(RECIPE), "--workdir", str(tmp_path / "work"), "--set", "train.augment=augment",
@@ -142,3 +143,7 @@ def test_a_beam_runner_gives_the_same_examples_so_all_else_comes_from_the_cache(
     for name in ("UpstreamExamples", "DownstreamExamples"):
         one, other = (Path(found[name].outputs["examples"], "examples.json") for found in (first, states))
         assert one.read_bytes() == other.read_bytes()
+    one, other = (Path(found["FineTuneEvaluator"].outputs["evidence"], FACTS) for found in (first, states))
+    assert one.read_bytes() == other.read_bytes()
+    log = next((tmp_path / "work" / "logs").glob("*/FineTuneEvaluator.log")).read_text(encoding="utf-8")
+    assert "RunTrials" in log  # on Beam

@@ -76,6 +76,18 @@ def test_the_kfp_sdk_loads_the_package(package):
     assert kfp_components.load_component_from_file(str(package)).name == "digits"
 
 
+def test_a_package_sends_examples_and_trials_to_beam_if_it_is_told_to(spec, tmp_path):
+    from components.kubeflow_entrypoint import parse
+
+    flink = ["--runner=FlinkRunner", "--flink_master=flink:8081"]
+    compile_recipe(load_recipe("digits"), Workdir(tmp_path / "work"), tmp_path / "beam.yaml", IMAGE, flink)
+    on_beam = yaml.safe_load((tmp_path / "beam.yaml").read_bytes())
+    for package, expected in ((on_beam, (True, flink)), (spec, (False, ["--runner=FnApiRunner"]))):
+        for executor in package["deploymentSpec"]["executors"].values():
+            known, rest = parse(["entry", *executor["container"]["args"]])
+            assert (known.on_beam, rest) == expected
+
+
 def test_compiling_again_gives_equal_bytes(package):
     before = package.read_bytes()
     compile_recipe(load_recipe("digits"), Workdir(Path(package.parent / "work")), package, IMAGE)
