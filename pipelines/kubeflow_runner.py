@@ -15,7 +15,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import Channel
 
 from piecehub.errors import EnvironmentProblem, RecipeError
-from piecehub.facts.workdir import Workdir, mark
+from piecehub.facts.workdir import Workdir, mark_for_pods
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.literal_paths import refuse_patterns
@@ -39,7 +39,7 @@ def compile_recipe(loaded: LoadedRecipe, workdir: Workdir, output: Path, image: 
     """
     _refuse_words(output, image)
     refuse_patterns(workdir.root)
-    mark(workdir.root)
+    mark_for_pods(workdir.root)
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve()),
         examples=str(examples_folder(loaded, workdir.data.resolve())),

@@ -34,7 +34,7 @@ from piecehub.errors import PiecehubError
 from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
-from piecehub.facts.workdir import Workdir, make_writable, mark
+from piecehub.facts.workdir import Workdir, alone, make_writable, mark, relied_on
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
@@ -46,7 +46,7 @@ from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places, evaluator_ids, piece_suffixes
 from pipelines.pipeline import create_pipeline, never_cached
 from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
-from pipelines.sweep import alone, sweep
+from pipelines.sweep import sweep
 
 _SIGNS = {"done": ("✓", "done"), "cached": ("↺", "from cache"), "stopped": ("◼", "stopped")}
 _RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
@@ -315,6 +315,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             executor_spec=self._executor_spec,
             platform_config=self._extract_platform_config(self._deployment_config, self._node_id),
             custom_driver_spec=self._custom_driver_spec,
+            relied_on=functools.partial(relied_on, Workdir(Path(self._workdir))),
         ).launch()
         with tfx_metadata.Metadata(self._mlmd_connection_config) as connection:
             state, outputs = _ended(connection.store, self._node_id, info)

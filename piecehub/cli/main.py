@@ -19,6 +19,7 @@ from piecehub.cli.options import VERSION
 from piecehub.cli.run import run
 from piecehub.cli.store import store
 from piecehub.cli.trust import cache, fetch, keys, publish, verify
+from piecehub.cli.workdir import workdir_commands
 from piecehub.errors import PiecehubError, missing_extra
 from piecehub.facts.runs import STOPPED
 
@@ -31,7 +32,7 @@ def cli() -> None:
 
 for _command in (
     *(run, models, lineage, serve, check, evaluate, compare),
-    *(publish, verify, fetch, keys, cache, store, kubeflow),
+    *(publish, verify, fetch, keys, cache, store, workdir_commands, kubeflow),
 ):
     cli.add_command(_command)
 for _command in (export, expand):
