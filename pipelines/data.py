@@ -61,8 +61,12 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
             staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    key.parent.mkdir(exist_ok=True)
-    key.write_text(folder.name, encoding="utf-8")
+    beside = key.with_name(f".{key.name}")  # half a name would be that of another folder
+    try:
+        beside.write_text(folder.name, encoding="utf-8")
+        beside.replace(key)
+    finally:
+        beside.unlink(missing_ok=True)
     return folder
 
 

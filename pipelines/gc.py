@@ -29,7 +29,6 @@ from piecehub.facts.workdir import (
     is_held,
     is_read_by_pods,
     is_workdir,
-    outside,
     take_away,
     taking_away,
 )
@@ -209,9 +208,7 @@ class _Needed:
                 self._add_folder(workdir, place, why)
 
     def _add_folder(self, workdir: Workdir, place: str, why: str) -> None:
-        root, path = workdir.artifacts.resolve(), Path(outside(workdir, place))
-        if path.is_relative_to(root):
-            self.folders.setdefault(root.joinpath(*path.relative_to(root).parts[:4]), why)
+        self.folders.setdefault(_folder(workdir, place), why)
 
 
 def _versions(workdir: Workdir) -> dict[str, str]:
@@ -275,9 +272,15 @@ def _end(events: Sequence[Event]) -> Event | None:
     return next((event for event in reversed(events) if event.node == ""), None)
 
 
+def _folder(workdir: Workdir, place: str) -> Path:
+    """Where an artifact lies here, `<pipeline>/<component>/<output>/<execution id>`, though the folder was copied."""
+    rest = place.rpartition(f"/{workdir.artifacts.name}/")[2]
+    return workdir.artifacts.resolve().joinpath(*rest.split("/")[:4])
+
+
 def _artifacts(workdir: Workdir, told: _Runs, known: Recorded, needed: _Needed) -> Iterator[Thing]:
     root = workdir.artifacts.resolve()
-    places = {Path(outside(workdir, place)) for place in known.places.values()}
+    places = {_folder(workdir, place) for place in known.places.values()}
     for path in [*root.glob("*/*/[!.]*/*"), *root.glob("*/*/.system/*/*")]:
         inside = path.relative_to(root)
         is_system = inside.parts[2] == ".system"

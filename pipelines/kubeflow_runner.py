@@ -14,7 +14,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRu
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import Channel
 
-from piecehub.errors import EnvironmentProblem, RecipeError
+from piecehub.errors import EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.workdir import Workdir, mark_for_pods
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
@@ -82,7 +82,8 @@ def compile_package(
         beside.write_bytes(package)
         beside.replace(output)
     except OSError as error:
-        raise EnvironmentProblem(
+        beside.unlink(missing_ok=True)
+        raise no_space(error, output.parent) or EnvironmentProblem(
             f"Expected a package file that can be written. Received: '{output}' ({error.strerror}); give another."
         ) from error
 

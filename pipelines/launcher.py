@@ -25,7 +25,7 @@ from tfx.orchestration.portable import cache_utils, execution_publish_utils, lau
 from tfx.proto.orchestration import execution_result_pb2
 from tfx.types.standard_artifacts import Examples, ExampleStatistics
 
-from piecehub.errors import PiecehubError
+from piecehub.errors import as_ours
 from piecehub.examples.ingest import FACTS
 from piecehub.facts import provenance
 from piecehub.facts.content import sha256_file
@@ -38,7 +38,7 @@ _EXAMPLES = (Examples.TYPE_NAME, ExampleStatistics.TYPE_NAME)
 
 def sentence_of(error: BaseException) -> str:
     """What went wrong, on one line and short enough for ML Metadata on every database."""
-    text = str(error) if isinstance(error, PiecehubError) else f"{type(error).__name__}: {error}"
+    text = str(as_ours(error) or f"{type(error).__name__}: {error}")
     return " ".join(text.split())[:2000]
 
 

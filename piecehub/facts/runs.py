@@ -95,8 +95,11 @@ def write_run(workdir: Workdir, run: Run) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"schema": 1, **asdict(run)}, indent=2, sort_keys=True)
     beside = folder / ".run.json"
-    beside.write_text(text + "\n", encoding="utf-8")
-    beside.replace(folder / "run.json")
+    try:
+        beside.write_text(text + "\n", encoding="utf-8")
+        beside.replace(folder / "run.json")
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def read_run(workdir: Workdir, run: str) -> Run | None:

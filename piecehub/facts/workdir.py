@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from piecehub.errors import EnvironmentProblem
+from piecehub.errors import EnvironmentProblem, no_space
 
 DEFAULT_NAME = ".piecehub"
 _MARK = ".piecehub-workdir"
@@ -222,7 +222,7 @@ def make_writable(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise EnvironmentProblem(
+        raise no_space(error, folder) or EnvironmentProblem(
             f"Expected a folder that can be written. Received: '{folder}' ({error.strerror}); "
             "give another with --workdir, or mend its permissions."
         ) from error
