@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
+from piecehub.errors import DataError, EnvironmentProblem, NoSpace, PiecehubError, RecipeError
 from piecehub.examples.records import write_records
 from piecehub.facts.workdir import Workdir
 from pipelines.data import examples_folder
 from pipelines.recipe.loader import RECIPES, load_recipe
 from pipelines.recipe.tables import LoadedRecipe
+from tests.full_disk import full
 
 SPLITS = ("upstream/train", "upstream/eval", "digits-5-9/pool", "digits-5-9/test")
 
@@ -256,3 +257,28 @@ def test_b2_a_working_folder_in_the_recipes_folder_is_no_part_of_it(tmp_path: Pa
     before = recipe_closure(tmp_path, "data.py")
     assert examples_folder(loaded, tmp_path / "data") == examples_folder(loaded, tmp_path / "data")
     assert recipe_closure(tmp_path, "data.py") == before == (tmp_path / "data.py",)
+
+
+def test_on_a_full_disk_no_examples_are_left_and_the_next_call_writes_them(tmp_path: Path) -> None:
+    digits = (RECIPES / "digits" / "data.py").read_text()
+    source = digits + "\n_write = write\ndef write(folder, **more):\n"
+    source += (
+        "    (folder / 'notes').write_text('n' * 9999)\n    _write(folder, **more)\n    (folder / 'notes').unlink()\n"
+    )
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "data.py").write_text(source)
+    data, loaded = tmp_path / "work" / "data", _loaded(tmp_path / "recipe")
+    with full(data, room=100), pytest.raises(PiecehubError) as raised:
+        examples_folder(loaded, data)
+    assert isinstance(raised.value, NoSpace), raised.value
+    assert [path.name for path in data.iterdir()] == ["keys"] and not list((data / "keys").glob("[!.]*"))
+    assert examples_folder(loaded, data).is_dir()
+
+
+def test_on_a_full_disk_no_half_name_of_examples_is_left(tmp_path: Path) -> None:
+    data, loaded = tmp_path / "work" / "data", _loaded(RECIPES / "digits")
+    with full(data / "keys", room=10), pytest.raises(OSError, match="No space left"):
+        examples_folder(loaded, data)
+    assert not list((data / "keys").glob("[!.]*"))
+    folder = examples_folder(loaded, data)
+    assert len(folder.name) == 64 and folder == examples_folder(loaded, data)
