@@ -1,4 +1,4 @@
-"""`piecehub workdir gc`: what nobody needs goes, and nothing else, beside a run that goes on and after one cut short."""
+"""`piecehub workdir gc`: what nobody needs goes, and nothing else, beside a run that goes on and after one killed."""
 
 import os
 import shutil
