@@ -113,15 +113,15 @@ def alone(workdir: Workdir) -> Generator[None]:
     Raises:
         EnvironmentProblem: if another run is going on.
     """
-    with contextlib.ExitStack() as stack:
+    with (workdir.root / _RUN_LOCK).open("w") as file:
         with relied_on(workdir):  # so that no gc begins between the look for runs and this one
-            run = stack.enter_context((workdir.root / _RUN_LOCK).open("w"))
-            if not _locked(run, fcntl.LOCK_EX, _LOOK_S):
+            if not _locked(file, fcntl.LOCK_EX, _LOOK_S):
                 raise EnvironmentProblem(
                     f"Expected no other run in '{workdir.root}'. Received: one that is going on; wait for it, or give "
                     "another folder with --workdir."
                 )
-        yield
+        with _unlocking(file):
+            yield
 
 
 def is_held(workdir: Workdir) -> bool:
@@ -138,7 +138,8 @@ def relied_on(workdir: Workdir) -> Generator[None]:
     """While this lasts nothing is taken out of the working folder; a gc that is about to is waited for."""
     with (workdir.root / _GC_LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
-        yield
+        with _unlocking(file):
+            yield
 
 
 @contextlib.contextmanager
@@ -154,7 +155,17 @@ def taking_away(workdir: Workdir) -> Generator[None]:
                 f"Expected nobody but runs at work in '{workdir.root}'. Received: an evaluation, or another gc; try "
                 "again once it has ended."
             )
+        with _unlocking(file):
+            yield
+
+
+@contextlib.contextmanager
+def _unlocking(file: IO[str]) -> Generator[None]:
+    """Takes back the lock at the end: to close the file does not, where a forked process has it open too."""
+    try:
         yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _locked(file: IO[str], how: int, at_most_s: float) -> bool:
