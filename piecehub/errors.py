@@ -4,6 +4,19 @@ Every message reads `Expected … Received: …`, and says what to do. Each clas
 else, so an error survives pickling through Beam's workers.
 """
 
+import errno
+import re
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from os import PathLike
+
+_NO_SPACE = {errno.ENOSPC: "no space left on device", errno.EDQUOT: "disk quota exceeded"}
+# What libraries say that tell a full disk by their own errors: TensorFlow and Arrow, and SQLite below ML Metadata.
+_SAID = re.compile(
+    r"(?P<place>/[^\s;:'\"]+)?[;:'\"]?\s*\b(no space left on device|(?P<quota>disk quota exceeded)|"
+    r"database or disk is full)",
+    re.IGNORECASE,
+)
 _EXTRAS = {
     **dict.fromkeys(("cryptography", "in_toto_attestation", "model_signing", "OpenSSL", "securesystemslib"), "sign"),
     **dict.fromkeys(("keras", "numpy", "tensorflow", "tensorflow_hub"), "tf"),
@@ -32,6 +45,10 @@ class EnvironmentProblem(PiecehubError):
     """The machine lacks something: a package, a writable folder, a reachable store."""
 
     exit_code = 3
+
+
+class NoSpace(EnvironmentProblem):
+    """A disk is full, or a quota used up."""
 
 
 class DataError(PiecehubError):
@@ -77,6 +94,58 @@ class ConsumerError(PiecehubError, ValueError):
 def first_line(error: BaseException) -> str:
     """What an error of another library says, as a part of our sentence: its first line, or else its class."""
     return next((line.strip().rstrip(". ") for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def no_space(error: BaseException, place: str | PathLike[str] = "") -> NoSpace | None:
+    """An error as what a full disk is called, whichever library met it; None if it comes of something else.
+
+    Args:
+        error: with whatever it was raised from, or while.
+        place: where was written, if the error does not tell.
+    """
+    for found in _chain(error):
+        if isinstance(found, NoSpace):
+            return found
+        if isinstance(found, OSError) and found.errno in _NO_SPACE:
+            return _full(str(found.filename or place), _NO_SPACE[found.errno])
+        if said := _SAID.search(str(found)):
+            return _full(said["place"] or str(place), _NO_SPACE[errno.EDQUOT if said["quota"] else errno.ENOSPC])
+    return None
+
+
+@contextmanager
+def telling_no_space(place: str | PathLike[str] = "") -> Generator[None]:
+    """Turns whatever comes of a full disk into `NoSpace`; what comes of something else passes as it is."""
+    try:
+        yield
+    except Exception as error:
+        full = no_space(error, place)
+        if full is None or full is error:
+            raise
+        raise full from error
+
+
+def as_ours(error: BaseException) -> PiecehubError | None:
+    """An error as one that a person can mend: of a full disk `NoSpace`, else itself if it is ours; None if neither."""
+    return no_space(error) or (error if isinstance(error, PiecehubError) else None)
+
+
+def _full(place: str, what: str) -> NoSpace:
+    where = f" in '{place}'" if place else ""
+    return NoSpace(
+        f"Expected room for what is written{where}. Received: {what}; free some, such as by `piecehub workdir gc`, and "
+        "call again: what was finished is kept."
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was raised from, or while."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        following = following.__cause__ or following.__context__
 
 
 def missing_extra(error: ModuleNotFoundError, wanted_by: str) -> EnvironmentProblem | None:

@@ -11,8 +11,7 @@ from pathlib import Path
 def to_file(path: Path) -> Generator[None]:
     """Sends the descriptors 1 and 2 of this process, and so of its children, to the end of `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     saved = [os.dup(1), os.dup(2)]
     with path.open("ab") as file:
         try:
@@ -20,11 +19,17 @@ def to_file(path: Path) -> Generator[None]:
             os.dup2(file.fileno(), 2)
             yield
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             for target, source in enumerate(saved, start=1):
                 os.dup2(source, target)
                 os.close(source)
+
+
+def _flush() -> None:
+    with contextlib.suppress(OSError):  # on a full disk a log ends early; that must not hide what the person is told
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
 
 
 def away() -> contextlib.AbstractContextManager[None]:

@@ -7,6 +7,7 @@
 A user's own TFRecords of tf.Example lie in the same layout in any folder (`data.folder`), and take the same road.
 """
 
+import os
 import platform
 import shutil
 import uuid
@@ -49,6 +50,7 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
     facts = [code, settings.arguments, lock_digest(), platform.python_version()]
     key = data / "keys" / sha256_bytes(canonical_json(facts))
     if key.is_file() and (known := data / key.read_text(encoding="utf-8")).is_dir():
+        os.utime(known)  # by which a gc knows when it was last used
         return known
     staging = data / f"tmp-{uuid.uuid4().hex}"
     staging.mkdir(parents=True)
@@ -59,8 +61,12 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
             staging.rename(folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    key.parent.mkdir(exist_ok=True)
-    key.write_text(folder.name, encoding="utf-8")
+    beside = key.with_name(f".{key.name}")  # half a name would be that of another folder
+    try:
+        beside.write_text(folder.name, encoding="utf-8")
+        beside.replace(key)
+    finally:
+        beside.unlink(missing_ok=True)
     return folder
 
 

@@ -15,7 +15,7 @@ from piecehub.examples.features import Features
 from piecehub.examples.ingest import ingest
 from piecehub.examples.stream import Stream
 from piecehub.facts import piece_manifest
-from piecehub.facts.workdir import DEFAULT_NAME, Workdir, mark
+from piecehub.facts.workdir import DEFAULT_NAME, Workdir, mark, relied_on
 from piecehub.store.source import find_saved_model
 from piecehub.tensors.literal_path import linked
 from piecehub.training.decoding import decode_of
@@ -77,6 +77,7 @@ def evaluate(
     loaded, places = load_recipe(recipe, settings or {}), Workdir(Path(workdir))
     mark(places.root)
     with (
+        relied_on(places),
         find_saved_model(saved_model, places.store) as source,
         tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,
     ):

@@ -14,9 +14,9 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRu
 from tfx.orchestration.pipeline import Pipeline
 from tfx.types.channel import Channel
 
-from piecehub.errors import EnvironmentProblem, RecipeError
+from piecehub.errors import EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.beam import ON_BEAM
-from piecehub.facts.workdir import Workdir, mark
+from piecehub.facts.workdir import Workdir, mark_for_pods
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.literal_paths import refuse_patterns
@@ -42,7 +42,7 @@ def compile_recipe(
     """
     _refuse_words(output, image)
     refuse_patterns(workdir.root)
-    mark(workdir.root)
+    mark_for_pods(workdir.root)
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve()),
         examples=str(examples_folder(loaded, workdir.data.resolve())),
@@ -88,7 +88,8 @@ def compile_package(
         beside.write_bytes(package)
         beside.replace(output)
     except OSError as error:
-        raise EnvironmentProblem(
+        beside.unlink(missing_ok=True)
+        raise no_space(error, output.parent) or EnvironmentProblem(
             f"Expected a package file that can be written. Received: '{output}' ({error.strerror}); give another."
         ) from error
 

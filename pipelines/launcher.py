@@ -3,6 +3,9 @@
 An output of a node that is never cached, if it equals the one before it, *is* the one before it: else everything after
 a node that only looks at the store would run again in every run.
 
+An artifact whose folder is gone, as after `piecehub workdir gc`, is made anew: TFX's cache passes over it, and so does
+what looks for an equal output here. What was found is in use from then on, so no gc may come in between.
+
 TFX's cache key holds all parameters as they are, so a recipe in another checkout would train again, and a schema that
 was edited would come from the cache. Here a place is no part of the key, and a file counts by its content.
 """
@@ -13,7 +16,7 @@ was edited would come from the cache. Here a place is no part of the key, and a 
 import contextlib
 import shutil
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from tfx.orchestration.portable import cache_utils, execution_publish_utils, lau
 from tfx.proto.orchestration import execution_result_pb2
 from tfx.types.standard_artifacts import Examples, ExampleStatistics
 
-from piecehub.errors import PiecehubError
+from piecehub.errors import as_ours
 from piecehub.examples.ingest import FACTS
 from piecehub.facts import provenance
 from piecehub.facts.content import sha256_file
@@ -35,7 +38,7 @@ _EXAMPLES = (Examples.TYPE_NAME, ExampleStatistics.TYPE_NAME)
 
 def sentence_of(error: BaseException) -> str:
     """What went wrong, on one line and short enough for ML Metadata on every database."""
-    text = str(error) if isinstance(error, PiecehubError) else f"{type(error).__name__}: {error}"
+    text = str(as_ours(error) or f"{type(error).__name__}: {error}")
     return " ".join(text.split())[:2000]
 
 
@@ -60,10 +63,26 @@ def _of_content(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class TruthfulLauncher(launcher.Launcher):
-    """TFX's launcher, which keeps a failure's sentence, knows an equal output again, and asks the cache what."""
+    """TFX's launcher, which keeps a failure's sentence, knows an equal output again, and asks the cache what.
+
+    Args:
+        relied_on: entered for as long as an artifact was found, and no record says yet that it is used.
+        arguments: those of TFX's launcher.
+    """
+
+    _relied_on: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+
+    def __init__(
+        self,
+        *,
+        relied_on: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        self._relied_on = relied_on
 
     def _prepare_execution(self) -> Any:
-        with _keyed_by_content():
+        with _keyed_by_content(), self._relied_on():
             return super()._prepare_execution()
 
     def _publish_failed_execution(self, execution_id: int, contexts: Any, executor_output: Any = None) -> None:
@@ -76,18 +95,19 @@ class TruthfulLauncher(launcher.Launcher):
     def _publish_successful_execution(
         self, execution_id: int, contexts: Any, output_dict: Any, executor_output: Any
     ) -> None:
-        earlier = self._earlier_equal(contexts, output_dict)
-        if not earlier:
-            super()._publish_successful_execution(execution_id, contexts, output_dict, executor_output)
-            return
-        with self._mlmd_connection as connection:
-            execution_publish_utils.publish_succeeded_execution(
-                metadata_handle=connection,
-                execution_id=execution_id,
-                contexts=contexts,
-                output_artifacts=earlier,
-                executor_output=None,
-            )
+        with self._relied_on():
+            earlier = self._earlier_equal(contexts, output_dict)
+            if not earlier:
+                super()._publish_successful_execution(execution_id, contexts, output_dict, executor_output)
+                return
+            with self._mlmd_connection as connection:
+                execution_publish_utils.publish_succeeded_execution(
+                    metadata_handle=connection,
+                    execution_id=execution_id,
+                    contexts=contexts,
+                    output_artifacts=earlier,
+                    executor_output=None,
+                )
         for artifacts in output_dict.values():
             shutil.rmtree(artifacts[0].uri, ignore_errors=True)
 

@@ -30,12 +30,12 @@ from tfx.orchestration.portable import data_types
 from tfx.proto.orchestration import pipeline_pb2
 
 from piecehub import logs
-from piecehub.errors import PiecehubError
+from piecehub.errors import NoSpace, PiecehubError, no_space, telling_no_space
 from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
 from piecehub.facts.heap import give_back
-from piecehub.facts.workdir import Workdir, make_writable, mark
+from piecehub.facts.workdir import Workdir, alone, make_writable, mark, relied_on
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
@@ -47,7 +47,7 @@ from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places, evaluator_ids, piece_suffixes
 from pipelines.pipeline import create_pipeline, never_cached
 from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
-from pipelines.sweep import alone, sweep
+from pipelines.sweep import sweep
 
 _SIGNS = {"done": ("✓", "done"), "cached": ("↺", "from cache"), "stopped": ("◼", "stopped")}
 _RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
@@ -114,6 +114,13 @@ def run(
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
     """
+    with telling_no_space(workdir.root):
+        return _run_alone(loaded, workdir, signing_key, beam_args, devices)
+
+
+def _run_alone(
+    loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None, beam_args: Sequence[str], devices: str
+) -> Outcome:
     refuse_patterns(workdir.root)
     with logs.away():
         devices = resolved(devices)  # TensorFlow divides a processor only before it has computed anything
@@ -143,10 +150,18 @@ def _compiled(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_
             return _compile(loaded, workdir, devices)
     except BaseException as error:
         record = runs.Run(_run_id(), loaded.config.recipe.name, str(loaded.folder), started_at, os.getpid(), ())
-        runs.write_run(workdir, record)
-        _write_traceback(error, workdir.logs / record.run / runs.RUNNER_LOG)
-        _end(workdir, record, error)
+        with _as_far_as_there_is_room():
+            runs.write_run(workdir, record)
+            _write_traceback(error, workdir.logs / record.run / runs.RUNNER_LOG)
+            _end(workdir, record, error)
         raise
+
+
+@contextlib.contextmanager
+def _as_far_as_there_is_room() -> Generator[None]:
+    """What is told of a failure is told where it can be: a full disk may be the failure, which must not be hidden."""
+    with contextlib.suppress(OSError):
+        yield
 
 
 def _end(workdir: Workdir, record: runs.Run, error: BaseException, message: str = "") -> None:
@@ -205,17 +220,18 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, m
             with logs.to_file(workdir.logs / record.run / runs.RUNNER_LOG):
                 runner().run_with_ir(ir)
         except BaseException as error:
-            for node in _unstarted(workdir, record):
-                runs.append_event(workdir, record.run, runs.Event(runs.now(), node, "not run"))
-            if _was_stopped(workdir, record, error):  # Beam hands on an interrupt as an error like any other
-                _end(workdir, record, KeyboardInterrupt())
-                raise KeyboardInterrupt from error
+            was_stopped = _was_stopped(workdir, record, error)  # Beam hands on an interrupt as an error like any other
             failed = _failure(workdir, record)
-            _end(workdir, record, error, failed)
+            with _as_far_as_there_is_room():
+                for node in _unstarted(workdir, record):
+                    runs.append_event(workdir, record.run, runs.Event(runs.now(), node, "not run"))
+                _end(workdir, record, KeyboardInterrupt() if was_stopped else error, failed)
+            if was_stopped:
+                raise KeyboardInterrupt from error
             if not isinstance(error, Exception):
                 raise
-            sentence = failed or sentence_of(error)
-            raise ComponentFailed(f"{sentence} Log: {workdir.logs / record.run}") from error
+            kind = NoSpace if no_space(error) else ComponentFailed
+            raise kind(f"{failed or sentence_of(error)} Log: {workdir.logs / record.run}") from error
     outcome = _outcome(workdir, record, loaded.config)
     results = tuple(runs.Result(p.name, p.pushed, p.handle, p.why) for p in outcome.pieces)
     runs.append_event(workdir, record.run, runs.Event(runs.now(), "", "done", results=results))
@@ -303,9 +319,11 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             self._tell(workdir, "stopped", time.monotonic() - started, "", {})
             raise
         except BaseException as error:
-            # Beam prints it into the runner's log only, among everything else.
-            _write_traceback(error, workdir.logs / self._run / f"{self._node_id}.log")
-            self._tell(workdir, "failed", time.monotonic() - started, sentence_of(error), {})
+            with _as_far_as_there_is_room():
+                # Beam prints it into the runner's log only, among everything else.
+                _write_traceback(error, workdir.logs / self._run / f"{self._node_id}.log")
+            with _as_far_as_there_is_room():
+                self._tell(workdir, "failed", time.monotonic() - started, sentence_of(error), {})
             raise
         took = time.monotonic() - started
         if took > _LONG_S:
@@ -321,6 +339,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             executor_spec=self._executor_spec,
             platform_config=self._extract_platform_config(self._deployment_config, self._node_id),
             custom_driver_spec=self._custom_driver_spec,
+            relied_on=functools.partial(relied_on, Workdir(Path(self._workdir))),
         ).launch()
         with tfx_metadata.Metadata(self._mlmd_connection_config) as connection:
             state, outputs = _ended(connection.store, self._node_id, info)

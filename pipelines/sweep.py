@@ -1,4 +1,4 @@
-"""A working folder belongs to one run at a time, what a killed run left in it is closed and removed, and it may move.
+"""What a killed run left in a working folder is closed and removed, and the folder may move.
 
 After SIGKILL an execution stays RUNNING in ML Metadata for ever, and its partial outputs and `.system` folders stay
 (TFX 1.21). ML Metadata holds absolute paths, so in a folder that was moved the cache would name what is gone.
@@ -7,10 +7,8 @@ After SIGKILL an execution stays RUNNING in ML Metadata for ever, and its partia
 # The generated protos have no types.
 # pyright: reportAttributeAccessIssue=false
 
-import contextlib
-import fcntl
 import shutil
-from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 from ml_metadata import errors as mlmd_errors
@@ -18,31 +16,17 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import v1 as tfx
 from tfx.orchestration import metadata as tfx_metadata
 
-from piecehub.errors import EnvironmentProblem
 from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir, outside
 
 _ACTIVE = (mlmd.Execution.NEW, mlmd.Execution.RUNNING)
 
 
-@contextlib.contextmanager
-def alone(workdir: Workdir) -> Generator[None]:
-    """Holds the working folder: a second run in it would take the first one's executions for dead."""
-    with (workdir.root / "run.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise EnvironmentProblem(
-                f"Expected no other run in '{workdir.root}'. Received: one that is going on; wait for it, or give "
-                "another folder with --workdir."
-            ) from error
-        yield
-
-
 def sweep(workdir: Workdir) -> None:
     """Closes what killed runs left: executions that would stay RUNNING for ever, and their partial folders.
 
-    Artifacts of a working folder that was moved are told where they lie now.
+    Artifacts of a working folder that was moved are told where they lie now, and those that a gc removed that they are
+    gone: the cache passes over them.
     """
     for partial in [*workdir.data.glob("tmp-*"), *workdir.artifacts.glob("*/*/.system/stateful_working_dir/*")]:
         shutil.rmtree(partial, ignore_errors=True)
@@ -57,11 +41,11 @@ def sweep(workdir: Workdir) -> None:
         store = connection.store
         try:
             dead = [e for e in store.get_executions() if e.last_known_state in _ACTIVE]
-            moved = [artifact for artifact in store.get_artifacts() if _bring_home(workdir, artifact)]
+            changed = [artifact for artifact in store.get_artifacts() if _bring_home(workdir, artifact)]
         except mlmd_errors.NotFoundError:
-            dead, moved = [], []
-        if moved:
-            store.put_artifacts(moved)
+            dead, changed = [], []
+        if changed:
+            store.put_artifacts(changed)
         for execution in dead:
             execution.last_known_state = mlmd.Execution.FAILED
             execution.custom_properties["__execution_result__"].string_value = "The run was killed."
@@ -72,7 +56,10 @@ def sweep(workdir: Workdir) -> None:
 
 
 def _bring_home(workdir: Workdir, artifact: Any) -> bool:
-    """Tells an artifact where it lies now; False if it knew."""
-    before = artifact.uri
-    artifact.uri = outside(workdir, before)
-    return artifact.uri != before
+    """Tells an artifact where it lies now, or that it is gone; False if it knew."""
+    before = artifact.uri, artifact.state
+    artifact.uri = outside(workdir, artifact.uri)
+    lay_here = Path(artifact.uri).is_relative_to(workdir.artifacts.resolve())
+    if lay_here and artifact.state == mlmd.Artifact.LIVE and not Path(artifact.uri).exists():
+        artifact.state = mlmd.Artifact.DELETED
+    return (artifact.uri, artifact.state) != before

@@ -16,7 +16,7 @@ import click
 
 from piecehub.cli.options import FOLDER, workdir_option
 from piecehub.errors import PiecehubError
-from piecehub.facts.workdir import Workdir, mark
+from piecehub.facts.workdir import Workdir, mark, relied_on
 
 if TYPE_CHECKING:
     from piecehub.transfer.evidence import Evidence
@@ -72,7 +72,11 @@ def evaluate(
 
     loaded, places = load_recipe(recipe, settings), Workdir(workdir)
     mark(places.root)
-    with _trusted(saved_model, places, trust) as folder, tempfile.TemporaryDirectory(prefix="piecehub-") as scratch:
+    with (
+        relied_on(places),
+        _trusted(saved_model, places, trust) as folder,
+        tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,
+    ):
         click.echo("loading TensorFlow …", err=True)
         from piecehub.transfer.evaluation import Means
         from pipelines import evaluation

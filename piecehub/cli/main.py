@@ -19,7 +19,8 @@ from piecehub.cli.options import VERSION
 from piecehub.cli.run import run
 from piecehub.cli.store import store
 from piecehub.cli.trust import cache, fetch, keys, publish, verify
-from piecehub.errors import PiecehubError, missing_extra
+from piecehub.cli.workdir import workdir_commands
+from piecehub.errors import as_ours, missing_extra
 from piecehub.facts.runs import STOPPED
 
 
@@ -31,7 +32,7 @@ def cli() -> None:
 
 for _command in (
     *(run, models, lineage, serve, check, evaluate, compare),
-    *(publish, verify, fetch, keys, cache, store, kubeflow),
+    *(publish, verify, fetch, keys, cache, store, workdir_commands, kubeflow),
 ):
     cli.add_command(_command)
 for _command in (export, expand):
@@ -50,8 +51,6 @@ def main() -> None:
 def _main() -> None:
     try:
         sys.exit(cli.main(standalone_mode=False))
-    except PiecehubError as error:
-        code, sentence = error.exit_code, error.sentence
     except click.ClickException as error:
         error.show()
         code, sentence = error.exit_code, ""
@@ -62,6 +61,11 @@ def _main() -> None:
         if missing is None:
             raise
         code, sentence = missing.exit_code, missing.sentence
+    except Exception as error:
+        ours = as_ours(error)
+        if ours is None:
+            raise
+        code, sentence = ours.exit_code, ours.sentence
     if sentence:
         click.echo(f"piecehub: {sentence}", err=True)
     sys.exit(code)

@@ -11,9 +11,11 @@ failed or stopped (by a person); the results of one that is done say what became
 sort by time. A component that is long at work says by further events `running`, with a message, how far it is.
 """
 
+import errno
 import json
+import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
@@ -92,7 +94,12 @@ def write_run(workdir: Workdir, run: Run) -> None:
     folder = workdir.runs / run.run
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"schema": 1, **asdict(run)}, indent=2, sort_keys=True)
-    (folder / "run.json").write_text(text + "\n", encoding="utf-8")
+    beside = folder / ".run.json"
+    try:
+        beside.write_text(text + "\n", encoding="utf-8")
+        beside.replace(folder / "run.json")
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def read_run(workdir: Workdir, run: str) -> Run | None:
@@ -103,6 +110,22 @@ def read_run(workdir: Workdir, run: str) -> Run | None:
     value = json.loads(path.read_text(encoding="utf-8"))
     nodes = tuple(Node(n["id"], tuple(n["upstream"]), n["parameters"]) for n in value["nodes"])
     return Run(value["run"], value["pipeline"], value["recipe"], value["started_at"], value["pid"], nodes)
+
+
+def is_going_on(run: Run, events: Sequence[Event]) -> bool:
+    """Whether nothing says that the run has ended, and its process is alive on this machine."""
+    return all(event.node for event in events) and _is_alive(run.pid)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process of that id runs on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def run_ids(workdir: Workdir) -> list[str]:
@@ -117,8 +140,15 @@ def append_event(workdir: Workdir, run: str, event: Event) -> None:
     folder = workdir.logs / run
     folder.mkdir(parents=True, exist_ok=True)
     value = asdict(event) | {"outputs": {key: inside(workdir, place) for key, place in event.outputs.items()}}
-    with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(value, sort_keys=True) + "\n")
+    line = (json.dumps(value, sort_keys=True) + "\n").encode()
+    with (folder / "events.jsonl").open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+        except OSError:
+            file.truncate(size)  # a half line would spoil the next one
+            raise
 
 
 def read_events(workdir: Workdir, run: str) -> list[Event]:

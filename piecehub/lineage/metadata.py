@@ -38,13 +38,13 @@ def find_push(metadata: Path, digest: str, handle: str = "") -> Push:
     Raises:
         StoreError: if ML Metadata records none.
     """
-    store = _open(metadata)
-    artifacts = [a for a in store.get_artifacts_by_type("PushedModel") if _is_push_of(_properties(a), digest, handle)]
+    store = open_to_read(metadata)
+    artifacts = [a for a in store.get_artifacts_by_type("PushedModel") if _is_push_of(properties(a), digest, handle)]
     if not artifacts:
         raise StoreError(f"Expected a push of {digest} in '{metadata}'. Received: none; it was pushed elsewhere.")
     # A push that found its content published says so in `why`.
-    found = max(artifacts, key=lambda a: (not _properties(a).get("why"), a.id))
-    return Push(found.id, _properties(found)["handle"])
+    found = max(artifacts, key=lambda a: (not properties(a).get("why"), a.id))
+    return Push(found.id, properties(found)["handle"])
 
 
 def _is_push_of(properties: Mapping[str, Any], digest: str, handle: str) -> bool:
@@ -54,7 +54,7 @@ def _is_push_of(properties: Mapping[str, Any], digest: str, handle: str) -> bool
 
 def steps_before(metadata: Path, push: Push) -> dict[str, Step]:
     """The executions of our components that led to a push, by id, without the push itself."""
-    reader = _Reader(_open(metadata))
+    reader = _Reader(open_to_read(metadata))
     pusher = reader.maker(push.artifact_id)
     return _steps_from(reader, [read.source for read in reader.reads(pusher, {})])
 
@@ -65,7 +65,7 @@ def steps_to(metadata: Path, provenance_digest: str) -> dict[str, Step]:
     Raises:
         StoreError: if ML Metadata records no such artifact.
     """
-    store = _open(metadata)
+    store = open_to_read(metadata)
     types = [t.name for t in store.get_artifact_types()]
     found = [a.id for name in types for a in store.get_artifacts_by_type(name) if _has(a, provenance_digest)]
     if not found:
@@ -78,7 +78,7 @@ def steps_to(metadata: Path, provenance_digest: str) -> dict[str, Step]:
 
 
 def _has(artifact: Any, provenance_digest: str) -> bool:
-    return _properties(artifact).get("provenance_digest") == provenance_digest
+    return properties(artifact).get("provenance_digest") == provenance_digest
 
 
 def _steps_from(reader: "_Reader", waiting: list[str]) -> dict[str, Step]:
@@ -105,7 +105,7 @@ class _Reader:
 
     def step(self, execution_id: int) -> Step:
         execution = self._execution(execution_id)
-        found = _properties(execution)
+        found = properties(execution)
         parameters = {k: v for k, v in found.items() if _is_parameter(k)}
         reads = self.reads(execution_id, self._input_splits(execution_id))
         code_digest, lock_digest = (str(found[key]) for key in _DIGESTS)
@@ -119,7 +119,7 @@ class _Reader:
             Read(
                 key,
                 artifacts[artifact_id].type,
-                str(_properties(artifacts[artifact_id]).get("content_digest", "")),
+                str(properties(artifacts[artifact_id]).get("content_digest", "")),
                 splits.get(key, {}),
                 self._source(artifact_id),
             )
@@ -128,17 +128,17 @@ class _Reader:
 
     def maker(self, artifact_id: int) -> int:
         """The execution that made an artifact: the first that has it as output, before those from the cache."""
-        output = _event_type("OUTPUT")
+        output = event_type("OUTPUT")
         return min(e.execution_id for e in self._store.get_events_by_artifact_ids([artifact_id]) if e.type == output)
 
     def _source(self, artifact_id: int) -> str:
         """The id of the step that made an artifact; empty for one without a statement: examples, and what TFX made."""
-        told = "provenance_digest" in _properties(self._artifacts([artifact_id])[artifact_id])
+        told = "provenance_digest" in properties(self._artifacts([artifact_id])[artifact_id])
         return str(self.maker(artifact_id)) if told else ""
 
     def _input_splits(self, execution_id: int) -> dict[str, dict[str, str]]:
         outputs = self._artifacts(e.artifact_id for e in self._events(execution_id, "OUTPUT"))
-        notes = [_properties(artifact).get("input_splits", "{}") for artifact in outputs.values()]
+        notes = [properties(artifact).get("input_splits", "{}") for artifact in outputs.values()]
         return json.loads(max(notes, default="{}", key=len))
 
     def _execution(self, execution_id: int) -> Any:
@@ -149,7 +149,7 @@ class _Reader:
 
     def _events(self, execution_id: int, kind: str) -> list[Any]:
         events = self._store.get_events_by_execution_ids([execution_id])
-        return [event for event in events if event.type == _event_type(kind)]
+        return [event for event in events if event.type == event_type(kind)]
 
 
 def _is_parameter(key: str) -> bool:
@@ -161,13 +161,14 @@ def _component(type_name: str) -> str:
     return type_name.rpartition(".")[2]
 
 
-def _properties(thing: Any) -> dict[str, Any]:
+def properties(thing: Any) -> dict[str, Any]:
     """Properties and custom properties of an artifact or execution, as plain values."""
     both = {**thing.properties, **thing.custom_properties}
     return {key: getattr(value, kind) for key, value in both.items() if (kind := value.WhichOneof("value"))}
 
 
-def _event_type(kind: str) -> int:
+def event_type(kind: str) -> int:
+    """The number of a kind of event, `INPUT` or `OUTPUT`."""
     return int(_protos().Event.Type.Value(kind))
 
 
@@ -177,7 +178,7 @@ def _protos() -> Any:
     return metadata_store_pb2
 
 
-def _open(metadata: Path) -> Any:
+def open_to_read(metadata: Path) -> Any:
     """ML Metadata, for reading only.
 
     Raises:

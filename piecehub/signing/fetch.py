@@ -15,7 +15,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from piecehub.errors import EnvironmentProblem, NotVerified
+from piecehub.errors import EnvironmentProblem, NotVerified, no_space, telling_no_space
 from piecehub.facts.content import FileEntry, list_files
 from piecehub.facts.manifest import Manifest
 from piecehub.facts.workdir import make_writable
@@ -70,7 +70,8 @@ def fetch(
     entry = make_writable(cache) / entry_name(url)
     created = not _stands(entry, manifest.files)
     if created:
-        _fill(entry, url, shelf, manifest)
+        with telling_no_space(cache):
+            _fill(entry, url, shelf, manifest)
     return Fetched(entry, manifest.digest, created, signed)
 
 
@@ -109,7 +110,7 @@ def _rename(beside: Path, entry: Path, files: tuple[FileEntry, ...]) -> None:
         beside.rename(entry)  # takes the place of an empty folder, and of no other
     except OSError as error:
         if not _stands(entry, files):  # else another process was faster, with the same files
-            raise EnvironmentProblem(
+            raise no_space(error, entry.parent) or EnvironmentProblem(
                 f"Expected a cache that can be written. Received: '{entry}' ({error.strerror})."
             ) from error
 
@@ -119,5 +120,8 @@ def _write_descriptor(entry: Path, url: str) -> None:
     text = f"Module: {url}\nDownload Time: {datetime.datetime.today()}\n"
     text += f"Downloader Hostname: {socket.gethostname()} (PID:{os.getpid()})"
     beside = entry.with_name(f"{entry.name}.{uuid.uuid4().hex}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(descriptor_path(entry))
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(descriptor_path(entry))
+    finally:
+        beside.unlink(missing_ok=True)

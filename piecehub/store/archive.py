@@ -26,7 +26,7 @@ from typing import IO, Any, cast
 from isal import __version__ as _isal_version
 from isal import igzip_threaded
 
-from piecehub.errors import ArchiveError, EnvironmentProblem
+from piecehub.errors import ArchiveError, EnvironmentProblem, no_space
 from piecehub.facts.content import FileEntry
 from piecehub.store.members import BLOCK_BYTES, Member, one_sentence, read_members
 from piecehub.store.progress import Watched, progress
@@ -127,7 +127,7 @@ def unpack(archive: Path, destination: Path, *, max_bytes: int = MAX_UNPACKED_BY
                 raise ArchiveError(f"Expected a SavedModel at the archive's root. Received: no '{_MODEL_FILE}' there.")
             folder.rename(destination)
     except OSError as error:
-        raise EnvironmentProblem(
+        raise no_space(error, destination.parent) or EnvironmentProblem(
             f"Expected to unpack '{archive}' into the new folder '{destination}'. Received: {error.strerror or error}."
         ) from error
 

@@ -32,7 +32,7 @@ from obstore.exceptions import (
 )
 from obstore.store import ObjectStore, from_url
 
-from piecehub.errors import EnvironmentProblem, StoreError
+from piecehub.errors import EnvironmentProblem, StoreError, no_space
 from piecehub.store.backend import Entry
 from piecehub.store.proxies import directly_here
 
@@ -186,7 +186,7 @@ class BucketBackend:
             with tempfile.TemporaryDirectory(prefix="piecehub-") as folder:
                 yield Path(folder)
         except OSError as error:
-            raise EnvironmentProblem(
+            raise no_space(error, tempfile.gettempdir()) or EnvironmentProblem(
                 f"Expected room to prepare an archive in '{tempfile.gettempdir()}'. Received: "
                 f"{error.strerror or error}; make room, or set TMPDIR."
             ) from error

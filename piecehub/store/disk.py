@@ -12,7 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from piecehub.errors import EnvironmentProblem
+from piecehub.errors import EnvironmentProblem, no_space
 from piecehub.facts.workdir import make_writable
 
 STAGING_LIFETIME_S = 24 * 3600
@@ -20,13 +20,13 @@ STAGING_LIFETIME_S = 24 * 3600
 
 @contextmanager
 def writing_to(root: Path) -> Generator[None, None, None]:
-    """Turns what the disk refuses, such as a full one, into one EnvironmentProblem."""
+    """Turns what the disk refuses into one EnvironmentProblem, of which a full one's is `NoSpace`."""
     try:
         yield
     except OSError as error:
-        raise EnvironmentProblem(
+        raise no_space(error, root) or EnvironmentProblem(
             f"Expected a store that can be written. Received: '{root}' ({error.strerror or error}); "
-            "make room there, mend its permissions, or give another folder."
+            "mend its permissions, or give another folder."
         ) from error
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError
+from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.addresses import is_loopback
 from piecehub.facts.secrets import carries_secret, redacted_text
 from piecehub.store.proxies import is_in_clear, refuse_token_in_clear
@@ -129,7 +129,7 @@ def _writing(destination: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise EnvironmentProblem(
+        raise no_space(error, destination.parent) or EnvironmentProblem(
             f"Expected room for a download in '{destination.parent}'. Received: {error.strerror or error}; make room, "
             "or set TMPDIR to a folder that has some."
         ) from error

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from piecehub.errors import EnvironmentProblem, StoreError
+from piecehub.errors import EnvironmentProblem, StoreError, no_space
 from piecehub.facts.content import sha256_file
 
 _LOCK = ".lock"
@@ -135,9 +135,9 @@ def exporting(root: Path) -> Generator[ExportTree, None, None]:
             f"Expected to be the only export into '{root}'. Received: another one that is still at work; wait for it."
         ) from error
     except OSError as error:
-        raise EnvironmentProblem(
-            f"Expected a folder that can be written. Received: '{root}' ({error.strerror or error}); make room there, "
-            "mend its permissions, or give another --to."
+        raise no_space(error, root) or EnvironmentProblem(
+            f"Expected a folder that can be written. Received: '{root}' ({error.strerror or error}); mend its "
+            "permissions, or give another --to."
         ) from error
 
 

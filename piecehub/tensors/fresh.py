@@ -129,9 +129,12 @@ def _call(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
     module, _, name = function.partition(":")
     try:
         return {"value": getattr(importlib.import_module(module), name)(**arguments)}
-    except PiecehubError as error:
-        known = next(c for c in type(error).__mro__ if getattr(errors, c.__name__, None) is c)
-        return {"error": known.__name__, "sentence": error.sentence}
+    except Exception as error:
+        ours = errors.as_ours(error)
+        if ours is None:
+            raise
+        known = next(c for c in type(ours).__mro__ if getattr(errors, c.__name__, None) is c)
+        return {"error": known.__name__, "sentence": ours.sentence}
 
 
 def _main() -> None:

@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from piecehub.containers.recipe_folder import state_of
-from piecehub.errors import PiecehubError, RecipeError
+from piecehub.errors import PiecehubError, RecipeError, no_space
 from piecehub.facts.content import sha256_bytes
 from piecehub.facts.pointers import refuse_pointers
 
@@ -98,6 +98,8 @@ def recipe_code(expected: str, error_class: type[PiecehubError], folder: Path | 
     except (PiecehubError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
+        if full := no_space(error):  # a disk, not the recipe, is what a person mends
+            raise full from error
         message = " ".join(str(error).split()) or "no message"
         place = _place(error, folder)
         raise error_class(f"Expected {expected}. Received: {type(error).__name__}: {message} ({place}).") from error

@@ -21,6 +21,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from piecehub.errors import telling_no_space
 from piecehub.facts.content import canonical_json, sha256_bytes
 
 _FORM = 1
@@ -65,6 +67,8 @@ class Checkpoints:
         self._seconds = seconds
         self._due = time.monotonic() + seconds
         self._found: tuple[dict[str, Any], list[np.ndarray]] | None = None
+        with suppress(FileNotFoundError):
+            os.utime(folder)  # by which a gc knows that a training relies on it again
 
     def exist(self) -> bool:
         """Whether there is one."""
@@ -156,11 +160,15 @@ def _write(folder: Path, state: dict[str, Any], arrays: Sequence[np.ndarray]) ->
     types = [str(array.dtype) for array in arrays]
     text = np.frombuffer(json.dumps({**state, "types": types}).encode(), np.uint8)
     named: Any = {"state": text, **{str(number): _bits(array) for number, array in enumerate(arrays)}}
-    with beside.open("wb") as file:
-        np.savez(file, **named)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / _FILE)
+    with telling_no_space(folder):
+        try:
+            with beside.open("wb") as file:
+                np.savez(file, **named)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(folder / _FILE)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:

@@ -118,7 +118,12 @@ def evaluate(
     about = findings.About(task, piece, protocol, subject.parent, subject.control_kind, leakage, because, overlap)
     destination.mkdir(parents=True, exist_ok=True)
     evidence = findings.write(about, {} if because else chosen, results, destination)
-    (destination / FACTS).write_text(evidence.to_json(), encoding="utf-8")
+    beside = destination / f".{FACTS}"
+    try:
+        beside.write_text(evidence.to_json(), encoding="utf-8")
+        beside.replace(destination / FACTS)
+    finally:
+        beside.unlink(missing_ok=True)
     return evidence
 
 

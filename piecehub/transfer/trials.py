@@ -121,8 +121,10 @@ class TrialStore:
 
         So is what an earlier release took for a result though its loss was not finite.
         """
+        path = self.path(trial)
         try:
-            with np.load(self.path(trial), allow_pickle=False) as file:
+            _note_use(path)
+            with np.load(path, allow_pickle=False) as file:
                 score, diverged = float(file["validation_score"]), bool(file["diverged"])
                 losses = file["losses"]
                 trusted = diverged or np.isfinite(losses).all()
@@ -147,6 +149,16 @@ class TrialStore:
             Path(name).replace(target)
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def _note_use(path: Path) -> None:
+    """Tells a gc when the file was last used; raises FileNotFoundError if there is none."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        pass  # another user's
 
 
 def plan(task: str, piece: str, controls: Mapping[int, str], protocol: Protocol) -> list[Trial]:

@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from piecehub.errors import PiecehubError
+from piecehub.errors import as_ours
 from piecehub.transfer import kinds, probe
 from piecehub.transfer.protocol import MODES
 from piecehub.transfer.raw_input import raw_features
@@ -183,10 +183,13 @@ def _work(job: Job, taken: Any, out: int) -> None:
         while (index := _take(taken)) < len(job.trials) and not _too_late(job):
             store.write(job.trials[index], bench.run(job.trials[index]))
             _tell(out, {"trial": index})
-    except PiecehubError as error:
-        _tell(out, {"error": type(error).__name__, "sentence": error.sentence})
-        sys.exit(1)
     except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:
+        ours = as_ours(error)
+        if ours is None:
+            raise
+        _tell(out, {"error": type(ours).__name__, "sentence": ours.sentence})
         sys.exit(1)
 
 

@@ -1,6 +1,5 @@
 """What the run pages show, as plain values: of `runs/<run>/run.json`, `events.jsonl` and the components' logs."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -165,7 +164,7 @@ def _read(workdir: Workdir, run_id: str) -> Run | None:
 
 def _row(run: Run, events: Sequence[Event]) -> RunRow:
     ends = [event for event in events if event.node == ""]
-    state = ends[-1].state if ends else ("running" if _is_alive(run.pid) else "stopped")
+    state = ends[-1].state if ends else ("running" if runs.is_going_on(run, events) else "stopped")
     last = (
         ends[-1].at if ends else (_now() if state == "running" else max((e.at for e in events), default=run.started_at))
     )
@@ -256,17 +255,6 @@ def _end(path: Path, at_most_bytes: int) -> str | None:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - at_most_bytes))
         return "\n".join(map(redacted_text, file.read().decode(errors="replace").split("\n")))
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process of that id runs on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 def _now() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
+from piecehub.errors import DataError, EnvironmentProblem, NoSpace, PiecehubError, RecipeError
 from piecehub.examples.ingest import ingest
 from piecehub.examples.layout import split_names
 from piecehub.examples.records import write_records
@@ -17,6 +17,7 @@ from piecehub.facts.workdir import Workdir
 from pipelines.data import examples_folder
 from pipelines.recipe.loader import RECIPES, load_recipe
 from pipelines.recipe.tables import LoadedRecipe
+from tests.full_disk import full
 from tests.in_memory import split_digests
 
 SPLITS = ("upstream/train", "upstream/eval", "digits-5-9/pool", "digits-5-9/test")
@@ -304,3 +305,28 @@ def test_the_splits_of_the_shipped_recipes_have_the_digests_that_they_always_had
     source = str(shipped(recipe) / part)
     found = {split: facts.digest for split, facts in ingest(source, split_names(source), tmp_path / "out").items()}
     assert found == (DIGESTS[recipe, part] or split_digests(source))
+
+
+def test_on_a_full_disk_no_examples_are_left_and_the_next_call_writes_them(tmp_path: Path) -> None:
+    digits = (RECIPES / "digits" / "data.py").read_text()
+    source = digits + "\n_write = write\ndef write(folder, **more):\n"
+    source += (
+        "    (folder / 'notes').write_text('n' * 9999)\n    _write(folder, **more)\n    (folder / 'notes').unlink()\n"
+    )
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "data.py").write_text(source)
+    data, loaded = tmp_path / "work" / "data", _loaded(tmp_path / "recipe")
+    with full(data, room=100), pytest.raises(PiecehubError) as raised:
+        examples_folder(loaded, data)
+    assert isinstance(raised.value, NoSpace), raised.value
+    assert [path.name for path in data.iterdir()] == ["keys"] and not list((data / "keys").glob("[!.]*"))
+    assert examples_folder(loaded, data).is_dir()
+
+
+def test_on_a_full_disk_no_half_name_of_examples_is_left(tmp_path: Path) -> None:
+    data, loaded = tmp_path / "work" / "data", _loaded(RECIPES / "digits")
+    with full(data / "keys", room=10), pytest.raises(OSError, match="No space left"):
+        examples_folder(loaded, data)
+    assert not list((data / "keys").glob("[!.]*"))
+    folder = examples_folder(loaded, data)
+    assert len(folder.name) == 64 and folder == examples_folder(loaded, data)

@@ -1,5 +1,6 @@
 """What ends a run early: a person who stops it, and code that raises before there is any component."""
 
+import errno
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import pytest
 
 pytest.importorskip("tfx")
 
-from piecehub.errors import PiecehubError, RecipeError
+from piecehub.errors import NoSpace, PiecehubError, RecipeError
 from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir
 from pipelines import local_runner
@@ -81,6 +82,32 @@ def test_e9_the_traceback_of_a_failed_component_is_in_its_own_log(broken: Any) -
     log = (workdir.logs / record.run / f"{failed.node}.log").read_text("utf-8")
     assert "Traceback" in log and "ValueError: by design" in log
     assert isinstance(broken.raised, PiecehubError)
+
+
+def test_a_component_that_meets_a_full_disk_ends_the_run_with_one_sentence_and_exit_code_3(broken: Any) -> None:
+    record, events = _last_run(broken(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/disk/x")))
+    [failed] = [event for event in events if event.state == "failed" and event.node]
+    told = "Expected room for what is written in '/disk/x'. Received: no space left on device; free some, such as by "
+    assert failed.message.startswith(told) and events[-1].message.startswith(f"{failed.node} failed. {told}")
+    assert isinstance(broken.raised, NoSpace) and broken.raised.exit_code == 3
+    assert broken.raised.sentence.startswith(events[-1].message) and f"/logs/{record.run}" in broken.raised.sentence
+
+
+def test_where_not_even_the_failure_can_be_written_down_the_person_is_told_it(
+    broken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = runs.append_event
+
+    def append_if_there_is_room(*arguments: Any) -> None:
+        if arguments[2].state != "running":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/disk/events.jsonl")
+        append(*arguments)
+
+    monkeypatch.setattr(runs, "append_event", append_if_there_is_room)
+    workdir = broken(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/disk/x"))
+    assert isinstance(broken.raised, NoSpace)
+    assert "Received: no space left on device; free some, such as by `piecehub workdir gc`" in broken.raised.sentence
+    assert "failed" not in {event.state for event in _last_run(workdir)[1]}
 
 
 @pytest.mark.long

@@ -10,14 +10,14 @@ import pytest
 
 from piecehub.errors import EnvironmentProblem
 from piecehub.facts import runs
-from piecehub.facts.workdir import Workdir
+from piecehub.facts.workdir import Workdir, alone
 
 pytest.importorskip("tfx")
 
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipelines.sweep import alone, sweep
+from pipelines.sweep import sweep
 
 _proto: Any = mlmd  # generated, without types
 Store = Any

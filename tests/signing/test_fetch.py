@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.errors import ArchiveError, EnvironmentProblem, NotVerified, PiecehubError, RecipeError, StoreError
+from piecehub.errors import (
+    ArchiveError,
+    EnvironmentProblem,
+    NoSpace,
+    NotVerified,
+    PiecehubError,
+    RecipeError,
+    StoreError,
+)
 from piecehub.facts.content import list_files, sha256_bytes
 from piecehub.facts.manifest import Blob
 from piecehub.signing.fetch import Fetched, fetch
@@ -21,6 +29,7 @@ from piecehub.signing.trust import Trust
 from piecehub.signing.verify import verify_version
 from piecehub.store import archive
 from piecehub.store.tokens import Tokens
+from tests.full_disk import full
 from tests.loopback import Answer, answering, served
 from tests.signing.conftest import Pair, World, published
 
@@ -256,3 +265,17 @@ def test_after_it_the_unmodified_client_loads_with_the_server_stopped(
         out, err = client.communicate(handle, timeout=240)
     assert (client.returncode, out.strip()) == (0, "[[3.0, 8.0]]"), err[-2000:]
     assert not re.search("Downloading", err)
+
+
+@pytest.mark.parametrize("room", [0, 100, 3000])
+def test_a_full_disk_leaves_the_cache_as_it_was_and_the_next_fetch_fills_it(
+    world: World, cache: Path, room: int
+) -> None:
+    with served(world.store.root) as url:
+        handle = world.manifest.handle.url(url)
+        cache.mkdir()
+        with full(cache, room), pytest.raises(NoSpace, match="Received: no space left on device; free some"):
+            fetch(handle, cache)
+        assert list(cache.iterdir()) == []
+        assert fetch(handle, cache).created
+    assert check_cache(cache) == []

@@ -13,6 +13,7 @@ import pytest
 from piecehub.errors import (
     ArchiveError,
     EnvironmentProblem,
+    NoSpace,
     PiecehubError,
     RecipeError,
     StaleIncumbent,
@@ -24,6 +25,7 @@ from piecehub.facts.handle import MAX_VERSION, Handle
 from piecehub.store import archive
 from piecehub.store.catalog import Store
 from piecehub.store.publish import Published, publish
+from tests.full_disk import full
 
 NOTHING: dict[str, Any] = {"blobs": {}, "facts": {}}
 
@@ -339,3 +341,15 @@ def test_b13_the_highest_version_is_found_again_and_a_higher_one_is_not_publishe
             said = error.sentence
         assert "a whole version from 1 to" in said
         assert _files(store) == before
+
+
+@pytest.mark.parametrize("room", [0, 200])
+def test_on_a_full_disk_nothing_is_published_and_the_next_call_publishes(store, make_model, room):
+    model = make_model()
+    with (
+        full(store.root, room),
+        pytest.raises(NoSpace, match=r"in '.*'\. Received: no space left on device; fr"),
+    ):
+        _publish(store, model)
+    assert store.models() == [] and not list((store.root / "tmp").iterdir())
+    assert str(_publish(store, model).handle) == "acme/vision/tiny/1"

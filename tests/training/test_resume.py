@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from piecehub.errors import NoSpace
 from piecehub.facts.content import list_files
 from piecehub.facts.tables import TrainTable
-from piecehub.training import full_model
+from piecehub.training import full_model, resume
 from piecehub.training.batches import Batches
 from piecehub.training.compiling import compile_model
 from piecehub.training.own_code import OwnCode
 from piecehub.training.resume import Checkpoints, Place, place_of
+from tests.full_disk import full
 from tests.streams import make_stream
 from tests.training import killed
 
@@ -278,3 +280,16 @@ def test_what_was_trained_to_its_end_is_not_trained_again(
 
 def _no_space(*arguments: Any) -> None:
     raise OSError("no space left")
+
+
+def test_on_a_full_disk_the_checkpoint_before_stays_and_no_half_one_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "resume"
+    weights = [np.arange(4000.0)]
+    resume._write(folder, {"step": 1}, weights)
+    before = list_files(folder)
+    with full(folder, room=500), pytest.raises(NoSpace, match=r"resume'\. Received: no space left on device"):
+        resume._write(folder, {"step": 2}, weights)
+    assert list_files(folder) == before
+    assert resume._read(folder / "checkpoint.npz")[0]["step"] == 1
+    resume._write(folder, {"step": 3}, weights)
+    assert resume._read(folder / "checkpoint.npz")[0]["step"] == 3

@@ -1,11 +1,14 @@
 import dataclasses
 import importlib.metadata
+import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -17,6 +20,7 @@ from piecehub.transfer.pool import run_trials
 from piecehub.transfer.protocol import MODES
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore, choose_setting, plan, with_batch_sizes
+from tests.full_disk import full
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +270,29 @@ def test_b8_what_was_kept_of_such_a_training_as_a_result_is_run_again(tmp_path, 
     store.write(trials[0], TrialResult(0.5, np.zeros((4, 2), np.float32), True, losses))
     kept = store.read(trials[0])
     assert kept and kept.diverged
+
+
+def test_on_a_full_disk_no_half_trial_is_left_and_the_process_tells_it(trials, tmp_path, monkeypatch):
+    from piecehub.transfer import engine, workers
+
+    result = TrialResult(0.5, np.zeros((40, 5), np.float32), False, np.zeros(8, np.float32))
+    monkeypatch.setattr(engine, "use_one_thread", lambda: None)
+    monkeypatch.setattr(workers, "Bench", lambda _: SimpleNamespace(run=lambda _: result))
+    job = workers.Job("", "", "", str(tmp_path), 1, "", None, (trials[0],))
+    reader, writer = os.pipe()
+    with full(tmp_path, room=200), pytest.raises(SystemExit):
+        workers._work(job, multiprocessing.Value("q", 0), writer)
+    told = json.loads(os.read(reader, 4096))
+    assert told["error"] == "NoSpace" and "Received: no space left on device; free some" in told["sentence"]
+    assert contents(tmp_path) == {}
+    workers._work(job, multiprocessing.Value("q", 0), writer)
+    assert json.loads(os.read(reader, 4096)) == {"trial": 0}
+    assert TrialStore(tmp_path).read(trials[0]).validation_score == 0.5
+
+
+def test_a_result_that_is_read_was_used_then(trials, tmp_path):
+    store = TrialStore(tmp_path)
+    store.write(trials[0], TrialResult(0.5, np.zeros((4, 5), np.float32), False, np.zeros(8, np.float32)))
+    os.utime(store.path(trials[0]), (1, 1))
+    assert store.read(trials[0]) is not None
+    assert store.path(trials[0]).stat().st_mtime > 1

@@ -1,0 +1,407 @@
+"""Removes from a working folder what no published version, no recent run and no run that goes on needs.
+
+    a published version   all that it was made from, by ML Metadata, with its examples; and the page of its run
+    a run that stays      its page, logs and examples, and every artifact that it read or made
+    … which is            one that goes on, the newest of each pipeline, and the last of each that came to its end
+
+Runs of one working folder follow one another, so a moment belongs to the run that had begun last before it. So it is
+known whose trials and checkpoints are, which no record names: that run's in whose time they were last used. What
+piecehub did not write stays, and so does the store, which has a gc of its own, and ML Metadata: lineage is read there.
+
+It is safe beside runs: while it looks, and renames what goes, nobody begins to rely on anything (`relied_on` in
+piecehub/facts/workdir.py); deleting takes its time afterwards. Pages go last, for if this gc is killed, the next one
+knows by them whose the rest was.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from piecehub.errors import EnvironmentProblem, PiecehubError, RecipeError
+from piecehub.facts import runs
+from piecehub.facts.runs import Event, Run
+from piecehub.facts.workdir import (
+    Workdir,
+    is_gone,
+    is_held,
+    is_read_by_pods,
+    is_workdir,
+    take_away,
+    taking_away,
+)
+from piecehub.lineage import recorded
+from piecehub.lineage.recorded import Recorded
+from piecehub.store.catalog import Store
+
+_NOBODY = "no published version and no run that stays needs it"
+_UNTOLD = "no run is recorded here"
+_INTERRUPTED = "an interrupted gc left it"
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What stays or goes as a whole.
+
+    Attributes:
+        shown: what a person is told that it is: a path below the working folder, or what many are together.
+        used_at: of what is known by time alone; if that is another once it shall go, it stays.
+    """
+
+    shown: str
+    paths: tuple[Path, ...]
+    goes: bool
+    why: str
+    used_at: float | None = None
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """What its files hold."""
+        return sum(_size(path) for path in self.paths)
+
+
+def plan(workdir: Workdir, keep_runs: int) -> list[Thing]:
+    """What would stay and go, and why; nothing is changed.
+
+    Args:
+        workdir: where.
+        keep_runs: how many of the newest runs of each pipeline stay.
+
+    Raises:
+        RecipeError: if the folder is no working folder.
+        StoreError: if a manifest cannot be read: nobody knows what that version needs.
+    """
+    if not is_workdir(workdir.root):
+        raise RecipeError(
+            f"Expected a working folder of piecehub. Received: '{workdir.root}', in which no run was; give another "
+            "with --workdir."
+        )
+    versions = _versions(workdir)
+    known = recorded.read(workdir.metadata) if workdir.metadata.is_file() else Recorded({}, {}, {})
+    told = _runs(workdir, versions, known, keep_runs)
+    needed = _Needed.by(workdir, told, known, versions)
+    found = [
+        *_artifacts(workdir, told, known, needed),
+        *_examples(workdir, told, needed),
+        *_checkpoints(workdir, told),
+        *_trials(workdir, told),
+        *_unpacked(workdir, set(versions.values())),
+        *_always(workdir),
+        *_pages(workdir, told),
+    ]
+    for thing in found:
+        _ = thing.size_bytes  # while it is there
+    return found
+
+
+def collect(workdir: Workdir, keep_runs: int) -> list[Thing]:
+    """Removes what `plan` says that goes; returns what stayed and what is gone.
+
+    Raises:
+        PiecehubError: as `plan` does, or if something cannot be removed, or somebody else but a run is at work.
+    """
+    if not is_workdir(workdir.root):
+        return plan(workdir, keep_runs)
+    try:
+        with taking_away(workdir):
+            things = plan(workdir, keep_runs)
+            going = [thing for thing in things if thing.goes and not _was_used_again(thing)]
+            away = [gone for thing in going for path in thing.paths if (gone := take_away(path)) is not None]
+        for path in away:
+            shutil.rmtree(path)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"Expected to remove what nobody needs. Received: '{error.filename}' ({error.strerror}); mend its "
+            "permissions, and call again: what is gone is gone whole."
+        ) from error
+    return [thing for thing in things if not thing.goes or thing in going]
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """All runs that are recorded, the newest first, and why those that stay do.
+
+    Attributes:
+        starting: whether a run is about to begin of which nothing is recorded yet.
+    """
+
+    all: tuple[Run, ...]
+    events: Mapping[str, Sequence[Event]]
+    why: Mapping[str, str]
+    going_on: tuple[Run, ...]
+    starting: bool
+    for_pods: bool
+
+    @cached_property
+    def staying(self) -> list[Run]:
+        """Those that stay."""
+        return [run for run in self.all if run.run in self.why]
+
+    def at(self, moment: float) -> Run | None:
+        """The run that a moment belongs to."""
+        return _at(self.all, moment)
+
+    def need_of(self, moment: float, component: str = "") -> str:
+        """Why what was last used at that moment stays; empty if it does not.
+
+        Args:
+            moment: seconds since 1970.
+            component: that looks for such a thing, and then uses it; until it has, it may be any.
+        """
+        if not self.all:
+            return _UNTOLD
+        if self.for_pods:
+            return "a package for Kubeflow was compiled here, and what its pods use is not known"
+        if self.starting:
+            return "a run is about to begin, and may use it"
+        for run in self.going_on:
+            if component and self._has_yet_to_look(run, component):
+                return f"run {run.run} goes on, and may use it"
+        run = self.at(moment)
+        return f"last used in the time of run {run.run} ({self.why[run.run]})" if run and run.run in self.why else ""
+
+    def _has_yet_to_look(self, run: Run, component: str) -> bool:
+        states = runs.node_states(run, list(self.events[run.run]))
+        return any(
+            node.startswith(component)
+            and (event.state == "waiting" or (event.state == "running" and not event.message))
+            for node, event in states.items()
+        )
+
+
+@dataclass(frozen=True)
+class _Needed:
+    """Why executions and folders of artifacts stay, by id and path; and texts that name folders of examples."""
+
+    executions: dict[int, str]
+    folders: dict[Path, str]
+    texts: list[tuple[str, str]]
+
+    @classmethod
+    def by(cls, workdir: Workdir, told: _Runs, known: Recorded, versions: Mapping[str, str]) -> "_Needed":
+        """What published versions and runs that stay need."""
+        needed = cls({}, {}, [])
+        for handle, digest in versions.items():
+            if push := known.pushes.get((digest, handle)):
+                needed._add_executions(workdir, known, known.behind(push), f"{handle} was made from it")
+        for run in told.staying:
+            why = f"run {run.run} needs it ({told.why[run.run]})"
+            of_run = {e.id for e in known.executions.values() if told.at(e.began_at) == run}
+            needed._add_executions(workdir, known, of_run, why)
+            for event in told.events[run.run]:
+                for place in event.outputs.values():
+                    needed._add_folder(workdir, place, why)
+            needed.texts.extend((str(node.parameters), why) for node in run.nodes)
+        return needed
+
+    def of_examples(self, name: str) -> str:
+        """Why the examples of that content digest stay; empty if nothing names them."""
+        return next((why for text, why in self.texts if name in text), "")
+
+    def _add_executions(self, workdir: Workdir, known: Recorded, ids: Iterable[int], why: str) -> None:
+        for number in ids:
+            self.executions.setdefault(number, why)
+            self.texts.append((known.executions[number].told, why))
+            for place in known.folders([number]):
+                self._add_folder(workdir, place, why)
+
+    def _add_folder(self, workdir: Workdir, place: str, why: str) -> None:
+        self.folders.setdefault(_folder(workdir, place), why)
+
+
+def _versions(workdir: Workdir) -> dict[str, str]:
+    """The content digests of all versions that stand in the store, by handle."""
+    if not workdir.store.is_dir():
+        return {}
+    return {str(manifest.handle): manifest.digest for manifest, _ in Store.open(workdir.store).listing()}
+
+
+def _runs(workdir: Workdir, versions: Mapping[str, str], known: Recorded, keep_runs: int) -> _Runs:
+    found = _in_order(workdir)
+    events = {run.run: runs.read_events(workdir, run.run) for run in found}
+    held = is_held(workdir)
+    going_on = tuple(
+        run
+        for number, run in enumerate(found)
+        if runs.is_going_on(run, events[run.run]) or (held and number == 0 and not _end(events[run.run]))
+    )
+    why = {run.run: "it goes on" for run in going_on}
+    published = _publishers(found, versions, known)
+    for run in found:
+        newest = [other for other in found if other.pipeline == run.pipeline]
+        ended_well = [other for other in newest if (end := _end(events[other.run])) and end.state == "done"]
+        if run in newest[:keep_runs]:
+            why.setdefault(run.run, f"one of the newest {keep_runs} of {run.pipeline}")
+        elif keep_runs and run in ended_well[:1]:
+            why.setdefault(run.run, f"the last of {run.pipeline} that came to its end")
+        elif run.run in published:
+            why.setdefault(run.run, f"it published {published[run.run]}")
+    starting = held and not (found and not _end(events[found[0].run]))
+    return _Runs(found, events, why, going_on, starting, is_read_by_pods(workdir))
+
+
+def _in_order(workdir: Workdir) -> tuple[Run, ...]:
+    found = [run for name in runs.run_ids(workdir) if (run := _read(workdir, name))]
+    return tuple(sorted(found, key=lambda run: (_moment(run.started_at), run.run), reverse=True))
+
+
+def _at(newest_first: Sequence[Run], moment: float) -> Run | None:
+    return next((run for run in newest_first if _moment(run.started_at) <= moment), None)
+
+
+def _publishers(found: Sequence[Run], versions: Mapping[str, str], known: Recorded) -> dict[str, str]:
+    """By run, a version that stands in the store and was pushed in the run's time."""
+    makers = {handle: known.maker(known.pushes.get((digest, handle), 0)) for handle, digest in versions.items()}
+    times = {handle: maker.began_at for handle, maker in makers.items() if maker}
+    return {run.run: handle for handle, at in times.items() if (run := _at(found, at))}
+
+
+def _read(workdir: Workdir, run: str) -> Run | None:
+    try:
+        return runs.read_run(workdir, run)
+    except (ValueError, KeyError, TypeError) as error:
+        raise PiecehubError(
+            f"Expected the description of the run '{run}'. Received: {type(error).__name__} {error}; remove "
+            f"'{workdir.runs / run}', and call again."
+        ) from error
+
+
+def _end(events: Sequence[Event]) -> Event | None:
+    return next((event for event in reversed(events) if event.node == ""), None)
+
+
+def _folder(workdir: Workdir, place: str) -> Path:
+    """Where an artifact lies here, `<pipeline>/<component>/<output>/<execution id>`, though the folder was copied."""
+    rest = place.rpartition(f"/{workdir.artifacts.name}/")[2]
+    return workdir.artifacts.resolve().joinpath(*rest.split("/")[:4])
+
+
+def _artifacts(workdir: Workdir, told: _Runs, known: Recorded, needed: _Needed) -> Iterator[Thing]:
+    root = workdir.artifacts.resolve()
+    places = {_folder(workdir, place) for place in known.places.values()}
+    for path in [*root.glob("*/*/[!.]*/*"), *root.glob("*/*/.system/*/*")]:
+        inside = path.relative_to(root)
+        is_system = inside.parts[2] == ".system"
+        shown = f"artifacts/{inside.parts[0]}/*/.system" if is_system else f"artifacts/{inside.as_posix()}"
+        number = _execution_of(path)
+        why = needed.folders.get(path) or needed.executions.get(number, "")
+        if is_gone(path):
+            yield Thing(shown, (path,), True, _INTERRUPTED)
+        elif why:
+            yield Thing(shown, (path,), False, why)
+        elif number not in known.executions and path not in places:
+            yield Thing(shown, (path,), False, "ML Metadata does not know it")
+        else:
+            yield _by_need(shown, path, "" if told.all else _UNTOLD)
+
+
+def _execution_of(path: Path) -> int:
+    """The id of the execution whose output it is, or was about to be (`.7.x1y2`); 0 if it is none's."""
+    name = path.name.removeprefix(".").partition(".")[0]
+    return int(name) if name.isdecimal() else 0
+
+
+def _examples(workdir: Workdir, told: _Runs, needed: _Needed) -> Iterator[Thing]:
+    keys = {key: key.read_text(encoding="utf-8", errors="replace") for key in (workdir.data / "keys").glob("[!.]*")}
+    for path in _children(workdir.data):
+        shown, names = f"data/{path.name}", tuple(key for key, name in keys.items() if name == path.name)
+        if path.name == "keys":
+            continue
+        if is_gone(path) or path.name.startswith("tmp-"):
+            is_written = not is_gone(path) and (bool(told.going_on) or told.starting)
+            why = "a run writes it" if is_written else _INTERRUPTED if is_gone(path) else "a killed run left it"
+            yield Thing(shown, (path,), not is_written, why)
+        else:
+            used_at = path.stat().st_mtime
+            why = needed.of_examples(path.name) or told.need_of(used_at)
+            yield Thing(shown, (*names, path), not why, why or _NOBODY, used_at)
+
+
+def _checkpoints(workdir: Workdir, told: _Runs) -> Iterator[Thing]:
+    for path in _children(workdir.training):
+        used_at = last_used(path)
+        why = told.need_of(used_at, "FullModelTrainer")
+        if is_gone(path):
+            yield Thing(f"training/{path.name}", (path,), True, _INTERRUPTED)
+        else:
+            yield _by_need(f"training/{path.name}", path, why, used_at)
+
+
+def _trials(workdir: Workdir, told: _Runs) -> Iterator[Thing]:
+    for folder in _children(workdir.trials):
+        for path in _children(folder):
+            used_at = last_used(path)
+            yield _by_need("trials", path, told.need_of(used_at, "FineTuneEvaluator"), used_at)
+
+
+def _unpacked(workdir: Workdir, digests: set[str]) -> Iterator[Thing]:
+    for path in _children(workdir.unpacked):
+        if is_gone(path):
+            yield Thing(f"unpacked/{path.name}", (path,), True, _INTERRUPTED)
+        elif not path.name.startswith("."):  # one that begins so is being unpacked
+            stands = f"sha256:{path.name}" in digests
+            why = "a published version, loaded by its handle" if stands else "no version of that content is published"
+            yield Thing(f"unpacked/{path.name}", (path,), not stands, why)
+
+
+def _always(workdir: Workdir) -> Iterator[Thing]:
+    told = {
+        workdir.store: "what is published; `piecehub store gc` is its own",
+        workdir.metadata: "lineage is read here",
+    }
+    for path, why in told.items():
+        if path.exists():
+            yield Thing(path.name, (path,), False, why)
+
+
+def _pages(workdir: Workdir, told: _Runs) -> Iterator[Thing]:
+    known = {run.run for run in told.all}
+    for run in told.all:
+        why = told.why.get(run.run, "")
+        both = (workdir.logs / run.run, workdir.runs / run.run)
+        shown = f"runs/{run.run}"
+        yield Thing(shown, both, not why, why or "neither recent, nor did it publish a version that stands")
+    for path in [*_children(workdir.logs), *_children(workdir.runs)]:
+        if is_gone(path):
+            yield Thing(f"{path.parent.name}/{path.name}", (path,), True, _INTERRUPTED)
+        elif path.is_dir() and path.name not in known:
+            why = "a run goes on, or is about to" if told.starting or told.going_on else ""
+            yield _by_need(f"{path.parent.name}/{path.name}", path, why)
+    loading = workdir.logs / "loading.log"
+    if loading.is_file():
+        why = "a run goes on" if told.starting or told.going_on else ""
+        yield Thing("logs/loading.log", (loading,), not why, why or "what libraries said while they loaded")
+
+
+def _by_need(shown: str, path: Path, why: str, used_at: float | None = None) -> Thing:
+    return Thing(shown, (path,), not why, why or _NOBODY, used_at)
+
+
+def _children(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def last_used(path: Path) -> float:
+    """When a file, or anything of a folder, was last written or touched, in seconds since 1970; 0 if it is gone."""
+    try:
+        return max(found.lstat().st_mtime for found in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        return 0.0
+
+
+def _was_used_again(thing: Thing) -> bool:
+    if thing.used_at is None:
+        return False
+    path = thing.paths[-1]
+    return (path.stat().st_mtime if path.parent.name == "data" else last_used(path)) != thing.used_at
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]
+    return sum(file.lstat().st_size for file in files)
+
+
+def _moment(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
