@@ -133,19 +133,28 @@ class Engine:
 
         The head is linear and starts at 0 or as given (LP-FT), the loss is that of the task's kind (softmax or sigmoid
         cross-entropy, mean squared error) and the piece's regularization losses, the optimizer Adam. Then the running
-        statistics are re-estimated on `x` (see `batch_norm`).
+        statistics are re-estimated on `x` in batches of the same size (see `batch_norm`).
         """
         rows = self._inputs.held(x)
         self._reset_head(rows, head)
         order, rates = batch_order(len(x), steps, batch_size, seed), learning_rates(learning_rate, steps)
         losses = self._train(rows, tf.constant(y), tf.constant(order), tf.constant(rates))
-        batch_norm.reestimate(lambda: self._call(rows, training=True), self._variables, self._trainable)
+        self._reestimate(rows, self._dealt(len(x), batch_size, seed))
         return losses.numpy()
 
     def logits(self, x: Rows) -> Floats:
         """What piece and head say of `x` in inference, `[examples, outputs] float32`."""
         kernel, bias = (v.numpy() for v in self._head)
         return self.features(x) @ kernel + bias
+
+    def _dealt(self, examples: int, batch_size: int, seed: int) -> list[batch_norm.Places]:
+        return batch_norm.batches(examples, batch_size, seed)
+
+    def _reestimate(self, rows: Any, dealt: Sequence[batch_norm.Places]) -> None:
+        def call(places: batch_norm.Places) -> Any:
+            return self._call(_taken(rows, places), training=True)
+
+        batch_norm.reestimate(call, dealt, self._variables, self._trainable)
 
     def _call(self, inputs: Any, *, training: bool) -> Any:
         """What the head reads of the piece's outputs for rows as `Inputs` holds them, `[examples, width] float32`."""
