@@ -16,6 +16,7 @@ from benchmarks import gate_pieces
 from benchmarks.gate_pieces import SwappingEngine
 from benchmarks.gate_plan import Network
 from piecehub.transfer import kinds, workers
+from piecehub.transfer.packing import Some
 from piecehub.transfer.protocol import MODES, Protocol
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore, choose_setting, trial
@@ -29,6 +30,10 @@ class SharedBench(workers.Bench):
     def __init__(self, engine: SwappingEngine, task: Task, saved_model: Path, controls: Path) -> None:
         self._task, self._controls, self._engine, self._features = task, controls, engine, {}
         self._swapping, self._saved_model = engine, saved_model
+
+    def _made_or_found(self, trial: Trial) -> tuple[Some, Some]:
+        self._set_weights(trial)
+        return self._engine.features(self._task.pool_x), self._engine.features(self._task.test_x)
 
     def _set_weights(self, trial: Trial) -> None:
         if trial.control:

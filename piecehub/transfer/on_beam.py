@@ -10,7 +10,6 @@ shared file system; results travel as files, and only their names as elements. O
 local modes cost some 20 seconds before the first trial.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from piecehub.transfer.pool import UNLIMITED, Budget, Progress, missing_trials, run_trials
+from piecehub.transfer.spill import rows_folder
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore
 
@@ -33,7 +33,7 @@ class Places:
 
     saved_model: Path
     controls: Path
-    task_file: Path
+    task: Path
     trials_folder: Path
 
 
@@ -50,7 +50,7 @@ class RunTrials(beam.DoFn):
             [Trial.from_json(value) for value in element],
             saved_model=places.saved_model,
             controls=places.controls,
-            task=Task.read(places.task_file),
+            task=Task.read(places.task),
             trials_folder=places.trials_folder,
             workers=1,
             output=self._output,
@@ -79,10 +79,9 @@ def run_trials_on_beam(
     """
     missing = budget.of(missing_trials(trials, trials_folder))
     if missing:
-        trials_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=trials_folder, prefix=".task-", suffix=".npz") as file:
-            task.write(Path(file.name))
-            places = Places(*(p.absolute() for p in (saved_model, controls, Path(file.name), trials_folder)))
+        with rows_folder(trials_folder) as folder:
+            task.write(folder)
+            places = Places(*(p.absolute() for p in (saved_model, controls, folder, trials_folder)))
             run = RunTrials(places, output)
             _run(missing, max(workers, -(-len(missing) // _TRIALS_PER_ELEMENT)), run, beam_args)
     store = TrialStore(trials_folder)
