@@ -100,8 +100,8 @@ def _in_both_ways(runs: Sequence[Run]) -> list[Run]:
     """Each run with batches, and then with one batch."""
     return [
         replace(run, kind=f"{run.kind}_batch_norm_{way}", one_batch=way == "one_batch")
-        for way in ("batches", "one_batch")
         for run in runs
+        for way in ("batches", "one_batch")
     ]
 
 
