@@ -141,8 +141,8 @@ def _probe_all(setting: Setting, protocol: Protocol) -> dict[Trial, TrialResult]
     """Every trial of feature extraction, on a bench that is loaded for it."""
     trials = tuple(t for t in planned(setting.subject, setting.task, protocol) if t.mode == "feature_extraction")
     with tempfile.TemporaryDirectory() as folder:
-        setting.task.write(Path(folder) / "task.npz")
-        places = str(setting.subject.saved_model), str(setting.subject.controls), str(Path(folder) / "task.npz")
+        setting.task.write(Path(folder) / "task")
+        places = str(setting.subject.saved_model), str(setting.subject.controls), str(Path(folder) / "task")
         bench = workers.Bench(Job(*places, folder, 1, "", None, trials))
     return {trial: bench.run(trial) for trial in trials}
 

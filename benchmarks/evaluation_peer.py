@@ -26,7 +26,7 @@ _MODES = {"fine_tuning": True, "from_scratch": True, "feature_extraction": False
 
 def write_job(setting: Setting, learning_rate: float, head_rate: float) -> None:
     """Writes what the process of its own is asked to do into the setting's folder."""
-    setting.task.write(setting.folder / "task.npz")
+    setting.task.write(setting.folder / "task")
     job = {"scale": asdict(setting.scale), "learning_rate": learning_rate, "head_rate": head_rate}
     (setting.folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
 
@@ -72,7 +72,7 @@ def _train(
     rows = tf.data.Dataset.from_tensor_slices((task.pool_x[training], task.pool_y[training]))
     batches = rows.shuffle(len(training), seed=seed).repeat().batch(_BATCH).take(steps)
     model.fit(batches, epochs=1, verbose=0)
-    parts = (task.pool_x[validation], task.pool_y[validation]), (task.test_x, task.test_y)
+    parts = (task.pool_x[validation], task.pool_y[validation]), (task.test_x[:], task.test_y)
     held, test = (float(np.mean(model.predict(x, batch_size=256, verbose=0).argmax(axis=1) == y)) for x, y in parts)
     return held, test
 
@@ -81,7 +81,7 @@ def _main(folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in job["scale"].items()}
     scale = Scale(**values)
-    setting = Setting(folder, Task.read(folder / "task.npz"), scale)
+    setting = Setting(folder, Task.read(folder / "task"), scale)
     whole_grid(setting, job["learning_rate"], job["head_rate"])
 
 

@@ -4,6 +4,7 @@
     <cache>/verdicts/<key>.json
     <cache>/truth/<key>.npy     accuracy of each seed, [seeds]
     <cache>/trials/             as the product keeps them
+    <cache>/one_batch/          evidence, verdicts and trials of what is re-estimated in one batch
 
 Whatever is there is not made again. Keys are made of contents, those of verdicts of the gate's code as well.
 """
@@ -22,7 +23,7 @@ import numpy as np
 from benchmarks import gate_pieces
 from benchmarks.gate_evidence import make_evidence
 from benchmarks.gate_pieces import Engines, SwappingEngine
-from benchmarks.gate_plan import Floats, Outcome, PieceSpec, Run, Sizes
+from benchmarks.gate_plan import Floats, Network, Outcome, PieceSpec, Run, Sizes
 from benchmarks.gate_trials import Here, SharedBench, true_scores
 from benchmarks.gate_world import DOWNSTREAM_CLASSES, World
 from piecehub.facts.conformance_report import Finding, report
@@ -34,6 +35,8 @@ from piecehub.transfer.evidence import Evidence
 from piecehub.transfer.gate import IncumbentEvidence, judge
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.verdict import Verdict
+
+_ONE_BATCH = "one_batch"
 
 
 class Lab:
@@ -49,26 +52,29 @@ class Lab:
 
     def subject(self, spec: PieceSpec, block: int) -> Subject:
         """The piece with the controls of a block, as the product evaluates it."""
-        return Subject(self.export(spec), gate_pieces.export_controls(self._sizes.protocol(block).seeds, self._cache))
+        return Subject(
+            self.export(spec), gate_pieces.export_controls(self._sizes.protocol(block).seeds, self._cache, spec.network)
+        )
 
-    def evidence(self, spec: PieceSpec, block: int) -> Evidence:
+    def evidence(self, spec: PieceSpec, block: int, one_batch: bool = False) -> Evidence:
         """Evidence about a piece on the task of a block."""
         task, protocol = self._task(block, self._sizes.test), self._sizes.protocol(block)
-        folder = (
-            self._cache / "evidence" / _key(gate_pieces.key_of(spec), task.digest, protocol.digest, evidences.SCHEMA)
-        )
+        place = self._cache / _ONE_BATCH if one_batch else self._cache
+        folder = place / "evidence" / _key(gate_pieces.key_of(spec), task.digest, protocol.digest, evidences.SCHEMA)
         if not (folder / evidences.FACTS).is_file():
-            trials = self._cache / "trials"
-            make_evidence(self.subject(spec, block), task, protocol, Here(self._engine), trials, folder)
+            runner = Here(self._engine(spec, one_batch), spec.network)
+            make_evidence(self.subject(spec, block), task, protocol, runner, place / "trials", folder)
         return Evidence.read(folder)
 
     def verdict(self, run: Run) -> Outcome:
         """What the gate says of a piece on the task of a block; the piece is taken to conform."""
         sizes = self._sizes.protocol(run.block).digest, self._sizes.pool, self._sizes.test
         keys = [gate_pieces.key_of(spec) for spec in (run.piece, run.incumbent) if spec]
-        path = self._cache / "verdicts" / f"{_key(keys, *sizes, asdict(run.rule), _code())}.json"
+        place = self._cache / _ONE_BATCH if run.one_batch else self._cache
+        path = place / "verdicts" / f"{_key(keys, *sizes, asdict(run.rule), _code())}.json"
         if not path.is_file():
-            _write(path, json.dumps(asdict(self._judge(run, self.evidence))).encode())
+            found = self._judge(run, lambda spec, block: self.evidence(spec, block, run.one_batch))
+            _write(path, json.dumps(asdict(found)).encode())
         return Outcome.from_json(json.loads(path.read_bytes()))
 
     def verdict_of_the_product(self, run: Run) -> Outcome:
@@ -76,24 +82,25 @@ class Lab:
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
             return self._judge(run, lambda spec, block: self._evaluated(spec, block, Path(folder)))
 
-    def truth(self, spec: PieceSpec | None, block: int) -> Floats:
-        """What fine-tuning gives on a block that no gate looks at, or from scratch without a piece, `[seeds]`.
+    def truth(self, spec: PieceSpec | Network, block: int) -> Floats:
+        """What fine-tuning gives on a block that no gate looks at, or from scratch of a network, `[seeds]`.
 
         It is the accuracy on the held-out examples, averaged over the shots.
         """
+        piece = PieceSpec(0, 0, spec) if isinstance(spec, str) else spec
         protocol = self._sizes.protocol(block)
         key = _key(
-            spec and gate_pieces.key_of(spec),
-            gate_pieces.architecture(),
+            None if isinstance(spec, str) else gate_pieces.key_of(spec),
+            gate_pieces.architecture(piece.network),
             protocol.digest,
             asdict(self._sizes),
             asdict(World()),
         )
         path = self._cache / "truth" / f"{key}.npy"
         if not path.is_file():
-            task, subject = self._task(block, self._sizes.held_out), self.subject(spec or PieceSpec(0, 0), block)
-            bench = SharedBench(self._engine, task, subject.saved_model, subject.controls)
-            values = true_scores(bench, task, protocol, "fine_tuning" if spec else "from_scratch")
+            task, subject = self._task(block, self._sizes.held_out), self.subject(piece, block)
+            bench = SharedBench(self._engine(piece), task, subject.saved_model, subject.controls)
+            values = true_scores(bench, task, protocol, "from_scratch" if isinstance(spec, str) else "fine_tuning")
             _write(path, values)
         return np.load(path)
 
@@ -111,9 +118,10 @@ class Lab:
         means = Means(folder / "trials", workers=1)
         return evaluate(self.subject(spec, block), task, protocol, means, folder / gate_pieces.key_of(spec))
 
-    @property
-    def _engine(self) -> SwappingEngine:
-        return self._engines.with_outputs(DOWNSTREAM_CLASSES)
+    def _engine(self, spec: PieceSpec, one_batch: bool = False) -> SwappingEngine:
+        engine = self._engines.with_outputs(DOWNSTREAM_CLASSES, spec.network)
+        engine.one_batch = one_batch
+        return engine
 
     @lru_cache(maxsize=30)  # noqa: B019 - a process has one lab
     def _task(self, block: int, test: int) -> Task:

@@ -16,62 +16,77 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from benchmarks.gate_plan import PieceSpec
+from benchmarks.gate_plan import Network, PieceSpec
 from benchmarks.gate_world import INPUTS, UPSTREAM_CLASSES, World
 from piecehub.exporting import reusable
 from piecehub.facts.content import canonical_json, sha256_bytes
+from piecehub.transfer.batch_norm import Places
 from piecehub.transfer.engine import Engine
 
 Weights = list[NDArray[Any]]
 
 _EXAMPLES, _BATCH, _RATE = 8_000, 64, 0.003
 _WIDTHS = (64, 64)
+_MOMENTUM = 0.99  # Keras' default, which lags most
 
 
-def build_model(seed: int) -> keras.Model:
+def build_model(seed: int, network: Network = "plain") -> keras.Model:
     """The network `[batch, 24] float32 -> [batch, 64] float32` with the weights of a seed."""
     inputs = x = keras.Input((INPUTS,), name="numbers")
     for layer, width in enumerate(_WIDTHS):
         start: Any = keras.initializers.HeNormal(seed=seed * 100 + layer)
         x = keras.layers.Dense(width, kernel_initializer=start, name=f"dense_{layer}")(x)
+        if network == "batch_norm":
+            x = keras.layers.BatchNormalization(momentum=_MOMENTUM, name=f"norm_{layer}")(x)
         x = keras.layers.ReLU(name=f"activation_{layer}")(x)
     return keras.Model(inputs, x, name="small")
 
 
-@lru_cache(maxsize=1)
-def architecture() -> str:
-    """What two pieces of this module have in common, as a digest."""
-    return sha256_bytes(build_model(0).to_json().encode())
+@lru_cache(maxsize=2)
+def architecture(network: Network = "plain") -> str:
+    """What two pieces of one network have in common, as a digest."""
+    return sha256_bytes(build_model(0, network).to_json().encode())
 
 
 def key_of(spec: PieceSpec) -> str:
     """A name that changes with all that the piece's weights depend on."""
-    parts = [asdict(spec), architecture(), asdict(World()), _EXAMPLES, _BATCH, _RATE]
+    parts = [asdict(spec), architecture(spec.network), asdict(World()), _EXAMPLES, _BATCH, _RATE]
     return sha256_bytes(canonical_json([parts, version("tensorflow"), version("numpy")]))[:24]
 
 
 class Engines:
-    """One loaded network for each width of head, whose weights are set anew for every training.
+    """One loaded piece for each network and width of head, whose weights are set anew for every training.
 
     Loading and tracing take longer than most trainings; all pieces share them, as they differ in weights only.
     """
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        self._loaded: dict[int, SwappingEngine] = {}
+        self._loaded: dict[tuple[Network, int], SwappingEngine] = {}
 
-    def with_outputs(self, outputs: int) -> "SwappingEngine":
-        """The engine whose head has that width."""
-        if outputs not in self._loaded:
-            self._loaded[outputs] = SwappingEngine(export_piece(PieceSpec(0, 0), self._cache, self), outputs)
-        return self._loaded[outputs]
+    def with_outputs(self, outputs: int, network: Network = "plain") -> "SwappingEngine":
+        """The engine of a network whose head has that width."""
+        if (network, outputs) not in self._loaded:
+            folder = export_piece(PieceSpec(0, 0, network), self._cache, self)
+            self._loaded[network, outputs] = SwappingEngine(folder, outputs)
+        return self._loaded[network, outputs]
 
 
 class SwappingEngine(Engine):
-    """The product's engine, into which the weights of other pieces of the same architecture are put."""
+    """The product's engine, into which the weights of other pieces of the same architecture are put.
+
+    Attributes:
+        one_batch: re-estimates BatchNorm's statistics on all shots at once, as the product does not.
+    """
+
+    one_batch = False
+
+    def _dealt(self, examples: int, batch_size: int, seed: int) -> list[Places]:
+        return [np.arange(examples)] if self.one_batch else super()._dealt(examples, batch_size, seed)
 
     def set_weights(self, weights: Weights) -> None:
         """Sets all variables, in the order of `variables`."""
@@ -88,7 +103,7 @@ def export_piece(spec: PieceSpec, cache: Path, engines: Engines) -> Path:
     folder = cache / "pieces" / key_of(spec) / "saved_model"
     if folder.is_dir():
         return folder
-    model = build_model(_first_seed(spec))
+    model = build_model(_first_seed(spec), spec.network)
     if spec.steps:
         _train(model, spec, engines)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -96,15 +111,15 @@ def export_piece(spec: PieceSpec, cache: Path, engines: Engines) -> Path:
     return folder
 
 
-def export_controls(seeds: Sequence[int], cache: Path) -> Path:
-    """The folder of controls, in which those of `seeds` lie now."""
-    folder = cache / "controls" / architecture()[:24]
+def export_controls(seeds: Sequence[int], cache: Path, network: Network = "plain") -> Path:
+    """The folder of a network's controls, in which those of `seeds` lie now."""
+    folder = cache / "controls" / architecture(network)[:24]
     folder.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         target = folder / f"seed-{seed}"
         if not target.is_dir():
             beside = Path(tempfile.mkdtemp(dir=folder, prefix=".part-"))
-            tf.train.Checkpoint(v=build_model(seed).variables).write(str(beside / "variables"))
+            tf.train.Checkpoint(v=build_model(seed, network).variables).write(str(beside / "variables"))
             _move(beside, target)
     return folder
 
@@ -134,7 +149,7 @@ def _first_seed(spec: PieceSpec) -> int:
 
 def _train(model: keras.Model, spec: PieceSpec, engines: Engines) -> None:
     """Trains the model upstream, on examples of its own."""
-    engine = engines.with_outputs(UPSTREAM_CLASSES)
+    engine = engines.with_outputs(UPSTREAM_CLASSES, spec.network)
     engine.set_weights([variable.numpy() for variable in model.variables])
     x, y = World().upstream(spec.number, _EXAMPLES)
     engine.fine_tune(x, y, seed=spec.number, learning_rate=_RATE, steps=spec.steps, batch_size=_BATCH)

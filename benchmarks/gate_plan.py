@@ -6,7 +6,7 @@ one block share all of these; that is how far they depend on each other beside b
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.rule import Rule
 
 Floats = NDArray[np.float64]
+Network = Literal["plain", "batch_norm"]
 
 # The rule of the recipes that the project ships. The least gain was chosen on 200 other pieces with random weights, of
 # which half a point blessed 5 and three quarters 3; those here, and their blocks, are new.
@@ -32,6 +33,7 @@ class PieceSpec:
 
     number: int
     steps: int
+    network: Network = "plain"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class Plan:
         truth_blocks: on which nothing is judged.
         repeated: runs that are repeated through the product's `evaluate`.
         bands: kinds by true gain: a name, from where on, and below what.
+        network: of all pieces.
     """
 
     sizes: Sizes = Sizes()
@@ -97,17 +100,19 @@ class Plan:
     truth_blocks: int = 4
     repeated: int = 4
     bands: tuple[tuple[str, float, float], ...] = _BANDS
+    network: Network = "plain"
 
     @property
     def random_pieces(self) -> list[PieceSpec]:
         """The pieces with random weights."""
-        return [PieceSpec(_FIRST_RANDOM + number, 0) for number in range(self.random)]
+        return [PieceSpec(_FIRST_RANDOM + number, 0, self.network) for number in range(self.random)]
 
     @property
     def trained_pieces(self) -> list[PieceSpec]:
         """The pieces to choose from."""
         steps = self.upstream_steps
-        return [PieceSpec(_FIRST_TRAINED + number, steps[number % len(steps)]) for number in range(self.trained)]
+        numbers = range(self.trained)
+        return [PieceSpec(_FIRST_TRAINED + i, steps[i % len(steps)], self.network) for i in numbers]
 
     @property
     def truths(self) -> list[int]:
@@ -127,13 +132,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the gate."""
+    """One run of the gate.
+
+    Attributes:
+        one_batch: BatchNorm's statistics are re-estimated on all shots at once, and not in batches as the product does.
+    """
 
     kind: str
     piece: PieceSpec
     block: int
     rule: Rule
     incumbent: PieceSpec | None = None
+    one_batch: bool = False
 
 
 @dataclass(frozen=True)

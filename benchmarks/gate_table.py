@@ -91,6 +91,26 @@ def _true_differences(judged: Judged, pairs: Sequence[Pair]) -> str:
     )
 
 
+def batch_norm_facts(plan: Plan, judged: Judged, pools: Pools, gains: Gains) -> dict[str, Fact]:
+    """What is true of the pieces with BatchNorm, and how far two ways to re-estimate its statistics agree."""
+    ours = [(run, outcome) for run, outcome in judged if not run.one_batch]
+    theirs = [outcome for run, outcome in judged if run.one_batch]
+    pairs = [(run, one, other) for (run, one), other in zip(ours, theirs, strict=True)]
+    others = [run.kind.removesuffix("_batches") for run, one, other in pairs if one.blessed != other.blessed]
+    counts = ", ".join(f"{kind} {others.count(kind)}" for kind in dict.fromkeys(others))
+    return {
+        "with BatchNorm: pieces": (
+            f"as above, with BatchNorm of momentum 0.99 after each dense layer; {plan.random} with random weights and "
+            f"{_list([len(pool) for pool in pools.values()])} useful ones; {_true_gains(plan, pools, gains)}"
+        ),
+        "with BatchNorm: gain in batches less gain in one batch, points": _range(
+            [one.estimate - other.estimate for _, one, other in pairs]
+        ),
+        "with BatchNorm: runs of another verdict": f"{len(others)} of {len(pairs)}{f' ({counts})' if counts else ''}",
+        "with BatchNorm: blessed with another least gain": other_bounds(judged),
+    }
+
+
 def truth_facts(random_gains: Sequence[Truth], blessed: Sequence[Truth]) -> dict[str, Fact]:
     """How much untrained pieces truly differ, and what is true of those that were blessed."""
     means = np.array([gain.mean for gain in random_gains])

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from benchmarks import gate_pieces
 from benchmarks.gate_pieces import SwappingEngine
+from benchmarks.gate_plan import Network
 from piecehub.transfer import kinds, workers
+from piecehub.transfer.packing import Some
 from piecehub.transfer.protocol import MODES, Protocol
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore, choose_setting, trial
@@ -29,6 +31,10 @@ class SharedBench(workers.Bench):
         self._task, self._controls, self._engine, self._features = task, controls, engine, {}
         self._swapping, self._saved_model = engine, saved_model
 
+    def _made_or_found(self, trial: Trial) -> tuple[Some, Some]:
+        self._set_weights(trial)
+        return self._engine.features(self._task.pool_x), self._engine.features(self._task.test_x)
+
     def _set_weights(self, trial: Trial) -> None:
         if trial.control:
             folder = workers.control_folder(self._controls, trial.seed)
@@ -40,8 +46,9 @@ class SharedBench(workers.Bench):
 class Here:
     """Runs trials as `pool.run_trials` does, one after the other in this process."""
 
-    def __init__(self, engine: SwappingEngine) -> None:
+    def __init__(self, engine: SwappingEngine, network: Network) -> None:
         self._engine = engine
+        self._network: Network = network
 
     def __call__(
         self,
@@ -55,7 +62,7 @@ class Here:
     ) -> dict[Trial, TrialResult]:
         """The results of all trials; only those that `trials_folder` lacks are run."""
         bench, store = SharedBench(self._engine, task, saved_model, controls), TrialStore(trials_folder)
-        return {one: _found(one, bench, store) for one in trials}
+        return {one: _found(one, bench, store, self._network) for one in trials}
 
 
 def true_scores(bench: SharedBench, task: Task, protocol: Protocol, mode: str) -> Floats:
@@ -73,8 +80,8 @@ def true_scores(bench: SharedBench, task: Task, protocol: Protocol, mode: str) -
     return np.mean(found, axis=0)
 
 
-def _found(one: Trial, bench: SharedBench, store: TrialStore) -> TrialResult:
-    kept = replace(one, piece=gate_pieces.architecture()) if one.control else one
+def _found(one: Trial, bench: SharedBench, store: TrialStore, network: Network) -> TrialResult:
+    kept = replace(one, piece=gate_pieces.architecture(network)) if one.control else one
     result = store.read(kept)
     if result is None:
         result = bench.run(one)

@@ -24,6 +24,7 @@ from piecehub.transfer.metrics import write_metrics
 from piecehub.transfer.on_beam import run_trials_on_beam
 from piecehub.transfer.pool import Budget, run_trials
 from piecehub.transfer.protocol import Protocol
+from piecehub.transfer.spill import rows_folder, spilled
 from piecehub.transfer.tasks import task_from_features
 from piecehub.transfer.trials import Trial
 
@@ -63,29 +64,34 @@ def FineTuneEvaluator(
     own = f"{schema.uri}/schema.pbtxt"
     upstream_own = f"{upstream_schema.uri}/schema.pbtxt" if upstream_schema else own
     decode, upstream_decode = (_decode(recipe_folder, table) for table in (model, upstream_model))
-    pool, test = (_stream(examples, split, own, decode).arrays() for split in ("pool", "test"))
-    upstream = _stream(upstream_examples, "train", upstream_own, upstream_decode)
-    overlap = find_overlap(pool, test, {asked.label})
-    refuse_overlap(overlap, asked.name, most.max_leakage)
-    leakage = find_leakage(upstream.as_arrays(), pool, test, {asked.label, upstream_label}, len(upstream))
-    refuse_leakage(leakage, asked.name, most.max_leakage)
     beam_args = beam_arguments()
-    found = evaluations.evaluate(
-        evaluations.Subject(
-            Path(reusable_model.uri) / "saved_model", Path(piece.uri) / "controls", output=features, parent=parent
-        ),
-        task_from_features(asked.name, asked.label, pool, test, input_names(Path(piece.uri)), check_kind(asked.kind)),
-        Protocol.from_json(protocol),
-        evaluations.Means(
-            Path(trials_folder),
-            budget=Budget(most.max_seconds or None, most.max_trials or None),
-            on_progress=_tell,
-            runner=partial(run_trials_on_beam, beam_args=beam_args) if beam_args else run_trials,
-        ),
-        Path(evidence.uri),
-        leakage,
-        overlap,
-    )
+    with rows_folder(Path(trials_folder)) as rows:
+        pool, test = (
+            spilled(stream.finite_arrays(), len(stream), rows, stream.split)
+            for stream in (_stream(examples, split, own, decode) for split in ("pool", "test"))
+        )
+        upstream = _stream(upstream_examples, "train", upstream_own, upstream_decode)
+        overlap = find_overlap(pool, test, {asked.label})
+        refuse_overlap(overlap, asked.name, most.max_leakage)
+        leakage = find_leakage(upstream.as_arrays(), pool, test, {asked.label, upstream_label}, len(upstream))
+        refuse_leakage(leakage, asked.name, most.max_leakage)
+        inputs, kind = input_names(Path(piece.uri)), check_kind(asked.kind)
+        found = evaluations.evaluate(
+            evaluations.Subject(
+                Path(reusable_model.uri) / "saved_model", Path(piece.uri) / "controls", output=features, parent=parent
+            ),
+            task_from_features(asked.name, asked.label, pool, test, inputs, kind),
+            Protocol.from_json(protocol),
+            evaluations.Means(
+                Path(trials_folder),
+                budget=Budget(most.max_seconds or None, most.max_trials or None),
+                on_progress=_tell,
+                runner=partial(run_trials_on_beam, beam_args=beam_args) if beam_args else run_trials,
+            ),
+            Path(evidence.uri),
+            leakage,
+            overlap,
+        )
     if not found.complete:
         return
     write_metrics(Path(evidence.uri) / PREDICTIONS, Path(evaluation.uri), found.kind)

@@ -1,14 +1,13 @@
 """Evaluates any Reusable SavedModel on a recipe's downstream tasks, outside of a pipeline: `piecehub evaluate`."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from piecehub.errors import PiecehubError, RecipeError
 from piecehub.examples.features import Features
@@ -27,6 +26,7 @@ from piecehub.transfer.kinds import check_kind
 from piecehub.transfer.leakage import Leakage, find_overlap, refuse_overlap
 from piecehub.transfer.pool import Budget, missing_trials, run_trials
 from piecehub.transfer.protocol import MODES
+from piecehub.transfer.spill import rows_folder, spilled
 from piecehub.transfer.tasks import Task, task_from_features
 from pipelines.data import examples_folder
 from pipelines.protocols import protocol_of
@@ -129,26 +129,31 @@ class Evaluator:
     examples: Path
     scratch: Path
 
-    def task(self, stated: DownstreamTask) -> Task:
-        """The examples of a task, as the piece takes them."""
-        pool, test = self._splits(stated)
-        kind = check_kind(stated.kind)
-        return task_from_features(stated.name, stated.label, pool, test, _input_names(self.saved_model), kind)
+    @contextmanager
+    def task(self, stated: DownstreamTask, trials_folder: Path) -> Generator[tuple[Task, Leakage]]:
+        """The examples of a task, as the piece takes them, and what pool and test have in common.
 
-    def overlap(self, stated: DownstreamTask) -> Leakage:
-        """What pool and test of a task have in common; raises DataError if that is more than the recipe allows."""
-        found = find_overlap(*self._splits(stated), {stated.label})
-        refuse_overlap(found, stated.name, self.loaded.config.evaluation.max_leakage)
-        return found
+        Its rows are decoded once, and lie in files beside the trials until this ends.
 
-    def _splits(self, stated: DownstreamTask) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        Raises:
+            DataError: if pool and test have more in common than the recipe allows.
+        """
+        with rows_folder(trials_folder) as rows:
+            pool, test = (
+                spilled(stream.finite_arrays(), len(stream), rows, stream.split) for stream in self._streams(stated)
+            )
+            overlap = find_overlap(pool, test, {stated.label})
+            refuse_overlap(overlap, stated.name, self.loaded.config.evaluation.max_leakage)
+            inputs, kind = _input_names(self.saved_model), check_kind(stated.kind)
+            yield task_from_features(stated.name, stated.label, pool, test, inputs, kind), overlap
+
+    def _streams(self, stated: DownstreamTask) -> list[Stream]:
         config, place = self.loaded.config, self.scratch / "examples" / stated.name
         if not place.is_dir():
             ingest(str(self.examples / stated.name), ("pool", "test"), place)
         features = Features.of_schema(str(self.loaded.folder / stated.schema))
         decode = decode_of(self.loaded.folder, config.model.read_by(stated.decode))
-        pool, test = (Stream.open(str(place), split, features, decode).arrays() for split in ("pool", "test"))
-        return pool, test
+        return [Stream.open(str(place), split, features, decode) for split in ("pool", "test")]
 
     def subject(self, stated: DownstreamTask) -> Subject:
         """The piece with its controls, which are drawn now if it came without."""
@@ -160,21 +165,20 @@ class Evaluator:
 
     def evaluate(self, stated: DownstreamTask, means: Means, destination: Path) -> Evidence:
         """The evidence of one task, written into `destination`; upstream is not known, so it tells of no leakage."""
-        protocol, overlap = protocol_of(self.loaded.config, stated), self.overlap(stated)
-        return evaluation.evaluate(
-            self.subject(stated), self.task(stated), protocol, means, destination, overlap=overlap
-        )
+        protocol = protocol_of(self.loaded.config, stated)
+        with self.task(stated, means.trials_folder) as (task, overlap):
+            return evaluation.evaluate(self.subject(stated), task, protocol, means, destination, overlap=overlap)
 
     def plan(self, stated: DownstreamTask, means: Means) -> Planned:
         """What `evaluate` would run; it runs one missing trial of each kind of training, which are kept."""
-        self.overlap(stated)
-        protocol, task, subject = protocol_of(self.loaded.config, stated), self.task(stated), self.subject(stated)
-        trials = evaluation.planned(subject, task, protocol)
+        protocol, subject = protocol_of(self.loaded.config, stated), self.subject(stated)
+        with self.task(stated, means.trials_folder) as (task, _):
+            trials = evaluation.planned(subject, task, protocol)
+            more = evaluation.sensitivity_count(task, protocol)
+            missing = missing_trials(trials, means.trials_folder)
+            about = {"saved_model": subject.saved_model, "controls": subject.controls, "output": subject.output}
+            seconds = cost.measured(missing, partial(run_trials, **about, task=task, trials_folder=means.trials_folder))
         counts = {name: sum(t.mode == name for t in trials) for name in MODES}
-        more = evaluation.sensitivity_count(task, protocol)
-        missing = missing_trials(trials, means.trials_folder)
-        about = {"saved_model": subject.saved_model, "controls": subject.controls, "output": subject.output}
-        seconds = cost.measured(missing, partial(run_trials, **about, task=task, trials_folder=means.trials_folder))
         total = cost.total(missing, seconds) + more * seconds["tuning"]
         workers = means.workers or evaluation.cpu_count()
         return Planned(stated.name, counts | {"sensitivity": more}, len(missing) + more, total / workers)

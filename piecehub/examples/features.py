@@ -73,8 +73,12 @@ class Features:
         """The same of numbers in memory, `[examples, …]`."""
         for name, values in arrays.items():
             if values.dtype.kind == "f":
-                rows = np.arange(len(values)).repeat(int(np.prod(values.shape[1:])))
-                self._refuse(name, split, not_finite(values.ravel(), rows), len(values))
+                self._refuse(name, split, not_finite_of(values), len(values))
+
+    def refuse_counts(self, counts: Mapping[str, Sequence[int]], split: str, records: int) -> None:
+        """The same of numbers that were counted by `not_finite_of`, batch by batch."""
+        for name, found in counts.items():
+            self._refuse(name, split, found, records)
 
     def _refuse(self, name: str, split: str, counts: Sequence[int], records: int) -> None:
         missing, with_missing, endless, with_endless = counts
@@ -107,6 +111,12 @@ class Features:
             if seen != wanted:
                 return f"Expected feature '{name}' to be {wanted}. Received: {seen}; mend the data or the schema."
         return None
+
+
+def not_finite_of(values: np.ndarray) -> list[int]:
+    """What `shards.not_finite` counts, of `[examples, …]`."""
+    rows = np.arange(len(values)).repeat(int(np.prod(values.shape[1:])))
+    return not_finite(values.ravel(), rows)
 
 
 def _read_schema(schema_path: str) -> Any:

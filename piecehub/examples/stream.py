@@ -16,13 +16,15 @@ import tensorflow as tf
 
 from piecehub.errors import DataError, PiecehubError
 from piecehub.examples.canonical import no_examples
-from piecehub.examples.features import Features
+from piecehub.examples.features import Features, not_finite_of
 from piecehub.examples.ingest import read_facts
 from piecehub.examples.layout import split_files
 from piecehub.examples.shards import SplitFacts
 
 _RaggedTensor: Any = tf.RaggedTensor  # the same
 SHUFFLE_BYTES = 256 * 2**20
+# Of examples that are read into arrays, at a time.
+_BATCH, _BATCH_BYTES = 256, 16 * 2**20
 # One example's features by name -> the same in the form that the model takes; both without a batch.
 Decode = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 # Decoded features and a seed, `[2] int32` for TensorFlow's stateless operations -> features of the same form.
@@ -102,15 +104,33 @@ class Stream:
             return self._batched(records, batch_size)
         return self._augmented(records, batch_size, (seed, number), skip_batches * batch_size, augment)
 
-    def as_arrays(self, batch_size: int = 256) -> Iterator[dict[str, np.ndarray]]:
+    def as_arrays(self, batch_size: int | None = None) -> Iterator[dict[str, np.ndarray]]:
         """Batches in canonical order as NumPy's arrays: `[batch, …]`; of a ragged feature one array an example.
+
+        Args:
+            batch_size: by default 256, and fewer of large examples.
 
         Raises:
             DataError: if a record lacks a feature, or has it in another form.
         """
         with self.told():
-            for batch in self.in_order(batch_size):
+            for batch in self.in_order(batch_size or self._fitting()):
                 yield {name: _array(tensor) for name, tensor in batch.items()}
+
+    def finite_arrays(self) -> Iterator[dict[str, np.ndarray]]:
+        """The same, and at the end it is looked whether all numbers are finite.
+
+        Raises:
+            DataError: as `as_arrays`, and if a number is not finite that `decode` made.
+        """
+        counts: dict[str, list[int]] = {}
+        for batch in self.as_arrays():
+            for name, values in batch.items():
+                if values.dtype.kind == "f":
+                    found = not_finite_of(values)
+                    counts[name] = [a + b for a, b in zip(counts.get(name, [0] * 4), found, strict=True)]
+            yield batch
+        self.features.refuse_counts(counts, self.split, len(self))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All examples in canonical order, in memory, as `as_arrays` gives them.
@@ -118,10 +138,8 @@ class Stream:
         Raises:
             DataError: as `as_arrays`, and if a number is not finite that `decode` made.
         """
-        batches = list(self.as_arrays())
-        found = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-        self.features.refuse_arrays_not_finite(found, self.split)
-        return found
+        batches = list(self.finite_arrays())
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
     def told(self) -> Any:
         """A context in which errors of tf.data become sentences about a record."""
@@ -148,6 +166,11 @@ class Stream:
             )
         return None
 
+    def _fitting(self) -> int:
+        """How many examples are a batch of at most `_BATCH_BYTES`, as far as their shapes are known."""
+        sizes = [_bytes_of(spec) for spec in self.element_spec.values()]
+        return max(1, min(_BATCH, _BATCH_BYTES // max(1, sum(sizes))))
+
     def _buffer(self) -> int:
         """As many records as fit into `SHUFFLE_BYTES`, at least a thousand."""
         mean = max(1, self.facts.bytes // self.facts.records)
@@ -169,6 +192,13 @@ class Stream:
     def _decoded(self, record: Any) -> dict[str, Any]:
         parsed = tf.io.parse_single_example(record, dict(self.features.specs))
         return dict(self.decode(parsed)) if self.decode else parsed
+
+
+def _bytes_of(spec: Any) -> int:
+    """Of one example, of a batch's spec; 0 of what has no fixed shape, or is text."""
+    if not isinstance(spec, tf.TensorSpec) or not spec.shape[1:].is_fully_defined():
+        return 0
+    return spec.shape[1:].num_elements() * spec.dtype.size if spec.dtype != tf.string else 0
 
 
 class _Told:

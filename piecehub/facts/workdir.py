@@ -4,7 +4,7 @@ store/             the published versions (drawn in piecehub/store/catalog.py)
 metadata.sqlite    ML Metadata: every run, execution and artifact
 artifacts/         what components wrote: <pipeline>/<component>/<output>/<execution id>/
 data/              examples that recipes wrote, by content digest
-trials/            finished trials, by content digest
+trials/            finished trials, by content digest; in trials/rows/ decoded examples of evaluations that run now
 training/          checkpoints of trainings that have not ended, by what they depend on
 unpacked/          published versions that a program of this machine loaded by their handle, by content digest
 runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py)

@@ -5,7 +5,7 @@ process to process if TensorFlow runs with one thread (`use_one_thread`); with f
 draws from TensorFlow's stateful random operations without a seed is the exception: it differs from run to run.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from piecehub.transfer import batch_norm
 from piecehub.transfer.fitting import refuse_misfit
 from piecehub.transfer.inputs import Inputs
 from piecehub.transfer.kinds import Kind
+from piecehub.transfer.packing import Some
 from piecehub.transfer.probe import Head
 
 Rows = NDArray[np.generic]
@@ -26,7 +27,9 @@ Labels = NDArray[Any]
 
 _WARM_UP = 0.1
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
-_INFERENCE_BATCH = 256
+# Examples that are asked at a time, and bytes of them, as numbers of single precision.
+_INFERENCE_BATCH, _LEAST_BATCH, _INFERENCE_BYTES = 256, 32, 4 * 2**20
+_BLOCK_BYTES = 64 * 2**20
 
 
 def use_one_thread() -> None:
@@ -86,7 +89,7 @@ class Engine:
         self._head: list[tf.Variable] = []
         self._slots: list[tuple[tf.Variable, tf.Variable]] = []
 
-    def refuse_misfit(self, task: str, x: Rows) -> None:
+    def refuse_misfit(self, task: str, x: Some) -> None:
         """Raises DataError or PieceError unless the piece takes the examples `x` of a task, and gives features."""
         refuse_misfit(task, self._piece, self._inputs.taken(self._inputs.held(x[:1])), self._output)
 
@@ -112,11 +115,15 @@ class Engine:
             )
         tf.train.Checkpoint(v=self._variables).read(prefix).assert_existing_objects_matched().expect_partial()
 
-    def features(self, x: Rows) -> Floats:
+    def features(self, x: Some) -> Floats:
         """What the piece makes of `x` in inference, `[examples, feature_width] float32`."""
-        starts = range(0, len(x), _INFERENCE_BATCH)
-        parts = [self._call(self._inputs.held(x[i : i + _INFERENCE_BATCH]), training=False).numpy() for i in starts]
-        return np.concatenate(parts)
+        return np.concatenate(list(self.parts(x)))
+
+    def parts(self, x: Some) -> Iterator[Floats]:
+        """The same, some examples at a time."""
+        count = _inference_batch(x)
+        for start in range(0, len(x), count):
+            yield self._call(self._inputs.held(x[start : start + count]), training=False).numpy()
 
     def fine_tune(
         self,
@@ -133,19 +140,29 @@ class Engine:
 
         The head is linear and starts at 0 or as given (LP-FT), the loss is that of the task's kind (softmax or sigmoid
         cross-entropy, mean squared error) and the piece's regularization losses, the optimizer Adam. Then the running
-        statistics are re-estimated on `x` (see `batch_norm`).
+        statistics are re-estimated on `x` in batches of the same size (see `batch_norm`).
         """
-        rows = self._inputs.held(x)
+        rows, examples = self._inputs.held(x), len(x)
+        del x  # the shots are in memory once
         self._reset_head(rows, head)
-        order, rates = batch_order(len(x), steps, batch_size, seed), learning_rates(learning_rate, steps)
+        order, rates = batch_order(examples, steps, batch_size, seed), learning_rates(learning_rate, steps)
         losses = self._train(rows, tf.constant(y), tf.constant(order), tf.constant(rates))
-        batch_norm.reestimate(lambda: self._call(rows, training=True), self._variables, self._trainable)
+        self._reestimate(rows, self._dealt(examples, batch_size, seed))
         return losses.numpy()
 
-    def logits(self, x: Rows) -> Floats:
+    def logits(self, x: Some) -> Floats:
         """What piece and head say of `x` in inference, `[examples, outputs] float32`."""
         kernel, bias = (v.numpy() for v in self._head)
-        return self.features(x) @ kernel + bias
+        return np.concatenate([features @ kernel + bias for features in _blocks(self.parts(x))])
+
+    def _dealt(self, examples: int, batch_size: int, seed: int) -> list[batch_norm.Places]:
+        return batch_norm.batches(examples, batch_size, seed)
+
+    def _reestimate(self, rows: Any, dealt: Sequence[batch_norm.Places]) -> None:
+        def call(places: batch_norm.Places) -> Any:
+            return self._call(_taken(rows, places), training=True)
+
+        batch_norm.reestimate(call, dealt, self._variables, self._trainable)
 
     def _call(self, inputs: Any, *, training: bool) -> Any:
         """What the head reads of the piece's outputs for rows as `Inputs` holds them, `[examples, width] float32`."""
@@ -198,6 +215,25 @@ class Engine:
                     epsilon=_EPSILON,
                     grad=tf.convert_to_tensor(gradient),
                 )
+
+
+def _inference_batch(x: Some) -> int:
+    """How many examples are asked at a time: fewer of large ones, whose activations are large."""
+    columns = [x.dtype[name].shape for name in x.dtype.names] if x.dtype.names else [x.shape[1:]]
+    values = sum(int(np.prod(shape, dtype=int)) for shape in columns)
+    return min(_INFERENCE_BATCH, max(_LEAST_BATCH, _INFERENCE_BYTES // (4 * max(1, values))))
+
+
+def _blocks(parts: Iterable[Floats]) -> Iterator[Floats]:
+    """Features joined, as long as they are small: the last bits of a product may depend on how many rows it has."""
+    held: list[Floats] = []
+    for part in parts:
+        held.append(part)
+        if sum(features.nbytes for features in held) >= _BLOCK_BYTES:
+            yield np.concatenate(held)
+            held = []
+    if held:
+        yield np.concatenate(held)
 
 
 def _squared_error(y: Any, logits: Any) -> Any:

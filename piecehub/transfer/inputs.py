@@ -1,7 +1,7 @@
 """Examples in the form that a piece takes, by the specs of its own traces: dense, ragged or sparse.
 
 Rows are held dense or ragged, of which a batch can be gathered; what a piece takes as a sparse tensor is made one when
-it is called.
+it is called. Numbers that only become wider, such as the bytes of a picture, become so when it is called, too.
 """
 
 import inspect
@@ -60,7 +60,7 @@ def _traced(call: Any) -> list[Any]:
 def _held(name: str, column: Rows, specs: Sequence[Any]) -> Any:
     ragged = _first(specs, tf.RaggedTensorSpec)
     if not is_ragged(column):
-        dense = tf.constant(_of_dtype(column, specs))
+        dense = tf.constant(column if _widens(column.dtype, specs) else _of_dtype(column, specs))
         if ragged is None or _first(specs, tf.TensorSpec) or _first(specs, tf.SparseTensorSpec):
             return dense
         return _RaggedTensor.from_tensor(dense, ragged_rank=ragged.ragged_rank, row_splits_dtype=_splits_dtype(ragged))
@@ -88,6 +88,8 @@ def _ragged(column: Rows, spec: Any, specs: Sequence[Any]) -> Any:
 def _taken(tensor: Any, specs: Sequence[Any]) -> Any:
     own = tf.RaggedTensorSpec if isinstance(tensor, tf.RaggedTensor) else tf.TensorSpec
     sparse = _first(specs, tf.SparseTensorSpec)
+    if own is tf.TensorSpec and _widens(np.dtype(tensor.dtype.as_numpy_dtype), specs):
+        tensor = tf.cast(tensor, specs[0].dtype)
     if sparse is None or _first(specs, own):
         return tensor
     if own is tf.TensorSpec:
@@ -104,6 +106,14 @@ def _first(specs: Sequence[Any], kind: Any) -> Any:
 
 def _splits_dtype(spec: Any) -> Any:
     return spec.row_splits_dtype
+
+
+def _widens(dtype: np.dtype[Any], specs: Sequence[Any]) -> bool:
+    """Whether the piece takes a dense tensor, in no trace of this dtype, of numbers that hold every value of it."""
+    if dtype.kind not in "iub" or not _first(specs, tf.TensorSpec):
+        return False
+    dtypes = [np.dtype(spec.dtype.as_numpy_dtype) for spec in specs]
+    return dtype not in dtypes and not dtypes[0].hasobject and np.can_cast(dtype, dtypes[0], "safe")
 
 
 def _of_dtype(values: Rows, specs: Sequence[Any]) -> Rows:

@@ -21,11 +21,11 @@ where upstream is ten times larger. With fewer than four values a row only equal
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +33,13 @@ from numpy.typing import NDArray
 from piecehub.errors import DataError
 from piecehub.facts import runs
 from piecehub.transfer.likeness import KINDS, SIDES, Kind, Pairs, form_of, kind_of, tells_apart
+from piecehub.transfer.packing import Joined, Mapped, Some
 
 Array = NDArray[Any]
 Features = Mapping[str, Array]
 
-_SAMPLES, _CHUNK_CELLS = 5, 4_000_000
+_SAMPLES, _CHUNK_CELLS, _BATCH = 5, 4_000_000, 256
+AnyRows = TypeVar("AnyRows", bound=Some)
 _SECONDS_BETWEEN = 3.0
 _NOT_COMPARABLE = "not comparable: no feature of a common kind and shape that tells examples apart"
 _log = logging.getLogger(__name__)
@@ -76,8 +78,8 @@ class Leakage:
 
 def find_leakage(
     upstream: Iterable[Features],
-    pool: Features,
-    test: Features,
+    pool: Mapping[str, Some],
+    test: Mapping[str, Some],
     label_names: Collection[str] = (),
     upstream_count: int | None = None,
 ) -> Leakage:
@@ -90,13 +92,14 @@ def find_leakage(
 
     Args:
         upstream: batches of any size, of which one is held at a time, as `Stream.as_arrays` gives them.
-        pool: what shots of the task are drawn from, in memory.
-        test: what it is scored on, in memory.
+        pool: what shots of the task are drawn from, in memory or mapped (packing.py); of mapped numbers some are in
+            memory at a time.
+        test: what it is scored on, alike.
         label_names: features that do not count.
         upstream_count: how many examples upstream has, for those who wait.
     """
     sides = [_without(side, label_names) for side in (pool, test)]
-    below = {key: np.concatenate([sides[0][key], sides[1][key]]) for key in sides[0]}
+    below = {key: _joined_rows(sides[0][key], sides[1][key]) for key in sides[0]}
     pool_count = _count(sides[0])
     places = [f"pool {i}" for i in range(pool_count)] + [f"test {i}" for i in range(_count(below) - pool_count)]
     batches = (_without(batch, label_names) for batch in upstream)
@@ -108,18 +111,39 @@ def find_leakage(
     return found
 
 
-def find_overlap(pool: Features, test: Features, label_names: Collection[str] = ()) -> Leakage:
+def find_overlap(pool: Mapping[str, Some], test: Mapping[str, Some], label_names: Collection[str] = ()) -> Leakage:
     """Compares the test part with the pool, as `find_leakage` compares both with upstream."""
     above, below = _without(pool, label_names), _without(test, label_names)
-    return _compared([above], below, [f"test {i}" for i in range(_count(below))], "pool")
+    texts = {key: values if _is_numbers(values) else values[:] for key, values in below.items()}
+    return _compared(_in_batches(above), texts, [f"test {i}" for i in range(_count(below))], "pool")
 
 
-def _without(side: Features, label_names: Collection[str]) -> Features:
+def _without(side: "Mapping[str, AnyRows]", label_names: Collection[str]) -> "dict[str, AnyRows]":
     return {key: values for key, values in side.items() if key not in label_names}
 
 
-def _count(side: Features) -> int:
+def _count(side: Mapping[str, Some]) -> int:
     return len(next(iter(side.values()), ()))
+
+
+def _is_numbers(values: Some) -> bool:
+    return values.dtype.kind in "biuf"
+
+
+def _joined_rows(one: Some, other: Some) -> Some:
+    """Rows of the pool and of the test part: numbers where they lie, all else in memory."""
+    return Joined(one, other) if _is_numbers(one) and _is_numbers(other) else np.concatenate([one[:], other[:]])
+
+
+def _in_batches(side: Mapping[str, Some]) -> Iterator[Features]:
+    """What is in memory as it is; of mapped rows a batch at a time."""
+    if not any(isinstance(values, Mapped) for values in side.values()):
+        yield {key: values[:] for key, values in side.items()}
+        return
+    width = sum(prod(values.shape[1:]) for values in side.values())
+    step = max(1, min(_BATCH, _CHUNK_CELLS // max(1, width)))
+    for start in range(0, _count(side), step):
+        yield {key: values[start : start + step] for key, values in side.items()}
 
 
 def _told(batches: Iterable[Features], total: int | None) -> Iterable[Features]:
@@ -134,7 +158,7 @@ def _told(batches: Iterable[Features], total: int | None) -> Iterable[Features]:
             runs.progress(f"compared {done:,}{of_all} upstream examples")
 
 
-def _compared(batches: Iterable[Features], below: Features, places: Sequence[str], seen: str) -> Leakage:
+def _compared(batches: Iterable[Features], below: Mapping[str, Some], places: Sequence[str], seen: str) -> Leakage:
     """Which rows of `below` are like a row of the batches; `places` names each of them, `seen` those above."""
     count, above_count = _count(below), 0
     searches: list[_Search] | None = None
@@ -185,7 +209,7 @@ class _Part:
     below: tuple[str, ...]
 
 
-def _ways(above: Features, below: Features) -> list[list[_Part]]:
+def _ways(above: Features, below: Mapping[str, Some]) -> list[list[_Part]]:
     """The ways an example can have been seen: of each, all parts must be alike in one and the same upstream row."""
     forms = {key: form_of(values) for key, values in above.items()}
     kinds: dict[str, Kind] = {key: kind_of(values) for key, values in below.items()}
@@ -204,7 +228,7 @@ def _ways(above: Features, below: Features) -> list[list[_Part]]:
 class _Search:
     """Of each downstream row the upstream row that is most like it in one of the ways, as far as upstream was seen."""
 
-    def __init__(self, way: Sequence[_Part], first: Features, below: Features) -> None:
+    def __init__(self, way: Sequence[_Part], first: Features, below: Mapping[str, Some]) -> None:
         """Takes the first batch of upstream only for its shapes."""
         count = _count(below)
         self._way, self._sides = way, [SIDES[part.kind]([below[key] for key in part.below]) for part in way]

@@ -1,18 +1,20 @@
 """Which downstream examples are like which upstream ones, for each kind of feature; the rule is drawn in `leakage`.
 
-A side holds the downstream values of one kind, and is asked about upstream's a chunk of rows at a time.
+A side holds the downstream values of one kind, and is asked about upstream's a chunk of rows at a time. Numbers that
+take more than 128 MB it reads a block at a time, as often as it is asked.
 """
 
 import re
 import unicodedata
-from collections.abc import Hashable, Sequence
-from hashlib import sha256
+from collections.abc import Hashable, Iterator, Sequence
+from hashlib import blake2b
 from math import prod
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from piecehub.transfer.packing import Mapped, Some
 from piecehub.transfer.ragged import holds_text, is_ragged, leaves
 from piecehub.transfer.texts import is_binary
 
@@ -25,25 +27,31 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 _WORDS, _LEAST_JACCARD = 5, 0.5
 _NEAR_SHARE, _LEAST_VALUES, _NEIGHBOURS_OF = 0.05, 4, 1000
+# Numbers of double precision that are held at a time; and the longest row that is its own key.
+_HELD_BYTES, _KEY_BYTES = 128 * 2**20, 64
 _OF_BYTES = "of bytes that are no text only equal ones"
 
 
-def kind_of(values: Array) -> Kind:
+def kind_of(values: Some) -> Kind:
     """What a downstream feature is compared as; bytes are those of which at least half are no text."""
+    if isinstance(values, Mapped):
+        return "numbers"  # of others what they are can only be told of what is in memory
     if not _is_text(values):
         return "ragged numbers" if is_ragged(values) else "numbers"
     found = [is_binary(value) for row in _cells([values]) for value in row if value]
     return "bytes" if found and 2 * sum(found) >= len(found) else "text"
 
 
-def form_of(values: Array) -> tuple[int, ...] | str:
+def form_of(values: Some) -> tuple[int, ...] | str:
     """What an upstream feature must have in common with a downstream one to be compared with it."""
+    if isinstance(values, Mapped):
+        return values.shape[1:]
     if _is_text(values):
         return "text"
     return "ragged numbers" if is_ragged(values) else values.shape[1:]
 
 
-def tells_apart(kind: Kind, features: Sequence[Array]) -> bool:
+def tells_apart(kind: Kind, features: Sequence[Any]) -> bool:
     """Whether features of one kind, side by side, tell examples apart: no category, nor fewer than four numbers."""
     side = SIDES[kind]
     keys = side.keys(features)
@@ -55,19 +63,19 @@ class Side(Protocol):
 
     rule: str
 
-    def __init__(self, features: Sequence[Array]) -> None: ...
+    def __init__(self, features: Sequence[Any]) -> None: ...
 
     def pairs(self, upstream: Sequence[Array]) -> Pairs:
         """Which of them are like which of these upstream rows."""
         ...
 
     @staticmethod
-    def keys(features: Sequence[Array]) -> list[Any]:
+    def keys(features: Sequence[Any]) -> list[Any]:
         """Of each row what equal rows have in common."""
         ...
 
     @staticmethod
-    def says_enough(features: Sequence[Array]) -> bool:
+    def says_enough(features: Sequence[Any]) -> bool:
         """Whether a row has as much in it that equality says something."""
         ...
 
@@ -161,32 +169,35 @@ class _Numbers:
 
     rule = "a twentieth of the distance between nearest neighbours"
 
-    def __init__(self, features: Sequence[Array]) -> None:
-        values = _rows(features)
-        self._known = _Known(self.keys(features))
-        finite: Any = np.ma.masked_invalid(values.astype(np.float64))
-        self._center, deviation = (np.ma.filled(part, 0.0) for part in (finite.mean(axis=0), finite.std(axis=0)))
+    def __init__(self, features: Sequence[Some]) -> None:
+        self._features, self._known = features, _Known(self.keys(features))
+        held = len(features[0]) * _width(features) * 8 <= _HELD_BYTES
+        self._center, deviation = _of_all(_rows(features)) if held else _of_blocks(features)
         # What hardly varies, such as the margin of images, must not drown the rest once it is scaled.
         varying = deviation[deviation > 0]
         self._scale = np.maximum(deviation, 0.1 * np.median(varying)) if varying.size else np.ones_like(deviation)
-        self._here = self._scaled(values)
+        self._held = self._scaled(_rows(features)) if held else None
         self._apart = self._typical_distance()
 
     def pairs(self, upstream: Sequence[Array]) -> Pairs:
         from sklearn.metrics.pairwise import euclidean_distances
 
-        distance = euclidean_distances(self._here, self._scaled(_rows(upstream)))
-        rows, columns = np.nonzero(distance < _NEAR_SHARE * self._apart)
-        return self._known.pairs(self.keys(upstream), rows, columns, 1 - distance[rows, columns] / self._apart)
+        there, near = self._scaled(_rows(upstream)), _NEAR_SHARE * self._apart
+        found: list[tuple[Array, Array, Array]] = []
+        for start, here in self._here(np.arange(len(self._features[0]))):
+            distance = euclidean_distances(here, there)
+            rows, columns = np.nonzero(distance < near)
+            found.append((rows + start, columns, distance[rows, columns]))
+        rows, columns, apart = (np.concatenate(part) for part in zip(*found, strict=True))
+        return self._known.pairs(self.keys(upstream), rows, columns, 1 - apart / self._apart)
 
     @staticmethod
-    def keys(features: Sequence[Array]) -> list[Any]:
-        # A row at a time: pictures are large, and all of them in float64 would be the largest thing in memory.
-        return [sha256(_comparable(row).tobytes()).digest() for row in _rows(features)]
+    def keys(features: Sequence[Some]) -> list[Any]:
+        return [_key(row) for _, values in _blocks(features) for row in _comparable(values)]
 
     @staticmethod
-    def says_enough(features: Sequence[Array]) -> bool:
-        return sum(prod(feature.shape[1:]) for feature in features) >= _LEAST_VALUES
+    def says_enough(features: Sequence[Some]) -> bool:
+        return _width(features) >= _LEAST_VALUES
 
     def _scaled(self, values: Array) -> NDArray[np.float64]:
         """In downstream's units around its mean, where missing values are put."""
@@ -195,16 +206,38 @@ class _Numbers:
         wide /= self._scale
         return np.nan_to_num(wide, copy=False, nan=0, posinf=0, neginf=0)
 
+    def _here(self, places: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Downstream's rows at some places, scaled: those that are held at once, else a block at a time."""
+        if self._held is not None:
+            yield 0, self._held[places] if len(places) < len(self._held) else self._held
+            return
+        step = _block_rows(self._features)
+        for start in range(0, len(places), step):
+            some = places[start : start + step]
+            yield start, self._scaled(_rows([feature[some] for feature in self._features]))
+
     def _typical_distance(self) -> float:
         """The median distance of nearest neighbours; 0 where only equality can count."""
         from sklearn.neighbors import NearestNeighbors
 
-        distinct = self._here[self._known.first]
-        if len(distinct) < 2 or distinct.shape[1] < _LEAST_VALUES:
+        distinct = self._known.first
+        if len(distinct) < 2 or _width(self._features) < _LEAST_VALUES:
             return 0.0
         some = distinct[:: max(1, len(distinct) // _NEIGHBOURS_OF)]
         # The nearest of an example is itself, the next one its neighbour.
-        return float(np.median(NearestNeighbors(n_neighbors=2).fit(distinct).kneighbors(some)[0][:, 1]))
+        if self._held is not None:
+            neighbours = NearestNeighbors(n_neighbors=2).fit(self._held[distinct])
+            return float(np.median(neighbours.kneighbors(self._held[some])[0][:, 1]))
+        return float(np.median(np.concatenate([self._second(rows, distinct) for _, rows in self._here(some)])))
+
+    def _second(self, rows: NDArray[np.float64], distinct: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How far each row has it to the second nearest of downstream's distinct ones."""
+        from sklearn.metrics.pairwise import euclidean_distances
+
+        least: Any = np.full((len(rows), 2), np.inf)
+        for _, here in self._here(distinct):
+            least = np.partition(np.concatenate([least, euclidean_distances(rows, here)], axis=1), 1, axis=1)[:, :2]
+        return least[:, 1]
 
 
 class _RaggedNumbers:
@@ -236,13 +269,55 @@ SIDES: dict[Kind, type[Side]] = {
 }
 
 
+def _width(features: Sequence[Some]) -> int:
+    """How many numbers an example has."""
+    return sum(prod(feature.shape[1:]) for feature in features)
+
+
+def _block_rows(features: Sequence[Some]) -> int:
+    return max(1, _HELD_BYTES // (8 * max(1, _width(features))))
+
+
+def _blocks(features: Sequence[Some]) -> Iterator[tuple[int, Array]]:
+    """Numbers side by side, as many rows as may be held at a time."""
+    step = _block_rows(features)
+    for start in range(0, len(features[0]), step):
+        yield start, _rows([feature[start : start + step] for feature in features])
+
+
+def _of_all(values: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and deviation of each number, without those that are not finite; 0 where none is."""
+    finite: Any = np.ma.masked_invalid(values.astype(np.float64))
+    mean, deviation = (np.ma.filled(part, 0.0) for part in (finite.mean(axis=0), finite.std(axis=0)))
+    return mean, deviation
+
+
+def _of_blocks(features: Sequence[Some]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same, a block at a time: means first, then what they are departed from."""
+    count, total, squares = (np.zeros(_width(features)) for _ in range(3))
+    for _, values in _blocks(features):
+        known = np.isfinite(values)
+        count += known.sum(axis=0)
+        total += np.where(known, values, 0).sum(axis=0, dtype=np.float64)
+    mean = total / np.maximum(count, 1)
+    for _, values in _blocks(features):
+        squares += (np.where(np.isfinite(values), values - mean, 0) ** 2).sum(axis=0)
+    return mean, np.sqrt(squares / np.maximum(count, 1))
+
+
+def _key(row: Array) -> bytes:
+    """What equal rows of numbers have in common; short, since all rows' are held."""
+    whole = row.tobytes()
+    return whole if len(whole) <= _KEY_BYTES else blake2b(whole, digest_size=32).digest()
+
+
 def _is_text(values: Array) -> bool:
     return holds_text(values) if is_ragged(values) else values.dtype.kind in "OSU"
 
 
-def _rows(features: Sequence[Array]) -> Array:
+def _rows(features: Sequence[Some]) -> Array:
     """Numbers side by side, a row an example."""
-    flat = [feature.reshape(len(feature), prod(feature.shape[1:])) for feature in features]
+    flat = [feature[:].reshape(len(feature), prod(feature.shape[1:])) for feature in features]
     return flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
 
 

@@ -12,7 +12,6 @@ first trial.
 """
 
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from piecehub.transfer import cost
 from piecehub.transfer.pool import UNLIMITED, Budget, Progress, missing_trials, run_trials
+from piecehub.transfer.spill import rows_folder
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore
 
@@ -37,7 +37,7 @@ class Places:
 
     saved_model: Path
     controls: Path
-    task_file: Path
+    task: Path
     trials_folder: Path
 
 
@@ -54,7 +54,7 @@ class RunTrials(beam.DoFn):
             [Trial.from_json(value) for value in element],
             saved_model=places.saved_model,
             controls=places.controls,
-            task=Task.read(places.task_file),
+            task=Task.read(places.task),
             trials_folder=places.trials_folder,
             workers=1,
             output=self._output,
@@ -83,13 +83,12 @@ def run_trials_on_beam(
     """
     missing = budget.of(missing_trials(trials, trials_folder))
     if missing:
-        trials_folder.mkdir(parents=True, exist_ok=True)
         about = {"saved_model": saved_model, "controls": controls, "task": task, "output": output}
         seconds = cost.measured(missing, partial(run_trials, **about, trials_folder=trials_folder))
         others = missing_trials(missing, trials_folder)
-        with tempfile.NamedTemporaryFile(dir=trials_folder, prefix=".task-", suffix=".npz") as file:
-            task.write(Path(file.name))
-            places = Places(*(p.absolute() for p in (saved_model, controls, Path(file.name), trials_folder)))
+        with rows_folder(trials_folder) as folder:
+            task.write(folder)
+            places = Places(*(p.absolute() for p in (saved_model, controls, folder, trials_folder)))
             run = RunTrials(places, output)
             _run(others, elements_of(others, seconds, workers), run, beam_args)
     store = TrialStore(trials_folder)

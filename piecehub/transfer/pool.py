@@ -16,7 +16,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from piecehub import errors
 from piecehub.facts.heap import give_back
 from piecehub.logs import last_words
 from piecehub.transfer import workers as worker_module
+from piecehub.transfer.spill import rows_folder
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore
 from piecehub.transfer.workers import Job
@@ -105,23 +105,22 @@ def run_trials(
     store = TrialStore(trials_folder)
     missing = budget.of(missing_trials(trials, trials_folder))
     if missing:
-        trials_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="piecehub-trials-") as folder:
-            task.write(Path(folder) / "task.npz")
+        with rows_folder(trials_folder) as folder:
+            task.write(folder / "task")
             count = max(1, min(workers, len(missing)))
             job = Job(
                 saved_model=str(saved_model.absolute()),
                 controls=str(controls.absolute()),
-                task=str(Path(folder) / "task.npz"),
+                task=str(folder / "task"),
                 trials_folder=str(trials_folder.resolve()),
                 workers=count,
                 output=output,
                 deadline=time.monotonic() + budget.seconds if budget.seconds else None,
                 trials=tuple(missing),
             )
-            job.write(Path(folder) / "job.json")
+            job.write(folder / "job.json")
             give_back()  # what leakage left of upstream would lie beside all workers
-            _run_job(job, Path(folder), len(trials), on_progress)
+            _run_job(job, folder, len(trials), on_progress)
     return {trial: result for trial in trials if (result := store.read(trial)) is not None}
 
 

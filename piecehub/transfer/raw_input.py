@@ -3,6 +3,7 @@
 What is fitted, such as the vocabulary, is fitted on the shots alone: a consumer without a piece has nothing else.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,70 +14,105 @@ from piecehub.transfer.texts import is_text
 
 Rows = NDArray[np.generic]
 Floats = NDArray[np.float32]
+_Fitted = Callable[[Rows], Floats]
 
 
-def raw_features(shots: Rows, *others: Rows) -> tuple[Floats, ...]:
-    """Features of the shots and of other examples, `[examples, width] float32` each.
+class RawInput:
+    """Features of examples, by what their shots have.
 
     Numbers are divided by their standard deviation over the shots; a missing one (NaN) is the mean of those that are
     there, and a column of 0 and 1 more says so where shots lack it. Text becomes TF-IDF of its words; named fields
     (NumPy's structured arrays) stand side by side. Of ragged features texts and integers are words; other numbers are
     missing where an example has fewer than the longest of the shots, and left out where it has more.
     """
-    if shots.dtype.names is None:
-        return _of_one_field(shots, *others)
-    fields = [_of_one_field(*(_field(rows, name) for rows in (shots, *others))) for name in shots.dtype.names]
-    return tuple(np.concatenate(parts, axis=1) for parts in zip(*fields, strict=True))
+
+    def __init__(self, shots: Rows) -> None:
+        """Fits what is fitted."""
+        rows: Any = shots
+        self._fields: dict[str, _Fitted] = {name: _fitted(rows[name]) for name in shots.dtype.names or ()}
+        self._whole = _fitted(shots) if not self._fields else None
+
+    def features(self, rows: Rows) -> Floats:
+        """`[examples, width] float32`; those of an example do not depend on others."""
+        if self._whole:
+            return self._whole(rows)
+        named: Any = rows
+        return np.concatenate([of_field(named[name]) for name, of_field in self._fields.items()], axis=1)
 
 
-def _field(rows: Any, name: str) -> Rows:
-    return rows[name]
+def raw_features(shots: Rows, *others: Rows) -> tuple[Floats, ...]:
+    """Features of the shots and of other examples."""
+    raw = RawInput(shots)
+    return tuple(raw.features(rows) for rows in (shots, *others))
 
 
-def _of_one_field(shots: Rows, *others: Rows) -> tuple[Floats, ...]:
+def _fitted(shots: Rows) -> "_Fitted":
     if is_ragged(shots):
-        return _of_ragged(shots, *others)
+        return _of_ragged(shots)
     if is_text(shots):
-        return _words(*([_text(row) for row in rows.reshape(len(rows), -1).tolist()] for rows in (shots, *others)))
-    return _scaled(*(rows.reshape(len(rows), -1).astype(np.float32) for rows in (shots, *others)))
+        return _words(shots, _texts)
+    return _scaled(shots, _flat)
 
 
-def _of_ragged(*rows: Rows) -> tuple[Floats, ...]:
-    found = [[leaves(row) for row in part] for part in rows]
-    if holds_text(rows[0]):
-        return _words(*([_text(row) for row in part] for part in found))
-    if flattened(rows[0])[0].dtype.kind in "iub":
-        return _words(*([" ".join(map(str, row)) for row in part] for part in found))
-    width = max(map(len, found[0]))
+def _of_ragged(shots: Rows) -> "_Fitted":
+    if holds_text(shots):
+        return _words(shots, _ragged_texts)
+    if flattened(shots)[0].dtype.kind in "iub":
+        return _words(shots, _ragged_numbers)
+    width = max(len(leaves(row)) for row in shots)
     return _scaled(
-        *(np.array([_of_width(row, width) for row in part], np.float32).reshape(-1, width) for part in found)
+        shots, lambda rows: np.array([_of_width(leaves(row), width) for row in rows], np.float32).reshape(-1, width)
     )
+
+
+def _flat(rows: Rows) -> Floats:
+    return rows.reshape(len(rows), -1).astype(np.float32)
+
+
+def _texts(rows: Rows) -> "list[str]":
+    return [_text(row) for row in rows.reshape(len(rows), -1).tolist()]
+
+
+def _ragged_texts(rows: Rows) -> "list[str]":
+    return [_text(leaves(row)) for row in rows]
+
+
+def _ragged_numbers(rows: Rows) -> "list[str]":
+    return [" ".join(map(str, leaves(row))) for row in rows]
 
 
 def _of_width(row: "list[float]", width: int) -> "list[float]":
     return [*row[:width], *[float("nan")] * (width - len(row))]
 
 
-def _scaled(*flat: Floats) -> tuple[Floats, ...]:
-    missing = [np.isnan(values) for values in flat]
-    known = np.ma.masked_array(flat[0], missing[0]) if any(map(np.any, missing)) else flat[0]
+def _scaled(shots: Rows, flat: "Callable[[Rows], Floats]") -> "_Fitted":
+    values = flat(shots)
+    missing = np.isnan(values)
+    known = np.ma.masked_array(values, missing) if missing.any() else values
     mean, deviation = (np.ma.filled(part, 0) for part in (known.mean(axis=0), known.std(axis=0)))
     # A value that all shots share says nothing, and divided by next to nothing it would drown the others.
     scale = np.where(deviation > 0, deviation, np.inf)
-    lacking = missing[0].any(axis=0)
-    return tuple(
-        np.concatenate([np.where(gone, 0, (values - mean) / scale), gone[:, lacking]], axis=1).astype(np.float32)
-        for values, gone in zip(flat, missing, strict=True)
-    )
+    lacking = missing.any(axis=0)
+
+    def features(rows: Rows) -> Floats:
+        found = flat(rows)
+        gone = np.isnan(found)
+        return np.concatenate([np.where(gone, 0, (found - mean) / scale), gone[:, lacking]], axis=1).astype(np.float32)
+
+    return features
 
 
-def _words(*joined: "list[str]") -> tuple[Floats, ...]:
+def _words(shots: Rows, texts: "Callable[[Rows], list[str]]") -> "_Fitted":
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\S+")
-    vectorizer.fit([*joined[0], "a"])  # one word at least, should all shots be empty
-    sparse: list[Any] = [vectorizer.transform(rows) for rows in joined]
-    return tuple(rows.toarray().astype(np.float32) for rows in sparse)
+    vectorizer.fit([*texts(shots), "a"])  # one word at least, should all shots be empty
+
+    def features(rows: Rows) -> Floats:
+        sparse: Any = vectorizer.transform(texts(rows))
+        return sparse.toarray().astype(np.float32)
+
+    return features
 
 
 def _text(row: "list[bytes]") -> str:

@@ -5,6 +5,7 @@ resampled, by multinomial weights (Owen 2007, the pigeonhole bootstrap). An inte
 blesses an untrained piece too often.
 """
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,8 @@ CONFIDENCE = 0.95
 CURVE_SHOTS = 25
 _SEED = 20_240_229
 _BLOCK = 1_000
+# Of a table in double precision, at a time; and of bytes that are held in memory.
+_CELLS, _HELD_BYTES = 5_000_000, 64 * 2**20
 
 Array = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
 
@@ -71,11 +74,12 @@ def two_way_means(differences: Array, replicates: int = REPLICATES, seed: int = 
     if values.ndim != 2 or not values.size:
         raise ValueError(f"Expected differences of shape [seeds, examples]. Received: shape {values.shape}.")
     seed_weights, example_weights = _weights(*values.shape, replicates, seed)
+    block = max(1, min(_BLOCK, _CELLS // values.shape[1]))
     return (
         np.concatenate(
             [
-                np.einsum("bt,bt->b", (seed_weights[i : i + _BLOCK] @ values), example_weights[i : i + _BLOCK])
-                for i in range(0, replicates, _BLOCK)
+                np.einsum("bt,bt->b", (seed_weights[i : i + block] @ values), example_weights[i : i + block])
+                for i in range(0, replicates, block)
             ]
         )
         / values.size
@@ -118,8 +122,16 @@ def _weights(seeds: int, examples: int, replicates: int, seed: int) -> tuple[NDA
     generator = np.random.default_rng(seed)
     seed_weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), replicates).astype(np.float64)
     # A count above 255 has no probability worth the name: its mean is 1.
-    blocks = [
-        generator.multinomial(examples, np.full(examples, 1 / examples), min(_BLOCK, replicates - i)).astype(np.uint8)
-        for i in range(0, replicates, _BLOCK)
-    ]
-    return seed_weights, np.concatenate(blocks)
+    found, block = _table(replicates, examples), max(1, min(_BLOCK, _CELLS // examples))
+    for i in range(0, replicates, block):
+        some = found[i : i + block]
+        some[:] = generator.multinomial(examples, np.full(examples, 1 / examples), len(some))
+    return seed_weights, found
+
+
+def _table(rows: int, columns: int) -> NDArray[np.uint8]:
+    """A table to be filled; a large one lies in a file that has no name, and is gone with it."""
+    if rows * columns <= _HELD_BYTES:
+        return np.empty((rows, columns), np.uint8)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, "w+", shape=(rows, columns))

@@ -22,18 +22,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from piecehub.errors import DataError
 from piecehub.facts.content import canonical_json
+from piecehub.transfer import packing
 from piecehub.transfer.kinds import METRICS, Kind
 from piecehub.transfer.labels import read_labels
-from piecehub.transfer.packing import digested, packed, unpacked
+from piecehub.transfer.packing import Mapped, MappedFields, Some, digested
 from piecehub.transfer.ragged import flattened, is_ragged, stacked, unflattened
 from piecehub.transfer.texts import as_records, exact_array, text_rows
 
 Indices = NDArray[np.int64]
+_ABOUT = "task.json"
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A downstream task with arrays in memory; make it with `from_arrays`.
+    """A downstream task with rows in memory, or mapped (packing.py); make it with `from_arrays`.
 
     Attributes:
         name: how pages and sentences call it.
@@ -42,6 +44,7 @@ class Task:
             numbers; empty of a regression.
         pool_x, test_x: `[examples, …]` features; of a ragged one `[examples]` arrays (ragged.py); for a piece that
             takes a dict, `[examples]` with a named field for each (NumPy's structured arrays), so that rows stay rows.
+            Of mapped ones what is picked or sliced is such an array.
         pool_y, test_y: `[examples] int64` from 0 to n - 1; `[examples, labels] int64` of 0 and 1; or `[examples]
             float64`.
     """
@@ -49,18 +52,18 @@ class Task:
     name: str
     kind: Kind
     classes: tuple[str, ...]
-    pool_x: NDArray[np.generic]
+    pool_x: Some
     pool_y: NDArray[Any]
-    test_x: NDArray[np.generic]
+    test_x: Some
     test_y: NDArray[Any]
 
     @classmethod
     def from_arrays(
         cls,
         name: str,
-        pool_x: ArrayLike,
+        pool_x: ArrayLike | Mapped,
         pool_y: ArrayLike,
-        test_x: ArrayLike,
+        test_x: ArrayLike | Mapped,
         test_y: ArrayLike,
         kind: Kind = "classification",
     ) -> Self:
@@ -95,29 +98,29 @@ class Task:
                 digest.update(part)
         return f"sha256:{digest.hexdigest()}"
 
-    def write(self, path: Path) -> None:
-        """Writes the task as one `.npz` file (packing.py)."""
-        arrays: dict[str, NDArray[Any]] = {}
+    def write(self, folder: Path) -> None:
+        """Writes the task into a folder, as files that others map (packing.py); mapped rows stay where they are."""
+        folder.mkdir(parents=True, exist_ok=True)
         parts = {"pool_x": self.pool_x, "pool_y": self.pool_y, "test_x": self.test_x, "test_y": self.test_y}
-        forms = {name: packed(name, array, arrays) for name, array in parts.items()}
+        forms = {name: packing.write(rows, folder.resolve(), name) for name, rows in parts.items()}
         about = {"name": self.name, "kind": self.kind, "classes": self.classes, "forms": forms}
-        with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+        (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Reads what `write` wrote."""
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            parts = {name: unpacked(name, form, file) for name, form in about["forms"].items()}
-        return cls(about["name"], about["kind"], tuple(about["classes"]), **parts)
+    def read(cls, folder: Path) -> Self:
+        """The task that `write` wrote, with mapped rows: what several processes read of it is in memory once."""
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        pool_x, pool_y, test_x, test_y = (
+            packing.mapped(about["forms"][name]) for name in ("pool_x", "pool_y", "test_x", "test_y")
+        )
+        return cls(about["name"], about["kind"], tuple(about["classes"]), pool_x, pool_y[:], test_x, test_y[:])
 
 
 def task_from_features(
     name: str,
     label: str,
-    pool: Mapping[str, ArrayLike],
-    test: Mapping[str, ArrayLike],
+    pool: Mapping[str, ArrayLike | Mapped],
+    test: Mapping[str, ArrayLike | Mapped],
     input_names: Sequence[str] = (),
     kind: Kind = "classification",
 ) -> Task:
@@ -143,8 +146,8 @@ def task_from_features(
 def _task_of_dicts(
     name: str,
     label: str,
-    pool: Mapping[str, ArrayLike],
-    test: Mapping[str, ArrayLike],
+    pool: Mapping[str, ArrayLike | Mapped],
+    test: Mapping[str, ArrayLike | Mapped],
     input_names: Sequence[str],
     kind: Kind,
 ) -> Task:
@@ -154,7 +157,7 @@ def _task_of_dicts(
             f"Expected a feature of '{name}' for each input of the piece, and the label. Received: no '{missing[0]}' "
             f"in {sorted(pool)} and {sorted(test)}; name features like inputs."
         )
-    rows = [as_records({key: _rows(split[key]) for key in input_names}) for split in (pool, test)]
+    rows = [_records({key: _rows(split[key]) for key in input_names}) for split in (pool, test)]
     return Task.from_arrays(name, rows[0], _column(pool[label]), rows[1], _column(test[label]), kind)
 
 
@@ -198,9 +201,9 @@ def _orders(task: Task, seed: int) -> list[Indices]:
     return [np.random.default_rng([seed, c]).permutation(np.flatnonzero(task.pool_y == c)) for c in labels]
 
 
-def _column(labels: ArrayLike) -> NDArray[np.generic]:
+def _column(labels: ArrayLike | Mapped) -> NDArray[np.generic]:
     """Labels `[examples]` of a feature that may be stored as `[examples, 1]`."""
-    array = exact_array(labels)
+    array = labels[:] if isinstance(labels, Mapped) else exact_array(labels)
     if is_ragged(array):
         even = stacked(array)
         if even is None:
@@ -209,16 +212,31 @@ def _column(labels: ArrayLike) -> NDArray[np.generic]:
     return array.reshape(len(array)) if array.shape == (len(array), 1) else array
 
 
-def _rows(values: ArrayLike) -> NDArray[np.generic]:
-    """`values` as an array of numbers or UTF-8 bytes, `[examples, …]`; ragged ones stay `[examples]` arrays."""
+def _records(columns: dict[str, Some]) -> Some:
+    """Columns as rows with named fields, mapped if all are."""
+    mapped = {key: column for key, column in columns.items() if isinstance(column, Mapped)}
+    if len(mapped) == len(columns):
+        return MappedFields(mapped)
+    return as_records({key: column[:] for key, column in columns.items()})
+
+
+def _rows(values: ArrayLike | Mapped) -> Some:
+    """`values` as an array of numbers or UTF-8 bytes, `[examples, …]`; ragged ones stay `[examples]` arrays.
+
+    Mapped ones stay what they are, since bytes are written as bytes.
+    """
+    return values if isinstance(values, Mapped) else _array(values)
+
+
+def _array(values: ArrayLike) -> NDArray[np.generic]:
     array = exact_array(values)
     if is_ragged(array):
         flat, splits = flattened(array)
-        return unflattened(_rows(flat), splits)
+        return unflattened(_array(flat), splits)
     return text_rows(array) if array.dtype.kind in "OU" else array
 
 
-def _check_split(name: str, split: str, rows: NDArray[np.generic], labels: NDArray[Any], kind: Kind) -> None:
+def _check_split(name: str, split: str, rows: Some, labels: NDArray[Any], kind: Kind) -> None:
     if len(rows) == 0:
         raise DataError(f"Expected examples in the {split} split of '{name}'. Received: none; check its input folder.")
     wanted = 2 if kind == "multi_label" else 1

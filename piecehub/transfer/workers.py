@@ -5,12 +5,14 @@ of JSON goes into the pipe for each finished trial: `{"trial": index}` or, last,
 If the process that reads the pipe dies, the next line cannot be written and the workers end.
 """
 
+import contextlib
 import gc
 import json
 import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,21 +20,24 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from piecehub.errors import as_ours
-from piecehub.transfer import kinds, probe
+from piecehub.transfer import kinds, packing, probe
+from piecehub.transfer.packing import Picked, Some
 from piecehub.transfer.protocol import MODES
-from piecehub.transfer.raw_input import raw_features
+from piecehub.transfer.raw_input import RawInput
+from piecehub.transfer.spill import spilled
 from piecehub.transfer.tasks import Task, draw_shots, draw_validation
 from piecehub.transfer.trials import NO_LOSSES, Trial, TrialResult, TrialStore
 
 Run = Callable[[Trial], TrialResult]
+# Of features in double precision, at a time.
+_BLOCK_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the workers are given; the task lies in `task`, written by `Task.write`.
+    """What the workers are given; the task lies in the folder `task`, written by `Task.write`.
 
     `deadline` is a reading of this machine's monotonic clock, after which no trial is started.
     """
@@ -68,12 +73,12 @@ class Bench:
     def __init__(self, job: Job) -> None:
         from piecehub.transfer.engine import Engine
 
-        self._task = Task.read(Path(job.task))
+        self._task, self._shared = Task.read(Path(job.task)), Path(job.task)
         self._controls = Path(job.controls)
         self._engine = Engine(Path(job.saved_model), self._task.outputs, self._task.kind, job.output)
         for rows in (self._task.pool_x, self._task.test_x):
             self._engine.refuse_misfit(self._task.name, rows)
-        self._features: dict[str, tuple[probe.Floats, probe.Floats]] = {}
+        self._features: dict[str, tuple[Some, Some]] = {}
 
     def run(self, trial: Trial) -> TrialResult:
         """Runs one trial; its numbers depend on nothing that ran before."""
@@ -106,51 +111,78 @@ class Bench:
         return self._score(validation, held, test, losses)
 
     def _probe(self, trial: Trial, training: Any, validation: Any) -> TrialResult:
-        x, y = self._task.pool_x, self._task.pool_y
+        x, y, of_rows = self._task.pool_x, self._task.pool_y, _as_they_are
         if MODES[trial.mode].weights == "none":
-            shots, held, test = raw_features(x[training], *self._scored(validation))
+            of_rows = RawInput(x[training]).features
+            scored = self._scored(validation)
         else:
-            pool, test = self._frozen_features(trial)
-            shots, held = pool[training], pool[validation]
-        if not all(np.isfinite(features).all() for features in (shots, held, test)):
-            nothing = [np.full((len(rows), self._task.outputs), np.nan, np.float32) for rows in (held, test)]
+            x, test = self._frozen_features(trial)
+            scored = Picked(x, validation), test
+        shots = of_rows(x[training])
+        if not np.isfinite(shots).all():
+            nothing = [np.full((len(rows), self._task.outputs), np.nan, np.float32) for rows in scored]
             return self._score(validation, *nothing)
         head = probe.fit(shots, y[training], trial.setting, self._task.kind)
-        return self._score(validation, probe.logits(held, head), probe.logits(test, head))
+        # Of a row whose features are not finite no logit is.
+        return self._score(validation, *(_said(rows, of_rows, shots.shape[1], head) for rows in scored))
 
     def _probed_head(self, trial: Trial, training: Any, validation: Any) -> probe.Head | None:
         """The head of the probe that is best on the trial's validation part; none of features that are not finite."""
         pool, _ = self._frozen_features(trial)
-        if not np.isfinite(pool).all():
+        if not np.isfinite(pool[:]).all():
             return None
         y, kind = self._task.pool_y, self._task.kind
         heads = [probe.fit(pool[training], y[training], setting, kind) for setting in trial.probe_settings]
-        said = [kinds.predictions(kind, probe.logits(pool[validation], head)) for head in heads]
+        held, width = Picked(pool, validation), pool.shape[1]
+        said = [kinds.predictions(kind, _said(held, _as_they_are, width, head)) for head in heads]
         best = np.argmax([kinds.scores(kind, y[validation], predicted).mean() for predicted in said])
         return heads[int(best)]
 
-    def _scored(self, validation: Any) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    def _scored(self, validation: Any) -> tuple[Some, Some]:
         """The examples that a trained model is asked about: validation and test."""
-        return self._task.pool_x[validation], self._task.test_x
+        return Picked(self._task.pool_x, validation), self._task.test_x
 
     def _score(
         self, validation: Any, held: probe.Floats, test: probe.Floats, losses: probe.Floats = NO_LOSSES
     ) -> TrialResult:
         return TrialResult.score(self._task.kind, held, self._task.pool_y[validation], test, losses)
 
-    def _frozen_features(self, trial: Trial) -> tuple[probe.Floats, probe.Floats]:
-        """Features of pool and test, computed once for each set of weights."""
+    def _frozen_features(self, trial: Trial) -> tuple[Some, Some]:
+        """Features of pool and test, computed once for each set of weights, by whichever worker needs them first."""
         if trial.control not in self._features:
-            self._set_weights(trial)
-            x = self._task.pool_x, self._task.test_x
-            self._features[trial.control] = self._engine.features(x[0]), self._engine.features(x[1])
+            self._features[trial.control] = self._made_or_found(trial)
         return self._features[trial.control]
+
+    def _made_or_found(self, trial: Trial) -> tuple[Some, Some]:
+        place = self._shared / f"features.{trial.control.rpartition(':')[2] or 'piece'}"
+        names = ("pool.0", "test.0")
+        if not place.is_dir():
+            self._set_weights(trial)
+            beside = Path(tempfile.mkdtemp(dir=self._shared))
+            for name, rows in zip(names, (self._task.pool_x, self._task.test_x), strict=True):
+                parts = ({"": part} for part in self._engine.parts(rows))
+                spilled(parts, len(rows), beside, name.partition(".")[0])
+            with contextlib.suppress(OSError):  # another worker was faster: its numbers are the same
+                beside.rename(place)
+        one, other = (packing.mapped({"plain": str(place / name)}) for name in names)
+        return one, other
 
     def _set_weights(self, trial: Trial) -> None:
         if trial.control:
             self._engine.use_control(control_folder(self._controls, trial.seed))
         else:
             self._engine.use_piece()
+
+
+def _as_they_are(rows: Any) -> probe.Floats:
+    return rows
+
+
+def _said(rows: Some, of_rows: Callable[[Any], probe.Floats], width: int, head: probe.Head) -> probe.Floats:
+    """What a linear model says of rows, by their features, of which some are in memory at a time."""
+    count = max(1, _BLOCK_BYTES // (8 * max(1, width)))
+    starts = range(0, len(rows), count)
+    return np.concatenate([probe.logits(of_rows(rows[start : start + count]), head) for start in starts])
 
 
 def main(job_path: str, pipe: str) -> int:

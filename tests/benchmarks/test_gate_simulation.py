@@ -34,10 +34,10 @@ class Killed(Exception):
 class CrewOfOne:
     """Works in this process, and is killed after some items."""
 
-    def __init__(self, cache, items_to_live=10_000):
+    def __init__(self, cache, items_to_live=10_000, sizes=PLAN.sizes):
         from benchmarks.gate_lab import Lab
 
-        self.lab, self.left = Lab(cache, PLAN.sizes), items_to_live
+        self.lab, self.left = Lab(cache, sizes), items_to_live
 
     def each(self, what, work, items):
         found = []
@@ -83,6 +83,37 @@ def test_killed_in_the_middle_it_goes_on_and_comes_to_the_same(simulated, tmp_pa
     assert found == {**simulated[0], "facts": {**whole, repeated: "0 of 0"}}
 
 
+def test_a_network_with_batch_norm_is_judged_in_both_ways_and_in_batches_as_the_product_does(tmp_path):
+    # 50 shots of the larger count: two batches of 25, or one of 50.
+    sizes = replace(PLAN.sizes, pool=14, shots=(2, 10))
+    plan = replace(bench_gate.TINY_BATCH_NORM, sizes=sizes)
+    found = bench_gate.simulate_batch_norm(plan, CrewOfOne(tmp_path, sizes=sizes))
+    kinds = [f"{kind}_batch_norm_{way}" for kind in ("random", "useful") for way in ("batches", "one_batch")]
+    assert list(found) == [*kinds, "facts"]
+    assert [found[kind]["runs"] for kind in kinds] == [3, 3, 4, 4]
+    assert found["facts"]["with BatchNorm: runs repeated through `evaluate` and the pool, with equal numbers"] == (
+        "1 of 1"
+    )
+    differences = found["facts"]["with BatchNorm: gain in batches less gain in one batch, points"]
+    assert differences != "0.00 / 0.00 / 0.00 (least / median / most)"
+
+
+def test_a_part_stands_beside_what_the_file_has_of_the_other_one(tmp_path):
+    def facts():
+        return json.loads((tmp_path / "gate.json").read_text())["facts"]
+
+    rate = gate_table.rate([False] * 4)
+    bench_gate.lay("batch_norm", {"random_batch_norm_batches": rate, "facts": {"b": 1}}, tmp_path / "gate.json")
+    bench_gate.lay("plain", {"random": rate, "facts": {"a": 1}}, tmp_path / "gate.json")
+    first = json.loads((tmp_path / "gate.json").read_text())
+    assert {"random", "random_batch_norm_batches"} <= first.keys() and {"a", "b"} <= facts().keys()
+    bench_gate.lay("batch_norm", {"random_batch_norm_batches": rate, "facts": {"b": 2}}, tmp_path / "gate.json")
+    again = json.loads((tmp_path / "gate.json").read_text())
+    assert again["measured_at"] == first["measured_at"] and facts()["b"] == 2 and facts()["a"] == 1
+    bench_gate.lay("plain", {"random": gate_table.rate([True] * 4), "facts": {"a": 2}}, tmp_path / "gate.json")
+    assert json.loads((tmp_path / "gate.json").read_text())["random"]["blessed"] == 4 and facts()["b"] == 2
+
+
 @pytest.mark.long
 def test_the_command_writes_the_file_and_the_page_shows_it(simulated, tmp_path):
     command = [sys.executable, "-m", "benchmarks.bench_gate", "--tiny", "--workers", "1", "--to", str(tmp_path)]
@@ -98,7 +129,7 @@ def test_the_command_writes_the_file_and_the_page_shows_it(simulated, tmp_path):
 
 def test_blocks_share_no_example_and_no_seed():
     one, other = (World().downstream(block, 8, 60) for block in (0, 1))
-    rows = [set(map(bytes, np.concatenate([task.pool_x, task.test_x]))) for task in (one, other)]
+    rows = [set(map(bytes, np.concatenate([task.pool_x[:], task.test_x[:]]))) for task in (one, other)]
     assert not rows[0] & rows[1] and len(rows[0]) == DOWNSTREAM_CLASSES * 8 + 60
     assert not set(PLAN.sizes.protocol(0).seeds) & set(PLAN.sizes.protocol(1).seeds)
     assert len(draw_shots(one, 5, seed=1)) == 5 * DOWNSTREAM_CLASSES

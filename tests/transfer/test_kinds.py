@@ -57,8 +57,8 @@ def test_a_task_of_any_kind_survives_its_file_and_predictions_give_its_scores(ki
         "regression": RANDOM.normal(size=20),
     }[kind]
     task = Task.from_arrays("t", x, labels, x, labels, kind)
-    task.write(tmp_path / "task.npz")
-    again = Task.read(tmp_path / "task.npz")
+    task.write(tmp_path / "task")
+    again = Task.read(tmp_path / "task")
     assert again.digest == task.digest and again.kind == kind and np.array_equal(again.test_y, task.test_y)
     protocol = Protocol((2, 4), (0, 1), (0.01,), 10, 8, (1.0,))
     said = {("raw_input", k): list(RANDOM.normal(size=(2, 20, task.outputs)).astype(np.float32)) for k in (2, 4)}

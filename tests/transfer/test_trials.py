@@ -213,7 +213,7 @@ def test_e14_examples_of_another_shape_end_the_trials_with_the_shapes(exported, 
 
 def test_the_callers_main_module_is_not_run_again(exported, task, trials, tmp_path):
     """A user's script without `if __name__ == "__main__"`, as a TFX run may be."""
-    task.write(tmp_path / "task.npz")
+    task.write(tmp_path / "task")
     script = tmp_path / "unguarded.py"
     script.write_text(
         "import sys, dataclasses\n"
@@ -223,7 +223,7 @@ def test_the_callers_main_module_is_not_run_again(exported, task, trials, tmp_pa
         "from piecehub.transfer.tasks import Task\n"
         "from piecehub.transfer.trials import plan\n"
         "from piecehub.transfer.protocol import Protocol\n"
-        "task = Task.read(Path('task.npz'))\n"
+        "task = Task.read(Path('task'))\n"
         "trials = plan(task.digest, 'p', {0: 'c'}, Protocol((2,), (0,), (0.01,), 2, 8, (1.0,)))\n"
         f"run_trials(trials, saved_model=Path({str(exported.saved_model)!r}),\n"
         f"    controls=Path({str(exported.controls)!r}), task=task, trials_folder=Path('trials'), workers=2)\n"
