@@ -92,6 +92,5 @@ def _part(
     for window in windows:
         for look in looks.within(window.began, window.ended):
             peak = max(peak, with_workers(look.dirty_bytes, look.own_bytes, 1, draft["workers"]))
-    return Part(
-        name, cpu_s, cpu_s / at_once, peak + draft["more_bytes"], draft["disk_bytes"], "; ".join(draft["sources"])
-    )
+    source = f"timed: {', '.join(draft['sources'])}"
+    return Part(name, cpu_s, cpu_s / at_once, peak + draft["more_bytes"], draft["disk_bytes"], source)

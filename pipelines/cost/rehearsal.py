@@ -122,10 +122,10 @@ class Rehearsal:
         with self.stopwatch.during("data"):
             self._source = examples_folder(self._loaded, self._scratch / "data")
         written = self._source if self._config.data.module else None
-        self._draft("data").add(self.stopwatch.last.cpu_s, allocated(written) if written else 0, "timed")
+        self._draft("data").add(self.stopwatch.last.cpu_s, allocated(written) if written else 0, "all of it")
         with self.stopwatch.during("start"):
             arguments = arguments_of(self._loaded, self._places(), devices)
-        self._draft("start").add(sum(w.cpu_s for w in self.stopwatch.of("start")), _RECORDS_BYTES, "timed")
+        self._draft("start").add(sum(w.cpu_s for w in self.stopwatch.of("start")), _RECORDS_BYTES, "all of it")
         return arguments
 
     def go(self) -> None:
@@ -173,9 +173,9 @@ class Rehearsal:
         for source, name, splits, times in [*parts, (str(records), "upstream", ("train", "eval"), upstream)]:
             with self.stopwatch.during("data"):
                 ingest(source, splits, out / name, str(statistics / name))
-            share = "whole" if times == 1 else f"1/{times:.0f} of upstream"
+            share = "all of it" if times == 1 else f"{1 / times:.1%} of upstream"
             left = round(allocated(out / name) * times) + allocated(statistics / name)
-            self._draft("data").add(self.stopwatch.last.cpu_s * times, left, f"timed: {share}")
+            self._draft("data").add(self.stopwatch.last.cpu_s * times, left, share)
         # Records are sorted in memory in files of a 256th of their split.
         sorted_bytes = [min(SHARD_BYTES, self._upstream_bytes() * times / 256) for times in (1, upstream)]
         self._draft("data").more_bytes = round(sorted_bytes[1] - sorted_bytes[0])
@@ -201,7 +201,7 @@ class Rehearsal:
             report = check_saved_model(model, documentation=page)
             (scratch / "conformance").mkdir()
             report.write(scratch / "conformance")
-        self._draft("check").add(self.stopwatch.last.cpu_s, allocated(scratch / "conformance"), "timed: once, whole")
+        self._draft("check").add(self.stopwatch.last.cpu_s, allocated(scratch / "conformance"), "all of it")
         subject = Subject(model, controls, output=piece.features, parent=self._config.model.parent)
         evidence = [self._of_task(piece, task, subject, scratch) for task in self._config.tasks_of(piece)]
         self._published(model, evidence, report, scratch)
@@ -215,13 +215,13 @@ class Rehearsal:
         more = len(seeds) - 1
         left = allocated(folder) + more * allocated(control)
         # A piece with one control is built twice.
-        self._draft("piece").add(first.cpu_s + more * again.cpu_s / 2, left, f"timed: 1 of {len(seeds)} controls")
+        self._draft("piece").add(first.cpu_s + more * again.cpu_s / 2, left, f"1 of {len(seeds)} controls")
         parent = f"{self._config.model.parent}@" if self._config.model.parent else ""
         with self.stopwatch.during("piece"):
             reusable.export_in_fresh_process(
                 folder, self._loaded.folder, scratch / "saved_model", export_options(piece, parent), self._parent
             )
-        self._draft("piece").add(self.stopwatch.last.cpu_s, allocated(scratch / "saved_model"), "the export once")
+        self._draft("piece").add(self.stopwatch.last.cpu_s, allocated(scratch / "saved_model"), "one export")
         trials.link_controls(folder / "controls", seeds)
         return scratch / "saved_model", folder / "controls"
 
@@ -254,9 +254,9 @@ class Rehearsal:
         with self.stopwatch.during("evidence"):
             found = trials.write_evidence(subject, task, protocol, tried, place / "trials", place)
         left = sum(allocated(place / name) for name in ("evidence", "evaluation"))
-        self._draft("trials").add(took, allocated(place / "trials"), f"timed: {tried.count} of {count} trials")
+        self._draft("trials").add(took, allocated(place / "trials"), f"{tried.count} of {count} trials")
         self._draft("trials").workers = max(self._draft("trials").workers, workers)
-        self._draft("evidence").add(self.stopwatch.last.cpu_s, left, "timed: whole, of made-up trials")
+        self._draft("evidence").add(self.stopwatch.last.cpu_s, left, "all of it, of made-up trials")
         return found
 
     def _leakage(self, stated: DownstreamTask, input_names: list[str]) -> Task:
@@ -278,7 +278,7 @@ class Rehearsal:
             with self.stopwatch.during("leakage"):
                 find_leakage([next(iter(upstream.as_arrays(_LEAST_ROWS)))], *arrays, labels, _LEAST_ROWS)
             compared = line(rows / share, (_LEAST_ROWS, self.stopwatch.last.cpu_s), (rows, few[rows]))
-        source = f"timed: {rows:,} of {rows / share:,.0f} upstream examples"
+        source = f"{rows:,} of {rows / share:,.0f} upstream examples"
         self._draft("leakage").add(took + compared, 0, source)
         return task_from_features(stated.name, stated.label, *arrays, input_names, check_kind(stated.kind))
 
@@ -301,7 +301,7 @@ class Rehearsal:
             archive.unpack(packed, scratch / "unpacked")
         copies = sum(allocated(Path(found.folder)) for found in evidence if found.folder)
         left = packed_bytes + copies + 2 * allocated(plots)
-        self._draft("publishing").add(self.stopwatch.last.cpu_s, left, "timed: the archive, the verdict")
+        self._draft("publishing").add(self.stopwatch.last.cpu_s, left, "verdict and archive")
 
 
 def _folder_of(handle: str, store: Path) -> AbstractContextManager[Path]:

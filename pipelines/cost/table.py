@@ -14,7 +14,7 @@ def text(cost: Cost, name: str) -> str:
         "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3)), row[4]]) for row in rows
     ]
     total = (
-        f"{name}: {cost.cpu_s / 3600:.2f} CPU-hours, {duration(cost.wall_s)} on {cost.processors} processors, "
+        f"{name}: {cost.cpu_s / 3600:.3g} CPU-hours, {duration(cost.wall_s)} on {cost.processors} processors, "
         f"{size(cost.memory_bytes)} of memory, {size(cost.disk_bytes)} of disk"
     )
     return "\n".join([total, "", *(f"  {line}" for line in lines), "", _NOTE, _NOTHING])

@@ -68,7 +68,7 @@ def rehearse(
         times = training_times(marks, took, few, few_looks)
     else:
         times = _of_own_fit(trial, told, took, few, stopwatch, scratch / "longer")
-    source = f"timed: {few} of at most {config.train.epochs * an_epoch:,.0f} steps"
+    source = f"{few} of at most {config.train.epochs * an_epoch:,.0f} steps"
     return Trained(scratch / "full_model", times.total_s(config.train.epochs, an_epoch, pass_steps, looks), source)
 
 
