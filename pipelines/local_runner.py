@@ -41,6 +41,7 @@ from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
 from piecehub.training.devices import resolved
 from pipelines import preflight
+from pipelines.cost.stopwatch import Stopwatch
 from pipelines.data import examples_folder
 from pipelines.launcher import TruthfulLauncher, sentence_of
 from pipelines.literal_paths import refuse_patterns
@@ -243,14 +244,15 @@ def _record(pipeline: str, nodes: list[pipeline_pb2.PipelineNode], loaded: Loade
         runs.Node(
             node.node_info.id,
             tuple(node.upstream_nodes),
-            {key: _plain(value) for key, value in sorted(node.parameters.parameters.items())},
+            {key: plain(value) for key, value in sorted(node.parameters.parameters.items())},
         )
         for node in nodes
     )
     return runs.Run(_run_id(), pipeline, str(loaded.folder), runs.now(), os.getpid(), drawn)
 
 
-def _plain(value: pipeline_pb2.Value) -> Any:
+def plain(value: pipeline_pb2.Value) -> Any:
+    """A parameter of a component as a text or a number."""
     field = value.field_value
     kind = field.WhichOneof("value")
     return getattr(field, kind) if kind else ""
@@ -306,13 +308,14 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
     def _run_node(self) -> None:
         workdir = Workdir(Path(self._workdir))
         runs.append_event(workdir, self._run, runs.Event(runs.now(), self._node_id, "running"))
-        started = time.monotonic()
+        started, watch = time.monotonic(), Stopwatch()
         try:
             with (
                 logs.to_file(workdir.logs / self._run / f"{self._node_id}.log"),
                 signing_with(self._means.signing),
                 beam_with(self._means.beam_args),
                 runs.progress_to(functools.partial(self._note, workdir)),
+                watch.during(self._node_id),
             ):
                 state, outputs = self._launch()
         except KeyboardInterrupt:
@@ -328,7 +331,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         took = time.monotonic() - started
         if took > _LONG_S:
             give_back()
-        self._tell(workdir, state, took, "", outputs)
+        self._tell(workdir, state, took, "", outputs, watch.last.cpu_s)
 
     def _launch(self) -> tuple[runs.State, dict[str, str]]:
         info = TruthfulLauncher(
@@ -351,8 +354,16 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
     def _note(self, workdir: Workdir, message: str) -> None:
         runs.append_event(workdir, self._run, runs.Event(runs.now(), self._node_id, "running", message=message))
 
-    def _tell(self, workdir: Workdir, state: runs.State, seconds: float, message: str, outputs: dict[str, str]) -> None:
-        event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs)
+    def _tell(
+        self,
+        workdir: Workdir,
+        state: runs.State,
+        seconds: float,
+        message: str,
+        outputs: dict[str, str],
+        cpu_s: float = 0.0,
+    ) -> None:
+        event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs, cpu_s=round(cpu_s, 2))
         runs.append_event(workdir, self._run, event)
         sign, word = _SIGNS.get(state, ("✗", state))
         _say(self._progress_fd, f"  {sign}  {self._node_id:<{self._id_width}} {word:<10} {seconds:7.1f} s")

@@ -3,7 +3,7 @@
     runs/<run>/run.json     {"schema": 1, "run", "pipeline", "recipe", "started_at", "pid",
                              "nodes": [{"id", "upstream": [id…], "parameters": {key: value}}…]}
     logs/<run>/events.jsonl one JSON object a line: {"at", "node", "state", "seconds", "message", "outputs",
-                             "results": [{"piece", "published", "handle", "why"}…]}
+                             "results": [{"piece", "published", "handle", "why"}…], "cpu_s"}
 
 `at` and `started_at` are UTC, ISO 8601. A run's own end is an event whose node is "" and whose state is done,
 failed or stopped (by a person); the results of one that is done say what became of each piece.
@@ -73,7 +73,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Event:
-    """A component changed its state; `seconds` is the time it took, once it ended; `results` are those of a run."""
+    """A component changed its state; `seconds` is the time it took, once it ended; `results` are those of a run.
+
+    `cpu_s` is the time of processors that it took, as far as the kernel tells; 0 in records of before it was noted.
+    """
 
     at: str
     node: str
@@ -82,6 +85,7 @@ class Event:
     message: str = ""
     outputs: dict[str, str] = field(default_factory=dict[str, str])
     results: tuple[Result, ...] = ()
+    cpu_s: float = 0.0
 
 
 def now() -> str:

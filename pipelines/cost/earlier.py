@@ -1,0 +1,49 @@
+"""What an earlier run of the same recipe took, component by component, where it was told the same."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piecehub.facts import runs
+from piecehub.facts.workdir import Workdir
+from pipelines.recipe.tables import LoadedRecipe
+
+if TYPE_CHECKING:
+    from pipelines.piece_journey import Places
+
+
+def arguments_of(loaded: LoadedRecipe, places: "Places", devices: str) -> dict[str, dict[str, Any]]:
+    """What each component of the recipe's pipeline would be told."""
+    from tfx.dsl.compiler import compiler
+
+    from pipelines.local_runner import plain
+    from pipelines.pipeline import create_pipeline
+
+    pipeline = create_pipeline(loaded, places, None, (), devices)
+    nodes = [node.pipeline_node for node in compiler.Compiler().compile(pipeline).nodes]
+    return {
+        node.node_info.id: {key: plain(value) for key, value in sorted(node.parameters.parameters.items())}
+        for node in nodes
+    }
+
+
+def processor_seconds(workdir: Path, arguments: dict[str, dict[str, Any]]) -> tuple[dict[str, float], str]:
+    """What components took of processors in the newest run that was told the same and computed them, and which it was.
+
+    Args:
+        workdir: the working folder.
+        arguments: what each component would be told now.
+
+    Returns:
+        by component, of those that such a run tells of; the id of the newest of these runs, or nothing.
+    """
+    places, found, newest = Workdir(workdir), dict[str, float](), ""
+    for name in runs.run_ids(places):
+        record = runs.read_run(places, name)
+        if record is None:
+            continue
+        same = {node.id for node in record.nodes if arguments.get(node.id) == node.parameters}
+        for event in runs.read_events(places, name):
+            if event.state == "done" and event.node in same and event.cpu_s and event.node not in found:
+                found[event.node] = event.cpu_s
+                newest = newest or name
+    return found, newest
