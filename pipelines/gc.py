@@ -35,6 +35,7 @@ from piecehub.facts.workdir import (
 from piecehub.lineage import recorded
 from piecehub.lineage.recorded import Recorded
 from piecehub.store.catalog import Store
+from piecehub.transfer import spill
 
 _NOBODY = "no published version and no run that stays needs it"
 _UNTOLD = "no run is recorded here"
@@ -332,6 +333,11 @@ def _checkpoints(workdir: Workdir, told: _Runs) -> Iterator[Thing]:
 def _trials(workdir: Workdir, told: _Runs) -> Iterator[Thing]:
     for folder in _children(workdir.trials):
         for path in _children(folder):
+            if folder.name == spill.FOLDER:
+                left = spill.is_left(path)
+                why = "a killed evaluation left it" if left else "an evaluation goes on"
+                yield Thing(f"trials/{spill.FOLDER}", (path,), left, why)
+                continue
             used_at = last_used(path)
             yield _by_need("trials", path, told.need_of(used_at, "FineTuneEvaluator"), used_at)
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from piecehub.errors import DataError, EnvironmentProblem
+from piecehub.errors import DataError, EnvironmentProblem, no_space
 from piecehub.transfer import packing
 from piecehub.transfer.packing import Mapped
 from piecehub.transfer.ragged import is_ragged
@@ -43,7 +43,7 @@ def rows_folder(trials_folder: Path) -> Iterator[Path]:
             folder = Path(tempfile.mkdtemp(dir=place))
             lock = _lock(folder, fcntl.LOCK_SH)
     except OSError as error:
-        raise _no_room(place, error) from error
+        raise _unwritable(place, error) from error
     try:
         yield folder
     finally:
@@ -79,7 +79,7 @@ def spilled(batches: Iterable[Mapping[str, Rows]], count: int, folder: Path, nam
             raise DataError(f"Expected examples in the split '{name}'. Received: none; check its input folder.")
         return {key: packing.mapped(writer.end()) for key, writer in writers.items()}
     except OSError as error:
-        raise _no_room(folder, error) from error
+        raise _unwritable(folder, error) from error
 
 
 def _writer(rows: Rows, count: int, folder: Path, name: str) -> "_Writer":
@@ -169,21 +169,25 @@ def _lock(folder: Path, kind: int) -> int:
     return lock
 
 
+def is_left(folder: Path) -> bool:
+    """Whether the evaluation that made a folder of rows was killed: nobody holds its lock."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody holds it, or nobody can tell
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
 def _remove_left(place: Path) -> None:
-    """Removes the folders whose evaluations are gone: nobody holds their lock."""
-    for folder in filter(Path.is_dir, place.iterdir()):
-        lock = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # somebody holds it, or nobody can tell
-            continue
-        finally:
-            os.close(lock)
+    for folder in filter(is_left, filter(Path.is_dir, place.iterdir())):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _no_room(place: Path, error: OSError) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        f"Expected room for the examples of a task in '{place}'. Received: {error.strerror or error}; free some, or "
-        "name another working folder."
+def _unwritable(place: Path, error: OSError) -> EnvironmentProblem:
+    return no_space(error, place) or EnvironmentProblem(
+        f"Expected a folder that can be written, for the examples of a task. Received: '{place}' "
+        f"({error.strerror or error}); mend its permissions, or name another working folder."
     )

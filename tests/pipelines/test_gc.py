@@ -23,6 +23,7 @@ from piecehub.signing.shelf import StoreShelf
 from piecehub.signing.trust import Trust
 from piecehub.signing.verify import verify_version
 from piecehub.store.catalog import Store
+from piecehub.transfer.spill import rows_folder
 from pipelines import gc
 from tests.signing.conftest import Pair, published
 
@@ -276,6 +277,18 @@ def test_an_evaluation_at_work_is_waited_for_and_then_told_of(yard: Yard, monkey
     with relied_on(yard.workdir), pytest.raises(EnvironmentProblem, match="an evaluation, or another gc"):
         gc.collect(yard.workdir, 0)
     assert all(thing.exists() for thing in left.things)
+
+
+def test_the_rows_of_a_killed_evaluation_go_and_those_of_one_at_work_stay(yard: Yard) -> None:
+    left = yard.workdir.trials / "rows" / "left"
+    left.mkdir(parents=True)
+    (left / "pool.0.npy").write_bytes(b"rows")
+    with rows_folder(yard.workdir.trials) as used:
+        left.mkdir(exist_ok=True)  # an evaluation that begins removes them too
+        told = {thing.paths[0]: (thing.goes, thing.why) for thing in gc.collect(yard.workdir, keep_runs=5)}
+        assert told[left] == (True, "a killed evaluation left it")
+        assert told[used] == (False, "an evaluation goes on")
+        assert used.is_dir() and not left.exists()
 
 
 def test_a_run_that_begins_meanwhile_waits_until_all_is_told(yard: Yard) -> None:
