@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from piecehub.errors import PiecehubError, RecipeError
+from piecehub.errors import PiecehubError, RecipeError, telling_no_space
 from piecehub.examples.features import Features
 from piecehub.examples.ingest import ingest
 from piecehub.examples.stream import Stream
@@ -78,6 +78,7 @@ def evaluate(
     loaded, places = load_recipe(recipe, settings or {}), Workdir(Path(workdir))
     mark(places.root)
     with (
+        telling_no_space(),
         relied_on(places),
         find_saved_model(saved_model, places.store) as source,
         tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,
