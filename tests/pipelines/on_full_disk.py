@@ -18,6 +18,8 @@ from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir
 
 _HALF = ("tmp-*", "*.part", ".*.part", ".checkpoint*", ".run.json", "*.tmp")
+# What is trained is of no interest here, so it is trained for a moment.
+_SMALLER = ("train.epochs=2", "evaluation.steps=5")
 # Which component is at work when the disk is filled up.
 COMPONENTS = ("UpstreamExamples", "FullModelTrainer", "ReusableExporter", "FineTuneEvaluator")
 
@@ -40,7 +42,9 @@ class Place:
 
     def __init__(self, disk: Path, recipe: str) -> None:
         self.disk, self.workdir = disk, Workdir(disk / "work")
-        self._command = [sys.executable, "-P", "-m", "piecehub.cli", "run", recipe, "--workdir", str(self.workdir.root)]
+        settings = [word for setting in _SMALLER for word in ("--set", setting)]
+        words = ["run", recipe, "--workdir", str(self.workdir.root), *settings]
+        self._command = [sys.executable, "-P", "-m", "piecehub.cli", *words]
 
     def run(self, component: str = "") -> dict[str, Any]:
         """A run to its end; the disk is filled up as soon as the component is at work."""
