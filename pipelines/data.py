@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from piecehub.containers.code import lock_digest, recipe_digest
@@ -50,7 +51,8 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
     facts = [code, settings.arguments, lock_digest(), platform.python_version()]
     key = data / "keys" / sha256_bytes(canonical_json(facts))
     if key.is_file() and (known := data / key.read_text(encoding="utf-8")).is_dir():
-        os.utime(known)  # by which a gc knows when it was last used
+        with suppress(PermissionError):
+            os.utime(known)  # by which a gc knows when it was last used
         return known
     staging = data / f"tmp-{uuid.uuid4().hex}"
     staging.mkdir(parents=True)

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from piecehub.errors import PiecehubError, RecipeError
+from piecehub.errors import PiecehubError, RecipeError, telling_no_space
 from piecehub.examples.features import Features
 from piecehub.examples.ingest import ingest
 from piecehub.examples.stream import Stream
@@ -77,6 +77,7 @@ def evaluate(
     loaded, places = load_recipe(recipe, settings or {}), Workdir(Path(workdir))
     mark(places.root)
     with (
+        telling_no_space(),
         relied_on(places),
         find_saved_model(saved_model, places.store) as source,
         tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,

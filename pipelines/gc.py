@@ -125,7 +125,7 @@ class _Runs:
     """All runs that are recorded, the newest first, and why those that stay do.
 
     Attributes:
-        starting: whether a run is about to begin of which nothing is recorded yet.
+        starting: whether a run holds the folder of which nothing is recorded yet, or that is another machine's.
     """
 
     all: tuple[Run, ...]
@@ -156,7 +156,7 @@ class _Runs:
         if self.for_pods:
             return "a package for Kubeflow was compiled here, and what its pods use is not known"
         if self.starting:
-            return "a run is about to begin, and may use it"
+            return "a run is about to begin here, or goes on elsewhere, and may use it"
         for run in self.going_on:
             if component and self._has_yet_to_look(run, component):
                 return f"run {run.run} goes on, and may use it"
@@ -239,7 +239,7 @@ def _runs(workdir: Workdir, versions: Mapping[str, str], known: Recorded, keep_r
             why.setdefault(run.run, f"the last of {run.pipeline} that came to its end")
         elif run.run in published:
             why.setdefault(run.run, f"it published {published[run.run]}")
-    starting = held and not (found and not _end(events[found[0].run]))
+    starting = held and not any(runs.is_going_on(run, events[run.run]) for run in found)
     return _Runs(found, events, why, going_on, starting, is_read_by_pods(workdir))
 
 

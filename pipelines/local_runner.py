@@ -115,7 +115,7 @@ def run(
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
     """
-    with telling_no_space(workdir.root):
+    with telling_no_space():
         return _run_alone(loaded, workdir, signing_key, beam_args, devices)
 
 

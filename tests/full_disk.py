@@ -27,7 +27,7 @@ def full(folder: Path, room: int = 0) -> Iterator[None]:
         file: Any, mode: str = "r", buffering: int = -1, encoding: Any = None, *rest: Any, **more: Any
     ) -> Any:
         place = Path(f"/proc/self/fd/{file}").resolve() if isinstance(file, int) else Path(os.fsdecode(file)).resolve()
-        if not set(mode) & set("wxa+") or not place.is_relative_to(folder.resolve()):
+        if "opener" in more or not set(mode) & set("wxa+") or not place.is_relative_to(folder.resolve()):
             return opened(file, mode, buffering, encoding, *rest, **more)
         raw = Raw(file, mode.replace("b", "").replace("t", ""))
         if buffering == 0:

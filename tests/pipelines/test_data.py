@@ -1,6 +1,7 @@
 """A recipe's examples on disk: what a writer may raise, which files count, and that a path is no pattern."""
 
 import functools
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -329,4 +330,6 @@ def test_on_a_full_disk_no_half_name_of_examples_is_left(tmp_path: Path) -> None
         examples_folder(loaded, data)
     assert not list((data / "keys").glob("[!.]*"))
     folder = examples_folder(loaded, data)
+    os.utime(folder, (1, 1))
     assert len(folder.name) == 64 and folder == examples_folder(loaded, data)
+    assert folder.stat().st_mtime > 1, "by which a gc knows when it was last used"

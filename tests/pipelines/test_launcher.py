@@ -1,5 +1,6 @@
 """What the cache is asked: what a parameter says, not where."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ pytest.importorskip("tfx")
 
 from tfx.orchestration.portable import cache_utils
 
+from piecehub.errors import EnvironmentProblem
+from piecehub.facts import workdir
+from piecehub.facts.workdir import Workdir, relied_on, taking_away
 from pipelines import launcher
 
 
@@ -36,3 +40,22 @@ def test_b2_a_schema_counts_by_its_content(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_b2_tfx_is_as_it_was_afterwards() -> None:
     assert cache_utils.get_cache_context.__module__ == cache_utils.__name__
+
+
+def test_between_the_look_into_the_cache_and_the_record_of_it_no_gc_takes_anything_away(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    places = Workdir(tmp_path)
+    monkeypatch.setattr(workdir, "_WAIT_S", 0.0)
+
+    def look(_: Any) -> str:
+        with pytest.raises(EnvironmentProblem, match="Expected nobody but runs at work"), taking_away(places):
+            raise AssertionError("a gc is at work")
+        return "found"
+
+    monkeypatch.setattr(launcher.launcher.Launcher, "_prepare_execution", look)
+    one: Any = launcher.TruthfulLauncher.__new__(launcher.TruthfulLauncher)
+    one._relied_on = functools.partial(relied_on, places)
+    assert one._prepare_execution() == "found"
+    with taking_away(places):
+        pass

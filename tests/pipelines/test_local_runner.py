@@ -1,11 +1,9 @@
 """The local runner: it publishes, its cache tells the truth, failures are one sentence, and nothing is left behind."""
 
-import contextlib
 import os
 import re
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -146,24 +144,13 @@ def test_a_wiped_store_is_published_to_again(world: World, settled: Finished) ->
         kept.rename(world.workdir.store)
 
 
-def _copy(world: World, root: Path) -> World:
-    """The working folder at another place, as if everything had been made there, and a way to run in it."""
-    shutil.copytree(world.workdir.root, root)
-    with contextlib.closing(sqlite3.connect(root / "metadata.sqlite")) as records, records:
-        places = str(world.workdir.root.resolve()), str(root.resolve())
-        records.execute("update Artifact set uri = replace(uri, ?, ?)", places)
-    workdir = Workdir(root)
-
-    def run(*settings: str) -> Finished:
-        from pipelines import local_runner
-        from pipelines.recipe.loader import load_recipe
-
-        outcome = local_runner.run(load_recipe(str(world.recipe), [*TINY, *settings]), workdir)
-        record = runs.read_run(workdir, outcome.run)
-        assert record is not None
-        return Finished(outcome.pieces, outcome.run, runs.node_states(record, runs.read_events(workdir, outcome.run)))
-
-    return World(workdir, world.recipe, run)
+@pytest.fixture
+def put_back(world: World, settled: Finished, tmp_path: Path) -> Iterator[None]:
+    """Afterwards the folder is what it was; a copy would not do, for the cache knows artifacts by their paths."""
+    shutil.copytree(world.workdir.root, tmp_path / "kept")
+    yield
+    shutil.rmtree(world.workdir.root)
+    shutil.move(tmp_path / "kept", world.workdir.root)
 
 
 def _assert_versions_stand(workdir: Workdir) -> None:
@@ -177,51 +164,47 @@ def _assert_versions_stand(workdir: Workdir) -> None:
 
 
 def test_after_a_gc_versions_stand_and_the_next_run_makes_anew_what_it_would_have_taken_from_the_cache(
-    world: World, settled: Finished, tmp_path: Path
+    world: World, settled: Finished, put_back: None
 ) -> None:
-    there = _copy(world, tmp_path / "work")
-    newest = there.run("gate.non_inferiority_margin=0.07")
-    blessing = Path(inside(world.workdir, settled.states["PublishGate"].outputs["blessing"]))
-    assert (there.workdir.root / blessing).is_dir()
-    gone = [thing.shown for thing in gc.collect(there.workdir, 1) if thing.goes]
-    assert blessing.as_posix() in gone and f"runs/{settled.run}" in gone
-    assert not (there.workdir.root / blessing).exists()
-    assert newest.run in runs.run_ids(there.workdir)
-    _assert_versions_stand(there.workdir)
-    again = there.run()
+    newest = world.run("gate.non_inferiority_margin=0.07")
+    blessing = Path(settled.states["PublishGate"].outputs["blessing"])
+    assert blessing.is_dir()
+    gone = [thing.shown for thing in gc.collect(world.workdir, 1) if thing.goes]
+    assert inside(world.workdir, str(blessing)) in gone and f"runs/{settled.run}" in gone
+    assert not blessing.exists() and newest.run in runs.run_ids(world.workdir)
+    _assert_versions_stand(world.workdir)
+    again = world.run()
     assert (again.handle, again.why) == ("piecehub/digits/1", "The same content was published before.")
-    assert again.ran() == FROM_THE_STORE | JUDGED
-    assert there.run().ran() == FROM_THE_STORE
+    assert again.ran() == FROM_THE_STORE | JUDGED, "what is gone is made anew, and the rest comes from the cache"
+    assert world.run().ran() == FROM_THE_STORE
 
 
 @pytest.mark.long
 def test_after_a_gc_that_kept_nothing_the_next_run_makes_everything_anew(
-    world: World, settled: Finished, tmp_path: Path
+    world: World, settled: Finished, put_back: None
 ) -> None:
-    there = _copy(world, tmp_path / "work")
-    shutil.rmtree(there.workdir.store)
-    gc.collect(there.workdir, 0)
-    assert not [p for p in there.workdir.artifacts.glob("*/*/[!.]*/*") if p.is_dir()]
-    assert runs.run_ids(there.workdir) == [] and not list(there.workdir.trials.glob("*/*"))
-    again = there.run()
+    shutil.rmtree(world.workdir.store)
+    gc.collect(world.workdir, 0)
+    assert not [p for p in world.workdir.artifacts.glob("*/*/[!.]*/*") if p.is_dir()]
+    assert runs.run_ids(world.workdir) == [] and not list(world.workdir.trials.glob("*/*"))
+    again = world.run()
     assert again.handle == "piecehub/digits/1" and again.ran() == set(again.states)
 
 
 @pytest.mark.long
-def test_a_gc_beside_a_killed_run_a_live_run_and_ten_old_ones(world: World, settled: Finished, tmp_path: Path) -> None:
-    there = _copy(world, tmp_path / "work")
-    second = there.run("train.learning_rate=0.0021", "gate.non_inferiority_margin=0.2")
+def test_a_gc_beside_a_killed_run_a_live_run_and_ten_old_ones(world: World, settled: Finished, put_back: None) -> None:
+    second = world.run("train.learning_rate=0.0021", "gate.non_inferiority_margin=0.2")
     for number in range(10):
-        there.run(f"gate.non_inferiority_margin=0.0{number}")
-    dead = _training(there, "train.epochs=4000")
+        world.run(f"gate.non_inferiority_margin=0.0{number}")
+    dead = _training(world, "train.epochs=4000")
     dead.kill()
     dead.wait()
-    [checkpoint] = there.workdir.training.iterdir()
-    killed = runs.run_ids(there.workdir)[0]
-    live = _training(there, "train.epochs=5000")
+    [checkpoint] = world.workdir.training.iterdir()
+    killed = runs.run_ids(world.workdir)[0]
+    live = _training(world, "train.epochs=5000")
     try:
-        going_on = runs.run_ids(there.workdir)[0]
-        listed = {thing.shown: thing for thing in gc.collect(there.workdir, 2)}
+        going_on = runs.run_ids(world.workdir)[0]
+        listed = {thing.shown: thing for thing in gc.collect(world.workdir, 2)}
         assert live.poll() is None
     finally:
         live.kill()
@@ -230,9 +213,9 @@ def test_a_gc_beside_a_killed_run_a_live_run_and_ten_old_ones(world: World, sett
     told = {run: listed[f"runs/{run}"] for run in (going_on, killed, second.run, settled.run)}
     assert [told[run].goes for run in (going_on, killed, settled.run)] == [False, False, True]
     assert told[going_on].why == "it goes on" and sum(t.goes for n, t in listed.items() if n.startswith("runs/")) >= 9
-    assert len(Store.open(there.workdir.store).models()) == 2 and second.handle == "piecehub/digits/2"
-    _assert_versions_stand(there.workdir)
-    assert there.run("gate.non_inferiority_margin=0.05").handle in ("piecehub/digits/1", "piecehub/digits/2", "")
+    assert len(Store.open(world.workdir.store).models()) == 2 and second.handle == "piecehub/digits/2"
+    _assert_versions_stand(world.workdir)
+    assert world.run("gate.non_inferiority_margin=0.05").handle in ("piecehub/digits/1", "piecehub/digits/2", "")
 
 
 def _training(world: World, *settings: str) -> "subprocess.Popen[bytes]":

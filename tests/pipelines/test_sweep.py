@@ -152,3 +152,18 @@ def _metadata(workdir: Workdir) -> Store:
     config = _proto.ConnectionConfig()
     config.sqlite.filename_uri = str(workdir.metadata)
     return metadata_store.MetadataStore(config)
+
+
+def test_an_artifact_that_a_gc_removed_is_told_so_that_no_cache_offers_it(workdir: Workdir, store: Store) -> None:
+    kind = store.put_artifact_type(_proto.ArtifactType(name="Model"))
+    here, gone, elsewhere = (
+        workdir.artifacts / "t" / "A" / "out" / "1",
+        workdir.artifacts / "t" / "A" / "out" / "2",
+        "/x",
+    )
+    here.mkdir(parents=True)
+    uris = [str(here.resolve()), str(gone.resolve()), elsewhere]
+    live = _proto.Artifact.LIVE
+    store.put_artifacts([_proto.Artifact(type_id=kind, uri=uri, state=live) for uri in uris])
+    sweep(workdir)
+    assert [a.state for a in store.get_artifacts()] == [live, _proto.Artifact.DELETED, live]

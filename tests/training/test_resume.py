@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import os
 import random
 import time
 from collections.abc import Callable
@@ -291,5 +292,8 @@ def test_on_a_full_disk_the_checkpoint_before_stays_and_no_half_one_is_left(tmp_
         resume._write(folder, {"step": 2}, weights)
     assert list_files(folder) == before
     assert resume._read(folder / "checkpoint.npz")[0]["step"] == 1
+    os.utime(folder, (1, 1))
+    Checkpoints(folder)
+    assert folder.stat().st_mtime > 1, "by which a gc knows that a training relies on it again"
     resume._write(folder, {"step": 3}, weights)
     assert resume._read(folder / "checkpoint.npz")[0]["step"] == 3
