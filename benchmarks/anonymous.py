@@ -9,7 +9,7 @@ from typing import Self
 
 import psutil
 
-_EVERY_S = 0.02
+_EVERY_S = 0.1
 
 
 class Watch:

@@ -9,9 +9,9 @@ whose true gain over from scratch is 3 points or more, about 2, about 1; and pie
 incumbent by the margin, or by twice the margin. What is true of a piece is measured on other examples and seeds than
 any run of the gate sees.
 
-The part `batch_norm` has another network, with BatchNorm of momentum 0.99. Each of its runs is judged twice: with
-statistics that are re-estimated in batches, as the product does, and with all shots in one batch. The gate's errors
-must be the same.
+The part `batch_norm` has another network, with BatchNorm of momentum 0.99; useful is 2 points or more there. Each of
+its runs is judged twice: with statistics that are re-estimated in batches, as the product does, and with all shots in
+one batch. The gate's errors must be the same.
 """
 
 import argparse
@@ -58,8 +58,9 @@ TINY = Plan(
     repeated=1,
     bands=(("useful", -1.0, 1.0), ("useful_2_points", -1.0, 1.0), ("useful_1_point", -1.0, 1.0)),
 )
-# The other network is asked what it may change: whether random weights are blessed, and useful ones are not.
-BATCH_NORM = Plan(trained=160, upstream_steps=(900, 3000), bands=(("useful", 0.03, 1.0),), network="batch_norm")
+# The other network is asked what it may change: whether random weights are blessed, and useful ones are not. From
+# scratch it learns more than the plain one, and no upstream training gains 3 points over that.
+BATCH_NORM = Plan(trained=160, upstream_steps=(900, 3000), bands=(("useful", 0.02, 1.0),), network="batch_norm")
 TINY_BATCH_NORM = replace(TINY, trained=2, pool=2, bands=(("useful", -1.0, 1.0),), network="batch_norm")
 
 

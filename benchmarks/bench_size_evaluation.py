@@ -67,6 +67,7 @@ def _network() -> tuple[list[dict[str, Any]], dict[str, Any]]:
         _called("write", folder)
         with Watch() as ours:
             seconds = size_network.run_ours(folder)
+        print(f"a worker: {ours.worst_mb:.0f} MB, {seconds:.1f} s", flush=True)
         with Watch() as peer:
             said = _called("keras", folder)
     rows = [

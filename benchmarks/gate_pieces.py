@@ -107,7 +107,10 @@ def export_piece(spec: PieceSpec, cache: Path, engines: Engines) -> Path:
     if spec.steps:
         _train(model, spec, engines)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    reusable.export(model, folder)
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".part-"))
+    reusable.export(model, beside / "saved_model")
+    _move(beside / "saved_model", folder)  # another process may be about the same piece
+    beside.rmdir()
     return folder
 
 

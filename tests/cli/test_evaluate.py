@@ -8,12 +8,15 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
 
 from piecehub.cli.main import main
+from piecehub.examples.stream import Stream
 from piecehub.exporting import reusable
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +81,22 @@ def test_a_dry_run_counts_and_an_evaluation_goes_on_from_it_and_says_its_verdict
     assert json.loads((workdir / "out" / "digits-5-9" / "evidence.json").read_text()) == evidence
     assert said["guidance"]["digits-5-9"]["metric"] == "accuracy"
     assert done.stderr.splitlines().count("trial 60/60") == 1
+
+
+def test_wall_11_pool_and_test_are_decoded_once_and_nothing_of_them_is_left(
+    piece: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded, as_arrays = list[str](), Stream.as_arrays
+
+    def counted(stream: Stream) -> Iterator[dict[str, Any]]:
+        decoded.append(stream.split)
+        return as_arrays(stream)
+
+    monkeypatch.setattr(Stream, "as_arrays", counted)
+    ended = _run_here(workdir, str(piece), "--recipe", "digits", "--trust", "--max-trials", "0")
+    assert "INCONCLUSIVE" in ended.stdout, ended.stderr
+    assert decoded == ["pool", "test"]
+    assert list((workdir / "trials" / "rows").iterdir()) == []
 
 
 def test_a_strangers_model_is_not_run_without_trust(piece: Path, workdir: Path) -> None:

@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+import tracemalloc
 import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, astuple
@@ -17,6 +18,7 @@ from piecehub.facts import runs
 from piecehub.transfer import leakage as leakages
 from piecehub.transfer import likeness
 from piecehub.transfer.leakage import Leakage, find_leakage, find_overlap, refuse_leakage, refuse_overlap
+from piecehub.transfer.packing import Joined
 
 RANDOM = np.random.default_rng(0)
 WORDS = np.array([f"w{i}" for i in range(400)])
@@ -489,3 +491,50 @@ def test_ragged_numbers_are_equal_or_not():
     assert find(short, short, short).exact == 40  # the only feature, so all of an example is the same
     three = [{"x": short, "y": side(20)} for _ in range(3)]
     assert find_leakage(three[:1], *three[1:]).rate == 0
+
+
+def with_missing(count: int, width: int) -> np.ndarray:
+    values = RANDOM.normal(size=(count, width)) * [1, 100, *[0.01] * (width - 2)] + 5
+    values[RANDOM.random((count, width)) < 0.02] = np.nan
+    return values
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((6,), np.float64), ((6,), np.float32), ((8, 8, 3), np.uint8), ((20,), np.int64)]
+)
+def test_wall_10_numbers_read_in_blocks_have_the_flags_of_numbers_in_memory(monkeypatch, shape, dtype):
+    width = int(np.prod(shape))
+    sides = [with_missing(n, width) if dtype in (np.float32, np.float64) else RANDOM.integers(0, 200, (n, width))
+             for n in (300, 90, 60)]  # fmt: skip
+    upstream, pool, test = (values.astype(dtype).reshape(-1, *shape) for values in sides)
+    pool[3], test[5], test[6] = upstream[11], upstream[12], pool[8]
+    test[9] = upstream[13] + (np.arange(width).reshape(shape) == 1).astype(dtype)
+    whole, overlap = find(upstream, pool, test), find_overlap(named(pool), named(test), {"label"})
+    assert whole.exact >= 2 and overlap.exact >= 1
+    monkeypatch.setattr(likeness, "_HELD_BYTES", 7 * 8 * width)
+    for held in (named, mapped):
+        assert find_leakage([named(upstream)], held(pool), held(test), {"label"}) == whole
+        assert find_overlap(held(pool), held(test), {"label"}) == overlap
+
+
+def mapped(values: np.ndarray) -> dict[str, Any]:
+    """Rows as those of a file are."""
+    return {"x": Joined(values[:10], values[10:]), "label": Joined(np.zeros(9, np.int64), np.zeros(len(values) - 9))}
+
+
+def test_wall_10_memory_does_not_grow_with_the_examples_that_are_compared(monkeypatch):
+    monkeypatch.setattr(likeness, "_HELD_BYTES", 8 * 2**20)
+    monkeypatch.setattr(leakages, "_CHUNK_CELLS", 200_000)
+
+    def peak(count: int) -> int:
+        pictures = RANDOM.integers(0, 255, (count, 3_000), np.uint8)
+        tracemalloc.start()
+        find_overlap(mapped(pictures[: count // 2]), mapped(pictures[count // 2 :]), {"label"})
+        try:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)  # libraries are imported
+    # Of 1,000 examples more in each part the scaled ones alone would take 24 MB in double precision.
+    assert peak(4_000) - peak(2_000) < 6 * 2**20
