@@ -1,8 +1,8 @@
 """What the fresh process does: each part of a run once, by its own code, on little, in a folder of its own."""
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from piecehub.exporting import reusable
 from piecehub.extraction import piece as pieces
 from piecehub.extraction.piece import Builder
 from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.facts.handle import Handle
 from piecehub.store import archive
+from piecehub.store.catalog import Store
 from piecehub.store.source import find_saved_model
 from piecehub.training import full_model as full_models
 from piecehub.training.building import feature_specs
@@ -84,7 +86,7 @@ def rehearse(recipe: str, settings: list[str], devices: str, workdir: str, scrat
         scratch: a folder for all that is written.
     """
     began = time.monotonic()
-    rehearsal = Rehearsal(load_recipe(recipe, settings), devices, Path(workdir), Path(scratch))
+    rehearsal = _Rehearsal(load_recipe(recipe, settings), devices, Path(workdir), Path(scratch))
     arguments = rehearsal.start(began)
     rehearsal.go()
     drafts = {name: asdict(draft) for name, draft in rehearsal.drafts.items()}
@@ -96,7 +98,7 @@ def rehearse(recipe: str, settings: list[str], devices: str, workdir: str, scrat
     }
 
 
-class Rehearsal:
+class _Rehearsal:
     """One run's parts, one after the other."""
 
     def __init__(self, loaded: LoadedRecipe, devices: str, workdir: Path, scratch: Path) -> None:
@@ -130,8 +132,7 @@ class Rehearsal:
 
     def go(self) -> None:
         """All else."""
-        with ExitStack() as stack:
-            self._parent = stack.enter_context(self._found_parent())
+        with _parent_of(self._config.model.parent, self._workdir / "store") as self._parent:
             self._ingest()
             trained = training.rehearse(
                 self._loaded, self._scratch / "examples" / "upstream", self._splits, self._devices, self._parent,
@@ -157,10 +158,6 @@ class Rehearsal:
             trials=str(workdir / "trials"),
             training=str(workdir / "training"),
         )
-
-    def _found_parent(self) -> AbstractContextManager[Path | None]:
-        handle = self._config.model.parent
-        return _folder_of(handle, self._workdir / "store") if handle else nullcontext()
 
     def _ingest(self) -> None:
         """Tasks are read whole, as an evaluator holds them in memory; of upstream a part, if it is large."""
@@ -216,14 +213,20 @@ class Rehearsal:
         left = allocated(folder) + more * allocated(control)
         # A piece with one control is built twice.
         self._draft("piece").add(first.cpu_s + more * again.cpu_s / 2, left, f"1 of {len(seeds)} controls")
-        parent = f"{self._config.model.parent}@" if self._config.model.parent else ""
+        options = export_options(piece, self._parent_told())
         with self.stopwatch.during("piece"):
             reusable.export_in_fresh_process(
-                folder, self._loaded.folder, scratch / "saved_model", export_options(piece, parent), self._parent
+                folder, self._loaded.folder, scratch / "saved_model", options, self._parent
             )
         self._draft("piece").add(self.stopwatch.last.cpu_s, allocated(scratch / "saved_model"), "one export")
         trials.link_controls(folder / "controls", seeds)
         return scratch / "saved_model", folder / "controls"
+
+    def _parent_told(self) -> str:
+        """`handle@digest` of the published piece that the recipe starts from; empty if it starts from none."""
+        if not (handle := self._config.model.parent):
+            return ""
+        return f"{handle}@{Store.open(self._workdir / 'store').usable(Handle.parse(handle)).digest}"
 
     def _written(self, piece: Piece, full_model: Path, folder: Path, seeds: Sequence[int]) -> Window:
         config, model = self._config, self._config.model
@@ -304,15 +307,14 @@ class Rehearsal:
         self._draft("publishing").add(self.stopwatch.last.cpu_s, left, "verdict and archive")
 
 
-def _folder_of(handle: str, store: Path) -> AbstractContextManager[Path]:
-    from contextlib import contextmanager
-
-    @contextmanager
-    def found() -> Any:
-        with find_saved_model(handle, store) as source:
-            yield source.folder
-
-    return found()
+@contextmanager
+def _parent_of(handle: str, store: Path) -> Iterator[Path | None]:
+    """The SavedModel that the recipe starts from; None if it starts from none."""
+    if not handle:
+        yield None
+        return
+    with find_saved_model(handle, store) as source:
+        yield source.folder
 
 
 def allocated(folder: Path) -> int:

@@ -48,6 +48,23 @@ def test_the_first_run_computes_everything_and_publishes(world: World, first: Fi
     assert ended.results == (Result("digits", True, "piecehub/digits/1"),)
 
 
+def test_a_dry_run_knows_what_each_component_of_this_run_took_of_processors(world: World, first: Finished) -> None:
+    from pipelines.cost.earlier import arguments_of, processor_seconds
+    from pipelines.data import examples_folder
+    from pipelines.piece_journey import Places
+    from pipelines.recipe.loader import load_recipe
+
+    assert all(event.cpu_s > 0 for event in first.states.values())
+    loaded, workdir = load_recipe(str(world.recipe), TINY), Workdir(world.workdir.root.resolve())
+    examples = str(examples_folder(loaded, workdir.data))
+    folders = (workdir.store, workdir.trials, workdir.training)
+    arguments = arguments_of(loaded, Places("anywhere", examples, *map(str, folders)), "")
+    seconds, run = processor_seconds(world.workdir.root, arguments)
+    assert run and set(seconds) == set(first.states)
+    took = first.states["FineTuneEvaluator"]
+    assert seconds["FineTuneEvaluator"] == took.cpu_s > 1  # workers, too, which are processes of their own
+
+
 def test_c4_the_validator_of_a_run_reads_the_page_that_the_recipe_will_make(first: Finished) -> None:
     report = ConformanceReport.read(Path(first.states["ReusabilityValidator"].outputs["conformance"]))
     found = {finding.check: finding for finding in report.findings}
