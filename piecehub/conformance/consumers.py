@@ -23,9 +23,9 @@ def both_layers_train_alike(loaded: Loaded) -> Verdict:
     """D21: three steps of fine-tuning through either layer have the same losses."""
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         return nothing(f"Not made, since there is no {missing[0]} here.")
-    inputs, trainable = loaded.draw(loaded.examples), bool(loaded.trainable_variables)
+    inputs, trainable = loaded.draw(loaded.few_examples), bool(loaded.trainable_variables)
     # As in training where that gives the same numbers twice, as at inference where chance is at work.
-    training = _is_repeatable(loaded, inputs)
+    training = _is_repeatable(loaded)
     curves: dict[str, list[float]] = {}
     for name, make in (("hub.KerasLayer", _hub_layer), ("ReusableLayer", _our_layer)):
         try:
@@ -72,9 +72,9 @@ def _curve(layer: Any, inputs: Any, *, training: bool) -> list[float]:
     return losses
 
 
-def _is_repeatable(loaded: Loaded, inputs: Any) -> bool:
+def _is_repeatable(loaded: Loaded) -> bool:
     """True if two passes in training, from the same state, give the same: dropout that has no state does not."""
     first = loaded.once(trained).outputs
     with loaded.unchanged():
-        second = flat(loaded.train(inputs))
+        second = flat(loaded.train(loaded.draw(loaded.examples)))
     return all(close(first[name], second[name]) for name in first)

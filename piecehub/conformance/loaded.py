@@ -25,6 +25,7 @@ STRANGERS = (
 )  # fmt: skip
 _EXAMPLES, _LEAST = 5, 2
 _BATCH_BYTES = 1 << 28  # of activations, in a batch that gradients are taken of
+_FEW_BYTES = 1 << 26
 _LARGE_BYTES = 1 << 25
 
 
@@ -178,6 +179,11 @@ class Loaded:
     def examples(self) -> int:
         """How many examples most checks draw: 5, and of a model with large activations fewer, at least 2."""
         return self.examples_within(_EXAMPLES, _BATCH_BYTES, at_least=_LEAST)
+
+    @cached_property
+    def few_examples(self) -> int:
+        """The same for checks that repeat steps, of which it matters whether they agree: down to 1."""
+        return self.examples_within(_EXAMPLES, _FEW_BYTES)
 
     def examples_within(self, most: int, batch_bytes: int, *, at_least: int = 1) -> int:
         """How many examples, of `most`, have activations of at most `batch_bytes`."""

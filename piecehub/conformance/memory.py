@@ -13,8 +13,7 @@ from piecehub.conformance.verdict import Verdict, held, short
 
 _STEPS = 3
 _WINDOWS, _WINDOW_STEPS = 4, 10
-_STATE_BYTES = 1 << 26  # of activations in a step that only the state is looked at
-_ALL_BYTES = 1 << 31  # and in all steps of all windows: of what is too large for them, only the state is looked at
+_ALL_BYTES = 1 << 31  # of activations, in all steps of all windows: of what is larger only the state is looked at
 _ELEMENTS, _EXAMPLES, _MOST_EXAMPLES = 2**16, 5, 256
 _SMALLEST_GROWTH_BYTES = 2**16  # in each window; of good models the heap moved by 10 KiB at most once they were warm
 _EXPECTED = "memory that stays level over steps"
@@ -27,7 +26,7 @@ def stays_level(loaded: Loaded) -> Verdict:
     the heap of the process alone: in what is allocated there, since its resident memory also grows while it warms up.
     """
     with loaded.unchanged():
-        inputs = loaded.draw(loaded.examples_within(_EXAMPLES, _STATE_BYTES))
+        inputs = loaded.draw(loaded.few_examples)
         _repeat(loaded, inputs, _STEPS)  # what is filled once is no growth
         before = _sizes(loaded)
         _repeat(loaded, inputs, _STEPS)

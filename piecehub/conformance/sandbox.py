@@ -30,6 +30,9 @@ from piecehub.tensors.fresh import FIXED, HOME, Ended, Job
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 _PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH")
 _PROBE_S = 20
+# Memory that a check frees is given back. oneDNN's allocator keeps all of it for ever, and the C library what lies in
+# the arenas of many threads, or is smaller than the largest that was freed so far (mallopt(3)).
+_FRUGAL = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
 _LEAST_S, _MORE_S = 900, 4  # for any model, and for each MiB of it: 5 times what a slow machine was seen to need
 _LEAST_BYTES, _COPIES = 4 << 30, 8
 
@@ -157,4 +160,4 @@ def _environment(home: str) -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     paths = os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
     own = {"HOME": home, "TMPDIR": home, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": paths}
-    return {**passed_on, **FIXED, **own}
+    return {**passed_on, **FIXED, **_FRUGAL, **own}

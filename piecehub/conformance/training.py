@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from piecehub.conformance.loaded import STRANGERS, Loaded
-from piecehub.conformance.passes import Gradient, answers, dense, gradients_of, normal, seen_of, some_loss, trained
+from piecehub.conformance.passes import Gradient, dense, gradients_of, normal, seen_of, some_loss, trained
 from piecehub.conformance.sample import sample_of
 from piecehub.conformance.verdict import Verdict, held, names, nothing, short
 
@@ -92,7 +92,7 @@ def differentiates_again(loaded: Loaded) -> Verdict:
     trainable = loaded.trainable_variables
     if not trainable:
         return _NONE_TO_TRAIN
-    inputs, sample = loaded.draw(loaded.examples), loaded.once(sample_of)
+    inputs, sample = loaded.draw(loaded.few_examples), loaded.once(sample_of)
 
     def twice() -> tuple[Any, Any]:
         with tf.GradientTape(persistent=True) as tape:
@@ -135,13 +135,14 @@ def step_lowers_loss(loaded: Loaded) -> Verdict:
 
 def _descent(loaded: Loaded) -> _Descent:
     trainable = loaded.trainable_variables
-    inputs, outputs = loaded.draw(loaded.examples), loaded.once(answers)
-    targets = _targets(outputs)
+    inputs = loaded.draw(loaded.examples)
+    targets = _targets(loaded.obj(inputs))
     with loaded.unchanged() as before:
         with tf.GradientTape() as tape:
             start = _distance(loaded.obj(inputs), targets)
         gradients = tape.gradient(start, trainable)
-        steps = [part for part in _STEPS if part * float(start) > _rounding(outputs, targets)]
+        lost = _rounding(loaded.obj(inputs), targets)
+        steps = [part for part in _STEPS if part * float(start) > lost]
 
         def after(rate: float) -> float:
             loaded.restore(before)
