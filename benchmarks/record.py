@@ -97,12 +97,15 @@ def measure(
     return Result(**stamp(name, question), ours=ours.name, figures=figures, ratios=ratios, facts=facts)
 
 
-def stamp(name: str, question: str) -> dict[str, Any]:
-    """What every result says of itself: how it was made, of which commit, when and where."""
+def stamp(name: str, question: str, module: str = "") -> dict[str, Any]:
+    """What every result says of itself: how it was made, of which commit, when and where.
+
+    `module` is the one that makes it, where its name does not begin as the result's.
+    """
     return {
         "name": name,
         "question": question,
-        "command": f"python -m benchmarks.bench_{name.partition('.')[0]}",
+        "command": f"python -m benchmarks.{module or 'bench_' + name.partition('.')[0]}",
         "commit": commit(),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),

@@ -67,6 +67,12 @@ class NotReusableError(PiecehubError):
     """A SavedModel does not keep the Reusable SavedModel interface."""
 
 
+class CheckUnfinished(PiecehubError):
+    """A check went beyond its limit of time or memory, which says nothing of the model."""
+
+    exit_code = 5
+
+
 class StoreError(PiecehubError):
     """The store is damaged, or does not hold what was asked for."""
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import click
 
 from piecehub.cli.options import Command
-from piecehub.errors import PiecehubError
+from piecehub.errors import CheckUnfinished, PiecehubError
 
 
 @click.command(cls=Command)
 @click.argument("saved_model")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON, with what each check took.")
 @click.option("--trust", is_flag=True, help="Run the model even where there is no sandbox.")
 @click.option(
     "--documentation",
@@ -23,16 +23,19 @@ def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | No
 
     It is a folder, an archive, the handle of a published version, or the address of a model on any server that
     speaks TensorFlow Hub's protocol. A model that is not from the local store runs in bubblewrap, or not at all. Exits
-    1 if a check of level fail falls short or could not be made.
+    1 if a check of level fail falls short or could not be made, and 5 if time or memory did not suffice, which says
+    nothing of the model.
     """
     from piecehub.conformance.check import check as check_model
     from piecehub.ui.check_table import print_report
 
     report = check_model(saved_model, documentation=documentation, trust=trust, workdir=workdir, on_start=_say)
     if as_json:
-        click.echo(report.to_json(), nl=False)
+        click.echo(report.to_json_with_timings(), nl=False)
     else:
         print_report(report)
+    if report.verdict == "unfinished":
+        raise CheckUnfinished(report.first_failure)
     if not report.conforms:
         raise PiecehubError(report.first_failure)
 

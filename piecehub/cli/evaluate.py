@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piecehub.cli.options import FOLDER, workdir_option
-from piecehub.errors import PiecehubError
+from piecehub.errors import CheckUnfinished, PiecehubError
 from piecehub.facts.workdir import Workdir, mark, relied_on
 
 if TYPE_CHECKING:
+    from piecehub.facts.conformance_report import ConformanceReport
     from piecehub.transfer.evidence import Evidence
     from piecehub.transfer.trials import Trial
     from piecehub.transfer.verdict import Verdict
@@ -88,9 +89,10 @@ def evaluate(
             _print_plan([evaluator.plan(task, means) for task in tasks], as_json)
             return
         means = evaluation.with_budget(means, max_seconds, max_trials)
+        report = _checked(evaluator.saved_model)
         target = out or Path(scratch) / "evidence"
         found = [evaluator.evaluate(task, means, target / task.name) for task in tasks]
-        _print(found, _judged(evaluator, found), as_json)
+        _print(found, _judged(evaluator, found, report), as_json)
 
 
 @contextmanager
@@ -119,14 +121,26 @@ def _runner(beam_args: Sequence[str]) -> Any:
     return partial(run_trials_on_beam, beam_args=list(beam_args))
 
 
-def _judged(evaluator: "Evaluator", found: "list[Evidence]") -> "Verdict":
-    """What the recipe's rule says of the evidence, without a published version to compare with."""
+def _checked(saved_model: Path) -> "ConformanceReport":
+    """The validator's report, before any trial: nothing would end trials of a model whose call never returns.
+
+    Raises:
+        CheckUnfinished: if it could not be called within the validator's limits.
+    """
     from piecehub.conformance.check import check_saved_model
     from piecehub.conformance.sandbox import strongest
+
+    report = check_saved_model(saved_model, strongest(trusted=True))
+    if report.unfinished == "D1":
+        raise CheckUnfinished(report.first_failure)
+    return report
+
+
+def _judged(evaluator: "Evaluator", found: "list[Evidence]", report: "ConformanceReport") -> "Verdict":
+    """What the recipe's rule says of the evidence, without a published version to compare with."""
     from piecehub.transfer.gate import judge
     from pipelines.protocols import rule_of
 
-    report = check_saved_model(evaluator.saved_model, strongest(trusted=True))
     return judge(found, report, None, rule_of(evaluator.loaded.config))
 
 

@@ -1,6 +1,7 @@
 """The command line: results on standard output, talk on standard error, errors as one sentence with an exit code.
 
-0 ok · 1 a component failed or a check fell short · 2 usage or recipe · 3 environment · 4 finished but not published.
+0 ok · 1 a component failed or a check fell short · 2 usage or recipe · 3 environment · 4 finished but not published
+· 5 a check of a model went beyond its limits.
 Everything heavy is imported inside the command that needs it, so `--help` answers at once.
 """
 

@@ -30,7 +30,7 @@ _REMEDY = "pack it with piecehub"
 def travels(loaded: Loaded) -> Verdict:
     """X3 for a folder: packed twice it gives equal bytes, and the client gets its files back."""
     with tempfile.TemporaryDirectory(prefix="piecehub-archive-") as scratch:
-        first, second = Path(scratch, _ARCHIVE), Path(scratch, "second.tar.gz")
+        first, second = Path(scratch, _ARCHIVE), Path(os.devnull)  # of the second its digest is enough
         digests = {pack(loaded.folder, path).sha256 for path in (first, second)}
         if len(digests) != 1:
             return short("equal bytes from equal files", "two archives that differ", "report it to piecehub")

@@ -9,10 +9,11 @@ import tensorflow as tf
 from piecehub.conformance.inputs import first_rows, mixed, widened, zeros
 from piecehub.conformance.loaded import STRANGERS, Loaded, flat
 from piecehub.conformance.outputs import output_operations
+from piecehub.conformance.passes import answers, inferred, trained
 from piecehub.conformance.verdict import Verdict, held, names, nothing, short
 
-EXAMPLES = 5
 _MANY = 33
+_MANY_BYTES = 3 << 28  # of activations, where no gradients are taken: for the sake of time
 _CALLS = 4
 _PROBABILITIES = frozenset({"Softmax", "Sigmoid", "LogSoftmax", "TopK", "TopKV2", "ArgMax", "OneHot"})
 _MOSTLY = 0.75
@@ -27,17 +28,25 @@ def examples_independent(loaded: Loaded) -> Verdict:
         return short("an open batch dimension in every trace", f"shape {fixed[0]}", "trace with None as batch")
     if refused := _refused_size(loaded):
         return short("batches of any size", refused, "reshape with -1, and keep no batch")
-    inputs, others = loaded.draw(EXAMPLES), loaded.draw(EXAMPLES, seed=1)
+    examples = loaded.examples
+    inputs, others = loaded.draw(examples), loaded.draw(examples, seed=1)
     whole = loaded.infer(inputs)
-    if strange := [name for name, array in whole.items() if not array.shape or array.shape[0] != EXAMPLES]:
-        return short(f"{EXAMPLES} rows for {EXAMPLES} examples", f"another shape of {strange[0]}", "keep the batch")
+    if strange := [name for name, array in whole.items() if not array.shape or array.shape[0] != examples]:
+        return short(f"{examples} rows for {examples} examples", f"another shape of {strange[0]}", "keep the batch")
     for outputs, what in (
         (loaded.infer(first_rows(inputs, 1)), "alone"),
         (loaded.infer(mixed(inputs, others)), "among other examples"),
     ):
         if not all(_same_row(outputs[name], whole[name]) for name in whole):
             return short("the same output whatever else is in the batch", f"another {what}", "take the rows apart")
-    return held(f"Batches of 1 and {EXAMPLES} agree, {_MANY} may come too, and examples do not touch each other.")
+    return held(
+        f"Batches of 1 and {examples} agree, {many(loaded)} may come too, and examples do not touch each other."
+    )
+
+
+def many(loaded: Loaded) -> int:
+    """A batch that is larger than what most checks draw: 33, and of a model with large activations fewer."""
+    return loaded.examples_within(_MANY, _MANY_BYTES, at_least=loaded.examples + 1)
 
 
 def of_one_size(size: int) -> Verdict:
@@ -49,12 +58,12 @@ def of_one_size(size: int) -> Verdict:
 
 def inference_pure(loaded: Loaded) -> Verdict:
     """D8: inference changes no variable, and the same inputs give the same outputs, whatever came between."""
-    inputs, others = loaded.draw(EXAMPLES), loaded.draw(EXAMPLES, seed=1)
+    inputs, others = loaded.draw(loaded.examples), loaded.draw(loaded.examples, seed=1)
     with loaded.unchanged() as before:
         first = loaded.infer(inputs)
         loaded.infer(others)
         again = [loaded.infer(inputs) for _ in range(_CALLS - 1)]
-        changed = changed_since(loaded, before)
+        changed = loaded.changed_since(before)
     if floats := [variable for variable in changed if not variable.dtype.is_integer]:
         return short("inference to change no variable", f"changes of {names(floats)}", _STATE_ONLY)
     for call, outputs in enumerate(again, start=2):
@@ -66,15 +75,13 @@ def inference_pure(loaded: Loaded) -> Verdict:
 
 def finite_floats(loaded: Loaded) -> Verdict:
     """D9: floats among the outputs are float32, and they and all weights are finite."""
-    if sick := [v for v in loaded.captured if v.dtype.is_floating and not np.isfinite(v.numpy().astype("f8")).all()]:
+    if sick := [v for v in loaded.captured if v.dtype.is_floating and not _is_finite(v)]:
         return short("finite weights", f"{names(sick)} with NaN or infinity", "train again, and look at the loss")
-    inputs = loaded.draw(EXAMPLES)
-    with loaded.unchanged():
-        modes = {
-            "inference": flat(loaded.obj(inputs)),
-            "inference on zeros": flat(loaded.obj(zeros(inputs))),  # black images, silence, padding
-            "training": flat(loaded.train(inputs)),
-        }
+    modes = {
+        "inference": loaded.once(inferred),
+        "inference on zeros": _inferred_on_zeros(loaded),  # black images, silence, padding
+        "training": loaded.once(trained).outputs,
+    }
     for mode, outputs in modes.items():
         floats = {name: array for name, array in outputs.items() if tf.as_dtype(array.dtype).is_floating}
         if other := [f"{name} of {array.dtype}" for name, array in floats.items() if array.dtype != np.float32]:
@@ -89,7 +96,7 @@ def no_probabilities(loaded: Loaded) -> Verdict:
     """D10: outputs are features or logits; on top of probabilities a new head learns badly (TF Hub, export guide)."""
     if found := sorted(output_operations(loaded.graph, loaded.name) & _PROBABILITIES):
         return short("features or logits", f"the output of {', '.join(found)}", "cut the piece before it")
-    for name, array in loaded.infer(loaded.draw(EXAMPLES)).items():
+    for name, array in loaded.once(inferred).items():
         if _are_probabilities(array):
             return short("features or logits", f"rows of {name} that sum to 1", "cut the piece before its softmax")
     return held("The output is made by no softmax or the like, and its rows do not sum to 1.")
@@ -102,24 +109,19 @@ def serves_the_same(loaded: Loaded) -> Verdict:
     serve = loaded.obj.signatures.get("serving_default")
     if serve is None:
         return short("the signature 'serving_default'", "none", "pass one to tf.saved_model.save")
-    inputs = loaded.draw(EXAMPLES)
+    inputs = loaded.draw(loaded.examples)
     if _by_name(loaded, serve, inputs) is None:
         return nothing("'serving_default' takes other inputs than '__call__', so that their numbers say nothing.")
     # Scaling, clipping or lower case on one side alone shows only where inputs are not small and plain already.
     name, which = _served_otherwise(loaded, serve, inputs), ""
-    with contextlib.suppress(*STRANGERS):  # it need not take such inputs
-        if not name and (name := _served_otherwise(loaded, serve, widened(inputs))):
+    if not name and not _are_same(inputs, wide := widened(inputs)):
+        with contextlib.suppress(*STRANGERS):  # it need not take such inputs
+            name = _served_otherwise(loaded, serve, wide)
             which = " where inputs are large, negative or in capitals"
     if name:
         received = f"others for '{name}'{which}"
         return short("the numbers of '__call__' from 'serving_default'", received, "serve '__call__'")
     return held("'serving_default' gives the same numbers as '__call__'.")
-
-
-def changed_since(loaded: Loaded, before: list[np.ndarray]) -> list[tf.Variable]:
-    """The variables that have other values than `before`."""
-    pairs = zip(loaded.captured, before, strict=True)
-    return [v for v, value in pairs if not np.array_equal(v.numpy(), value, equal_nan=value.dtype.kind == "f")]
 
 
 def close(a: np.ndarray, b: np.ndarray) -> bool:
@@ -133,16 +135,39 @@ def close(a: np.ndarray, b: np.ndarray) -> bool:
 
 def _refused_size(loaded: Loaded) -> str:
     """What a batch of one or of many raises, if it does."""
+    modes: list[tuple[str, Any, Any]] = [("inference", loaded.obj, answers)]
+    modes += [("training", loaded.train, trained)] if loaded.has_training else []
     with loaded.unchanged():
-        for mode, call in (("inference", loaded.obj), ("training", loaded.train)):
-            for size in (EXAMPLES, 1, _MANY):
+        for mode, call, usual in modes:
+            try:
+                loaded.once(usual)
+            except STRANGERS:  # so it is not the size; other checks say what it is
+                continue
+            for size in (1, many(loaded)):
                 try:
                     call(loaded.draw(size))
                 except STRANGERS as error:
-                    if size == EXAMPLES:  # so it is not the size; other checks say what it is
-                        break
                     return f"{type(error).__name__} for {size} in {mode}: {' '.join(str(error).split())[:160]}"
     return ""
+
+
+def _inferred_on_zeros(loaded: Loaded) -> dict[str, np.ndarray]:
+    """The outputs for inputs of 0, where inputs have floats at all."""
+    drawn = loaded.draw(loaded.examples)
+    blank = zeros(drawn)
+    if _are_same(drawn, blank):
+        return loaded.once(inferred)
+    with loaded.unchanged():
+        return flat(loaded.obj(blank))
+
+
+def _are_same(inputs: Any, others: Any) -> bool:
+    return all(a is b for a, b in zip(tf.nest.flatten(inputs), tf.nest.flatten(others), strict=True))
+
+
+def _is_finite(variable: tf.Variable) -> bool:
+    value = variable.numpy()
+    return bool(np.isfinite(value if value.dtype.kind == "f" else value.astype("f8")).all())
 
 
 def _served_otherwise(loaded: Loaded, serve: Any, inputs: Any) -> str:
@@ -203,7 +228,7 @@ def outputs_differ(loaded: Loaded) -> Verdict:
     specs = [spec for trace in loaded.traces for spec in tf.nest.flatten(trace.inputs)]
     if not all(isinstance(spec, tf.TensorSpec) and spec.dtype.is_floating for spec in specs):
         return nothing("Not made, since inputs that are drawn for it say little of texts and indices.")
-    drawn = loaded.draw(_MANY)
+    drawn = loaded.draw(many(loaded))
     calls = [loaded.infer(drawn), loaded.infer(widened(drawn))]
     for name in calls[0]:
         whole = np.concatenate([call[name].reshape(len(call[name]), -1) for call in calls])

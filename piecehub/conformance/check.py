@@ -8,6 +8,7 @@ import functools
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from piecehub.conformance.progress import Progress
 from piecehub.conformance.proto_file import check_proto
 from piecehub.conformance.sandbox import Limits
 from piecehub.errors import ArchiveError, NotReusableError, PiecehubError
-from piecehub.facts.conformance_report import ConformanceReport, Finding, Sandbox, report
+from piecehub.facts.conformance_report import ConformanceReport, Finding, Sandbox, Timings, report
 from piecehub.facts.provenance import artifact_digest
 from piecehub.facts.text_file import read_text_file
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
@@ -108,7 +109,9 @@ def check_saved_model(
         else:
             found = _survived(run, call, "all_findings", {**arguments, "archive": str(copied or "")})
         digest = artifact_digest(folder) if regular else ""
-        return report(digest, (Finding(**f) for f in found["findings"]), sandbox, serves=found["serves"])
+        made = report(digest, (Finding(**f) for f in found["findings"]), sandbox, serves=found["serves"])
+        timings = Timings(found["seconds"], run.peak_bytes)
+        return replace(made, unfinished=found["unfinished"], timings=timings)
 
 
 def _no_sandbox() -> str:
@@ -119,19 +122,24 @@ def _no_sandbox() -> str:
 
 
 def _survived(run: Progress, call: Any, name: str, arguments: dict[str, str]) -> dict[str, Any]:
-    """The findings of a function of `inside`; if the model ends the process, those of the checks that it bears."""
-    ended: dict[str, str] = {}
+    """The findings of a function of `inside`; if it does not come to an end, those of the checks that do."""
+    ended, beyond = dict[str, str](), dict[str, str]()
     while True:
-        function = f"{_INSIDE}:{'findings_after_crash' if ended else name}"
+        again = bool(ended or beyond)
+        function = f"{_INSIDE}:{'findings_after_end' if again else name}"
+        after = {"folder": arguments["folder"], "ended": ended, "beyond": beyond}
         try:
-            return call(function, {"folder": arguments["folder"], "ended": ended} if ended else arguments)
+            return {**call(function, after if again else arguments), "unfinished": next(iter(beyond), "")}
         except (ArchiveError, NotReusableError):
             raise
         except PiecehubError as error:
             check = run.check or "D1"
-            if check in ended:
+            if check in {*ended, *beyond}:
                 raise
-            ended[check] = error.sentence.replace(f"'{function}'", f"check {check}")
+            if run.limit:
+                beyond[check] = f"Could not be finished: {run.limit}."
+            else:
+                ended[check] = error.sentence.replace(f"'{function}'", f"check {check}")
 
 
 def _copy(folder: Path, moved: Path) -> bool:

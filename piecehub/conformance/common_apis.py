@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from piecehub.conformance.behaviour import EXAMPLES
 from piecehub.conformance.inputs import OPEN_SIZES, draw
 from piecehub.conformance.loaded import STRANGERS, Loaded, flat
 from piecehub.conformance.page import Page, parse
+from piecehub.conformance.passes import answers
 from piecehub.conformance.verdict import Verdict, held, nothing, short
 
 _ENCODER = {"default": 2, "pooled_output": 2, "sequence_output": 3}
@@ -82,7 +82,7 @@ def _tasks(documentation: str) -> list[str]:
 
 
 def _outputs(loaded: Loaded) -> Any:
-    return loaded.obj(loaded.draw(EXAMPLES))
+    return loaded.once(answers)
 
 
 def _image(model: Declared) -> Verdict | None:
@@ -145,7 +145,7 @@ def _encoder(model: Declared, specs: Mapping[str, Any], outputs: Any) -> Verdict
 
 
 def _as_long_as_its_inputs(loaded: Loaded, outputs: Mapping[str, Any]) -> Verdict | None:
-    lengths = {tensor.shape[1] for tensor in loaded.draw(EXAMPLES).values() if tensor.shape.rank == 2}
+    lengths = {tensor.shape[1] for tensor in loaded.draw(loaded.examples).values() if tensor.shape.rank == 2}
     if lengths and outputs["sequence_output"].shape[1] not in lengths:
         received = _described(outputs["sequence_output"])
         return short("'sequence_output' as long as the inputs", received, "give [batch, length, width]")
@@ -165,7 +165,7 @@ def _text_preprocessing(model: Declared) -> Verdict | None:
 
 
 def _untouched_by_training(loaded: Loaded, outputs: Mapping[str, Any]) -> Verdict | None:
-    inputs = loaded.draw(EXAMPLES)
+    inputs = loaded.draw(loaded.examples)
     at_inference, in_training = flat(loaded.obj(inputs)), flat(loaded.train(inputs))
     if not all(np.array_equal(at_inference[name], in_training[name]) for name in at_inference):
         return short("a preprocessor on which 'training' has no effect", "other outputs in training", "leave it out")

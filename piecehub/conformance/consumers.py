@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from piecehub.conformance.behaviour import EXAMPLES, close
+from piecehub.conformance import heap
+from piecehub.conformance.behaviour import close
 from piecehub.conformance.loaded import STRANGERS, Loaded, flat
-from piecehub.conformance.training import some_loss
+from piecehub.conformance.passes import some_loss, trained
 from piecehub.conformance.verdict import Verdict, held, nothing, short
 from piecehub.errors import PiecehubError
 
@@ -22,13 +23,15 @@ def both_layers_train_alike(loaded: Loaded) -> Verdict:
     """D21: three steps of fine-tuning through either layer have the same losses."""
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         return nothing(f"Not made, since there is no {missing[0]} here.")
-    inputs, trainable = loaded.draw(EXAMPLES), bool(loaded.trainable_variables)
+    inputs, trainable = loaded.draw(loaded.few_examples), bool(loaded.trainable_variables)
     # As in training where that gives the same numbers twice, as at inference where chance is at work.
-    training = _is_repeatable(loaded, inputs)
+    training = _is_repeatable(loaded)
     curves: dict[str, list[float]] = {}
     for name, make in (("hub.KerasLayer", _hub_layer), ("ReusableLayer", _our_layer)):
         try:
             curves[name] = _curve(make(loaded, trainable), inputs, training=training)
+            if loaded.is_large:
+                heap.release()  # one layer's weights before the other's are loaded
         except (*STRANGERS, PiecehubError) as error:
             what = f"{type(error).__name__} in {name}: {' '.join(str(error).split())[:160]}"
             return short("a model that both layers fine-tune", what, "mend the interface")
@@ -69,10 +72,9 @@ def _curve(layer: Any, inputs: Any, *, training: bool) -> list[float]:
     return losses
 
 
-def _is_repeatable(loaded: Loaded, inputs: Any) -> bool:
+def _is_repeatable(loaded: Loaded) -> bool:
     """True if two passes in training, from the same state, give the same: dropout that has no state does not."""
-    with loaded.unchanged() as before:
-        first = flat(loaded.train(inputs))
-        loaded.restore(before)
-        second = flat(loaded.train(inputs))
+    first = loaded.once(trained).outputs
+    with loaded.unchanged():
+        second = flat(loaded.train(loaded.draw(loaded.examples)))
     return all(close(first[name], second[name]) for name in first)

@@ -15,6 +15,7 @@ from piecehub.conformance import (
     common_apis,
     consumers,
     golden_outputs,
+    heap,
     interface,
     lost,
     memory,
@@ -110,6 +111,12 @@ def dynamic_findings(
     return [Finding(*_D1, True, "It loads, and its root can be called."), *first, *rest]
 
 
+def unfinished(check: str, sentence: str) -> list[Finding]:
+    """All dynamic findings where `check` went beyond a limit, as `sentence` says."""
+    rest = [replace(f, sentence=f"Could not be made, since {check} could not be finished.") for f in not_made("")]
+    return [replace(f, sentence=sentence) if f.check == check else f for f in rest]
+
+
 def not_made(because: str) -> list[Finding]:
     """All dynamic findings of a model that was not loaded, since the check `because` fell short."""
     d1 = Finding(*_D1, None, f"Could not be made, since {because} fell short.")
@@ -165,11 +172,16 @@ def _begun(begun: Callable[[str], object], loaded: Loaded, check: _Check) -> Fin
 def _finding(loaded: Loaded, check: _Check) -> Finding:
     number, title, level, run = check
     try:
-        verdict = run(loaded)
+        # From the state that was loaded, whatever a check before it called.
+        with contextlib.nullcontext() if check in _FIRST else loaded.unchanged():
+            verdict = run(loaded)
     except STRANGERS as error:
         return Finding(number, title, level, False, _raised(f"a model that can be called ({title})", error))
     except PiecehubError as error:
         return Finding(number, title, level, False, error.sentence)
+    finally:
+        if check not in _FIRST and loaded.is_large:
+            heap.release()  # what this check held is not there for the next
     level = "info" if verdict.passed is None else verdict.level or level
     return Finding(number, title, level, verdict.passed, verdict.sentence)
 

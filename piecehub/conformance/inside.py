@@ -1,34 +1,39 @@
 """What the validator's fresh process runs, with results that JSON carries."""
 
-import sys
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from piecehub.conformance import heap
 from piecehub.conformance.archive_rules import archive_finding
 from piecehub.conformance.documentation_rules import check_documentation
-from piecehub.conformance.dynamic import crashed, dynamic_findings, not_made
+from piecehub.conformance.dynamic import crashed, dynamic_findings, not_made, unfinished
 from piecehub.conformance.graph import read_graph
-from piecehub.conformance.progress import MARK
+from piecehub.conformance.progress import Clock
 from piecehub.conformance.static import hinders_loading, is_for_serving_only, static_findings
 from piecehub.conformance.xla import xla_finding
 from piecehub.facts.conformance_report import Finding
 
 
-def findings(folder: Path, documentation: str = "", archive: Path | None = None) -> list[Finding]:
+def findings(
+    folder: Path, documentation: str = "", archive: Path | None = None, begun: Callable[[str], object] = lambda _: None
+) -> list[Finding]:
     """Static findings, then dynamic ones; these are not made if a static check tells that it had better not be loaded.
 
     Args:
         folder: of the SavedModel.
         documentation: the text of its model page, which X1 and X4 then look at; empty where there is none.
         archive: the archive that it came in, which X3 then looks at instead of one of our own.
+        begun: is told the number of each check before it is made.
     """
-    static = static_findings(folder, _say)
+    static = static_findings(folder, begun)
     if because := hinders_loading(static):
         return _joined(static, not_made(because), documentation, folder)
-    dynamic = dynamic_findings(folder, documentation, _say)
-    _say("D19")
+    dynamic = dynamic_findings(folder, documentation, begun)
+    begun("D19")
+    heap.release()  # the model, which another process loads now
     dynamic.append(xla_finding(folder))
     if archive is not None:
         dynamic = [archive_finding(archive) if found.check == "X3" else found for found in dynamic]
@@ -36,41 +41,48 @@ def findings(folder: Path, documentation: str = "", archive: Path | None = None)
 
 
 def all_findings(folder: str, documentation: str, archive: str) -> dict[str, Any]:
-    """`findings` as plain JSON, and whether the model can be served; an empty `archive` is none."""
-    return _answer(Path(folder), findings(Path(folder), documentation, Path(archive) if archive else None))
+    """`findings` as plain JSON, how long each took, and whether the model can be served; an empty `archive` is none."""
+    gc.freeze()  # what was imported is no garbage, and large models have it looked for after each check
+    clock = Clock()
+    found = findings(Path(folder), documentation, Path(archive) if archive else None, clock)
+    return _answer(Path(folder), found, clock)
 
 
 def findings_without_loading(folder: str, documentation: str, because: str) -> dict[str, Any]:
     """The static findings as plain JSON; dynamic ones could not be made, as the sentence `because` says."""
-    static = static_findings(Path(folder), _say)
+    clock = Clock()
+    static = static_findings(Path(folder), clock)
     hindered = hinders_loading(static)
     unmade = not_made(hindered) if hindered else [replace(f, sentence=because) for f in not_made("")]
-    return _answer(Path(folder), _joined(static, unmade, documentation, Path(folder)))
+    return _answer(Path(folder), _joined(static, unmade, documentation, Path(folder)), clock)
 
 
-def findings_after_crash(folder: str, ended: dict[str, str]) -> dict[str, Any]:
-    """The findings of a model that ended the process that checked it, as plain JSON.
+def findings_after_end(folder: str, ended: dict[str, str], beyond: dict[str, str]) -> dict[str, Any]:
+    """The findings of a model whose checks did not come to an end, as plain JSON.
 
     Args:
         folder: of the SavedModel.
-        ended: sentences by the numbers of the checks that the process ended in: of a static one that is its finding, of
-            any other it is what D1 says.
+        ended: sentences by the numbers of the checks that the process crashed in: of a static one that is its finding,
+            of any other it is what D1 says.
+        beyond: the same of checks that went beyond a limit, which says nothing against the model.
     """
-    static = static_findings(Path(folder), _say, ended)
-    hindered = hinders_loading(static) or next((check for check in ended if check.startswith("S")), "")
-    others = [sentence for check, sentence in ended.items() if not check.startswith("S")]
-    found = _joined(static, crashed(others[0]) if others and not hindered else not_made(hindered))
-    return {"findings": [asdict(f) for f in found], "serves": False}
+    clock = Clock()
+    static = static_findings(Path(folder), clock, ended, beyond)
+    hindered = hinders_loading(static) or next((check for check in (*ended, *beyond) if check.startswith("S")), "")
+    found = _joined(static, not_made(hindered) if hindered else _after_end(ended, beyond))
+    return {"findings": [asdict(f) for f in found], "serves": False, "seconds": clock.seconds()}
 
 
-def _say(check: str) -> None:
-    """Tells who started this process which check comes now, in case that it ends it."""
-    print(f"{MARK}{check}", file=sys.stderr, flush=True)
+def _after_end(ended: Mapping[str, str], beyond: Mapping[str, str]) -> list[Finding]:
+    """Dynamic findings where no static check hinders loading."""
+    if ended:
+        return crashed(next(iter(ended.values())))
+    return unfinished(*next(iter(beyond.items())))
 
 
-def _answer(folder: Path, found: list[Finding]) -> dict[str, Any]:
+def _answer(folder: Path, found: list[Finding], clock: Clock) -> dict[str, Any]:
     serves = not _is_damaged(found) and is_for_serving_only(read_graph(folder), found)
-    return {"findings": [asdict(f) for f in found], "serves": serves}
+    return {"findings": [asdict(f) for f in found], "serves": serves, "seconds": clock.seconds()}
 
 
 def _is_damaged(found: Sequence[Finding]) -> bool:

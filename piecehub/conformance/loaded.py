@@ -1,17 +1,18 @@
 """A loaded SavedModel, or one of its sub-objects: what its traces accept, and calls of it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.util import tf_inspect
 
+from piecehub.conformance import heap
 from piecehub.conformance import inputs as drawing
 from piecehub.conformance.graph import Graph, read_graph
 from piecehub.facts import piece_manifest
@@ -22,6 +23,13 @@ STRANGERS = (
     tf.errors.OpError, ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError,
     TypeError, ValueError,
 )  # fmt: skip
+_EXAMPLES, _LEAST = 5, 2
+_BATCH_BYTES = 1 << 28  # of activations, in a batch that gradients are taken of
+_FEW_BYTES = 1 << 26
+_LARGE_BYTES = 1 << 25
+
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,64 @@ class Loaded:
                 return size
         raise refused[0]
 
+    @cached_property
+    def _kept(self) -> dict[Any, Any]:
+        return {}
+
+    def once(self, make: "Callable[[Loaded], _Made]") -> _Made:
+        """What `make` tells of this model: several checks ask for it, and it is made for the first of them."""
+        if make not in self._kept:
+            self._kept[make] = make(self)
+        return self._kept[make]
+
+    @property
+    def weight_bytes(self) -> int:
+        """What the variables take that any trace uses; those of open shape are not counted."""
+        return sum((v.shape.num_elements() or 0) * v.dtype.size for v in self.captured)
+
+    @cached_property
+    def activation_bytes(self) -> int:
+        """What a forward pass in training keeps of each example until gradients are taken.
+
+        0 where it cannot be told. It is measured, so that nothing needs to be known of the operations; equal models
+        take equal memory.
+        """
+        try:
+            with self.unchanged():
+                self._held_bytes(_LEAST)  # what is made at the first call stays
+                return max(0, self._held_bytes(_LEAST)) // _LEAST
+        except STRANGERS:  # another check says what it is
+            return 0
+
+    def _held_bytes(self, examples: int) -> int:
+        inputs = self.draw(examples)
+        before = heap.tensor_bytes()
+        with tf.GradientTape() as tape:
+            tape.watch([variable for variable in self.captured if variable.dtype.is_floating])
+            outputs = self.train(inputs)
+        held = heap.tensor_bytes() - before
+        del outputs, tape
+        return held
+
+    @cached_property
+    def examples(self) -> int:
+        """How many examples most checks draw: 5, and of a model with large activations fewer, at least 2."""
+        return self.examples_within(_EXAMPLES, _BATCH_BYTES, at_least=_LEAST)
+
+    @cached_property
+    def few_examples(self) -> int:
+        """The same for checks that repeat steps, of which it matters whether they agree: down to 1."""
+        return self.examples_within(_EXAMPLES, _FEW_BYTES)
+
+    def examples_within(self, most: int, batch_bytes: int, *, at_least: int = 1) -> int:
+        """How many examples, of `most`, have activations of at most `batch_bytes`."""
+        return max(at_least, min(most, batch_bytes // max(1, self.activation_bytes)))
+
+    @cached_property
+    def is_large(self) -> bool:
+        """Whether memory that one check leaves behind would be felt by the next."""
+        return self.weight_bytes + self.examples * self.activation_bytes > _LARGE_BYTES
+
     def draw(self, examples: int, seed: int = 0) -> Any:
         """Inputs of the form that the first trace takes, for that many examples; equal seeds give equal inputs."""
         return drawing.draw(self.traces[0].inputs, examples, self.open_size, seed)
@@ -146,18 +212,25 @@ class Loaded:
         return self.obj(inputs, training=True) if self.has_training else self.obj(inputs)
 
     @contextmanager
-    def unchanged(self) -> Iterator[list[np.ndarray]]:
-        """The values of all variables, to which they return at the end."""
-        before = [variable.numpy() for variable in self.captured]
+    def unchanged(self) -> Iterator[list[tf.Tensor]]:
+        """The values of all variables, to which they return at the end.
+
+        They take no memory until a variable changes: what is read shares its buffer, and who writes makes another.
+        """
+        before = [variable.read_value() for variable in self.captured]
         try:
             yield before
         finally:
             self.restore(before)
 
-    def restore(self, values: list[np.ndarray]) -> None:
+    def restore(self, values: list[tf.Tensor]) -> None:
         """Puts back the values that `unchanged` gave."""
         for variable, value in zip(self.captured, values, strict=True):
             variable.assign(value)
+
+    def changed_since(self, before: list[tf.Tensor]) -> list[tf.Variable]:
+        """The variables that have other values than `before`."""
+        return [v for v, value in zip(self.captured, before, strict=True) if not _equal(v.numpy(), value.numpy())]
 
 
 def load(folder: Path, documentation: str = "") -> Loaded:
@@ -174,6 +247,15 @@ def flat(outputs: Any) -> dict[str, np.ndarray]:
         return {str(name): _array(outputs[name]) for name in sorted(outputs)}
     tensors = outputs if isinstance(outputs, list | tuple) else [outputs]
     return {f"output_{index}": _array(tensor) for index, tensor in enumerate(tensors)}
+
+
+def bytes_of(variable: tf.Variable) -> int:
+    """How many bytes the value of a variable takes now; its shape may be open."""
+    return int(tf.size(variable.read_value())) * variable.dtype.size
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.array_equal(a, b, equal_nan=b.dtype.kind == "f"))
 
 
 def _array(tensor: Any) -> np.ndarray:

@@ -7,11 +7,14 @@ import numpy as np
 import tensorflow as tf
 
 from piecehub.conformance.loaded import STRANGERS, Loaded
-from piecehub.conformance.pace import paced
+from piecehub.conformance.pace import affordable, paced
+from piecehub.conformance.passes import answers
+from piecehub.conformance.sample import sample_of
 from piecehub.conformance.verdict import Verdict, held, nothing, short
 
-_EXAMPLES, _CLASSES, _STEPS = 32, 3, 20
-_LONGEST_S = 8.0  # for each rule; a large model makes fewer steps
+_EXAMPLES, _CLASSES = 32, 3
+_STEPS, _LEAST_STEPS = 20, 4
+_BATCH_BYTES, _ALL_BYTES = 1 << 26, 1 << 30  # of activations, in a step and in all of them: a large model makes fewer
 _MOST_RISE = 5.0  # times the loss at the start, which a few steps of Adam may well leave for a while
 _Rule = Callable[[Any, list[Any], int], Any]
 
@@ -25,7 +28,7 @@ def trains_at_common_rates(loaded: Loaded) -> Verdict:
     """
     if not loaded.trainable_variables:
         return nothing("No variable can be trained.")
-    if not _dense(loaded.obj(loaded.draw(2))):
+    if not _dense(loaded.once(answers)):
         return nothing("Not made, since no output is a dense tensor of floats.")
     if not _has_finite_start(loaded):
         return nothing("Not made: there is no finite loss to start from (D4, D9).")
@@ -39,19 +42,19 @@ def trains_at_common_rates(loaded: Loaded) -> Verdict:
         received = f"one that is no number after {len(descent)} steps of gradient descent at 0.01"
         return short(expected, received, remedy)
     seen = f"In {len(adam)} steps the loss is at most {max(adam):.4g} with Adam at 0.001"
-    return held(f"{seen}, and finite with gradient descent at 0.01.")
+    return held(f"{seen}, and finite with gradient descent at 0.01{loaded.once(sample_of).told}.")
 
 
 def _losses(loaded: Loaded, rule: _Rule) -> list[float]:
     """The loss of each step, up to one that is not finite: cross-entropy of made-up classes, and the penalties."""
-    inputs = loaded.draw(_EXAMPLES)
+    inputs, steps = loaded.draw(examples := _examples(loaded)), _steps(loaded, examples)
     losses: list[float] = []
     with loaded.unchanged():
         rows, width = _features(loaded.train(inputs)).shape
         labels = tf.constant(np.random.default_rng(0).integers(0, _CLASSES, rows))
-        weights: list[tf.Variable] = [*loaded.trainable_variables, tf.Variable(tf.zeros([width, _CLASSES]))]
+        weights: list[tf.Variable] = [*loaded.once(sample_of).variables, tf.Variable(tf.zeros([width, _CLASSES]))]
         slots: list[list[Any]] = [[0.0, 0.0] for _ in weights]
-        for step in paced(_STEPS, _LONGEST_S):
+        for step in paced(steps):
             with tf.GradientTape() as tape:
                 logits = _features(loaded.train(inputs)) @ weights[-1]
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits))
@@ -61,6 +64,14 @@ def _losses(loaded: Loaded, rule: _Rule) -> list[float]:
                 break
             _update(weights, tape.gradient(loss, weights), slots, step, rule)
     return losses
+
+
+def _examples(loaded: Loaded) -> int:
+    return loaded.examples_within(_EXAMPLES, _BATCH_BYTES, at_least=2)
+
+
+def _steps(loaded: Loaded, examples: int) -> int:
+    return affordable(_STEPS, examples * loaded.activation_bytes, _ALL_BYTES, at_least=_LEAST_STEPS)
 
 
 def _has_finite_start(loaded: Loaded) -> bool:

@@ -4,6 +4,8 @@ The process writes the number of each check to its standard error before it make
 out again, and remembers the last.
 """
 
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,16 +15,55 @@ MARK = "piecehub-check "
 
 
 class Progress:
-    """Runs jobs, and tells at which check the last one was; `check` is empty before the first."""
+    """Runs jobs, and tells how the last one was.
+
+    Attributes:
+        check: at which it was last; empty before the first.
+        limit: which one it broke; empty if it broke none.
+        peak_bytes: the most memory that any of the jobs held.
+    """
 
     def __init__(self, run: Callable[[Job], Ended]) -> None:
         self._run = run
         self.check = ""
+        self.limit = ""
+        self.peak_bytes = 0
 
     def __call__(self, job: Job) -> Ended:
         """Runs a job."""
         ended = self._run(job)
         lines = ended.errors.splitlines(keepends=True)
         said = [line.removeprefix(MARK).strip() for line in lines if line.startswith(MARK)]
-        self.check = said[-1] if said else ""
+        self.check, self.limit = said[-1] if said else "", ended.limit
+        self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
         return replace(ended, errors="".join(line for line in lines if not line.startswith(MARK)))
+
+
+class Clock:
+    """Says each check as it begins, and tells how long each took."""
+
+    def __init__(self) -> None:
+        self._check = ""
+        self._since = _processor_s()
+        self._seconds: dict[str, float] = {}
+
+    def __call__(self, check: str) -> None:
+        """`check` begins, and what came before it has ended."""
+        print(f"{MARK}{check}", file=sys.stderr, flush=True)  # in case that it ends this process
+        self._turn(check)
+
+    def seconds(self) -> dict[str, float]:
+        """The seconds of the processor by check, up to now."""
+        self._turn(self._check)
+        return {check: round(seconds, 2) for check, seconds in self._seconds.items()}
+
+    def _turn(self, check: str) -> None:
+        now = _processor_s()
+        if self._check:
+            self._seconds[self._check] = self._seconds.get(self._check, 0.0) + now - self._since
+        self._check, self._since = check, now
+
+
+def _processor_s() -> float:
+    """Of this process and of those that it has waited for."""
+    return sum(os.times()[:4])

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from piecehub.conformance.behaviour import EXAMPLES, close
+from piecehub.conformance.behaviour import close
 from piecehub.conformance.loaded import Loaded, flat
 from piecehub.conformance.verdict import Verdict, held, nothing, short
 
@@ -47,7 +47,7 @@ def dropout_acts(loaded: Loaded) -> Verdict:
         return nothing("No dropout is recorded.")
     with loaded.unchanged():
         for seed in range(_BATCHES):
-            inputs = loaded.draw(EXAMPLES, seed)
+            inputs = loaded.draw(loaded.examples, seed)
             first, second = flat(loaded.train(inputs)), flat(loaded.train(inputs))
             if not all(close(first[name], second[name]) for name in first):
                 return held("Two passes in training differ, as the recorded dropout makes them.")

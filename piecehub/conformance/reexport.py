@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from piecehub.conformance.behaviour import EXAMPLES, close
+from piecehub.conformance.behaviour import close
 from piecehub.conformance.loaded import STRANGERS, Loaded, load
 from piecehub.conformance.verdict import Verdict, held, short
 
@@ -27,7 +27,7 @@ def saves_again(loaded: Loaded) -> Verdict:
 
 def _compared(loaded: Loaded, again: Loaded) -> Verdict:
     expected = "the same after saving again"
-    inputs = loaded.draw(EXAMPLES)
+    inputs = loaded.draw(loaded.examples)
     first, second = loaded.infer(inputs), again.infer(inputs)
     if first.keys() != second.keys() or not all(close(first[name], second[name]) for name in first):
         return short(expected, "other outputs", _REMEDY)

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from piecehub.conformance.behaviour import EXAMPLES, changed_since
 from piecehub.conformance.loaded import Loaded, flat
-from piecehub.conformance.pace import paced
-from piecehub.conformance.training import some_loss
+from piecehub.conformance.pace import affordable, paced
+from piecehub.conformance.passes import Gradient, seen_of, some_loss, trained
 from piecehub.conformance.verdict import Verdict, held, names, nothing, short
 
-_CALLS = 40
-_LONGEST_S = 8.0  # for all calls; a large model makes fewer
+_CALLS, _LEAST_CALLS = 40, 4
+_ALL_BYTES = 1 << 31  # of activations, in all calls: a large model makes fewer
 _LARGEST_SLOPE = 1 + 1e-3
 _NO_DECAY = 1 - 1e-6
 _NOISE = 0.5
@@ -64,24 +63,22 @@ def stay_bounded(loaded: Loaded) -> Verdict:
     if not statistics:
         return held("No statistic moves in training.")
     expected, remedy = "running statistics that settle on one and the same batch", "look at how they are updated"
-    lines = _by_ref(statistics, lines_of(loaded, statistics))
+    lines = _by_ref(statistics, loaded.once(moved_lines))
     if steep := [v for v in statistics if abs(lines[v.ref()].slope) > _LARGEST_SLOPE]:
         slope = lines[steep[0].ref()].slope
         return short(expected, f"{names(steep[:1])}, which a call multiplies by {slope:.4g}", remedy)
     if sums := _sums(loaded, statistics, lines):
         return short(expected, f"{names(sums)} that add up without end", remedy)
-    if sick := _after_calls(loaded, statistics):
-        return short(expected, f"{names(sick[:1])}, out of all bounds after {_CALLS} calls", remedy)
+    calls = affordable(_CALLS, loaded.examples * loaded.activation_bytes, _ALL_BYTES, at_least=_LEAST_CALLS)
+    if sick := _after_calls(loaded, statistics, calls):
+        return short(expected, f"{names(sick[:1])}, out of all bounds after {calls} calls", remedy)
     return held(f"{len(statistics)} statistics settle.")
 
 
 def moved_floats(loaded: Loaded) -> list[tf.Variable]:
     """The variables of floats that a forward pass in training changes, but for trainable ones (D13)."""
     trainable = {variable.ref() for variable in loaded.trainable_variables}
-    with loaded.unchanged() as before:
-        loaded.train(loaded.draw(EXAMPLES))
-        moved = changed_since(loaded, before)
-    return [v for v in moved if v.dtype.is_floating and v.ref() not in trainable]
+    return [v for v in loaded.once(trained).moved if v.dtype.is_floating and v.ref() not in trainable]
 
 
 def lines_of(loaded: Loaded, statistics: Sequence[tf.Variable], seed: int = 0) -> list[Line]:
@@ -99,11 +96,16 @@ def lines_of(loaded: Loaded, statistics: Sequence[tf.Variable], seed: int = 0) -
 def read_at_inference(loaded: Loaded, variables: Sequence[tf.Variable]) -> list[tf.Variable]:
     """Those that move an output at inference."""
     gradients = _gradients(loaded, variables, loaded.obj)
-    return [v for v, gradient in zip(variables, gradients, strict=True) if gradient is not None and np.any(gradient)]
+    return [v for v, gradient in zip(variables, gradients, strict=True) if gradient.exists and not gradient.is_zero]
+
+
+def moved_lines(loaded: Loaded) -> list[Line]:
+    """The lines of `moved_floats`; for `Loaded.once`."""
+    return lines_of(loaded, moved_floats(loaded))
 
 
 def _lines(loaded: Loaded, statistics: Sequence[tf.Variable], seed: int) -> list[Line]:
-    inputs = loaded.draw(EXAMPLES, seed)
+    inputs = loaded.draw(loaded.examples, seed)
     results: list[list[np.ndarray]] = []
     for start in (0.0, 1.0):
         with loaded.unchanged():
@@ -134,12 +136,12 @@ def _not_read_in_training(loaded: Loaded, variables: Sequence[tf.Variable]) -> l
     return [
         variable
         for variable, gradient in zip(variables, gradients, strict=True)
-        if gradient is None or (not np.any(gradient) and _is_ignored(loaded, variable))
+        if not gradient.exists or (gradient.is_zero and _is_ignored(loaded, variable))
     ]
 
 
 def _is_ignored(loaded: Loaded, variable: tf.Variable) -> bool:
-    inputs = loaded.draw(EXAMPLES)
+    inputs = loaded.draw(loaded.examples)
     with loaded.unchanged() as before:
         first = flat(loaded.train(inputs))
         loaded.restore(before)
@@ -148,15 +150,14 @@ def _is_ignored(loaded: Loaded, variable: tf.Variable) -> bool:
     return all(np.array_equal(first[name], second[name]) for name in first)
 
 
-def _gradients(loaded: Loaded, variables: Sequence[tf.Variable], call: Callable[[Any], Any]) -> list[np.ndarray | None]:
-    """Of some loss on the outputs, by each variable; None where nothing leads to it."""
+def _gradients(loaded: Loaded, variables: Sequence[tf.Variable], call: Callable[[Any], Any]) -> tuple[Gradient, ...]:
+    """Of some loss on the outputs, by each variable."""
     if not variables:
-        return []
+        return ()
     with loaded.unchanged(), tf.GradientTape() as tape:
         tape.watch(variables)
-        loss = some_loss(call(loaded.draw(EXAMPLES)))
-    gradients = tape.gradient(loss, variables)
-    return [None if gradient is None else tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
+        loss = some_loss(call(loaded.draw(loaded.examples)))
+    return seen_of(tape.gradient(loss, variables))
 
 
 def _sums(loaded: Loaded, statistics: Sequence[tf.Variable], lines: dict[Any, Line]) -> list[tf.Variable]:
@@ -172,12 +173,12 @@ def _sums(loaded: Loaded, statistics: Sequence[tf.Variable], lines: dict[Any, Li
     return [] if counts else read
 
 
-def _after_calls(loaded: Loaded, statistics: Sequence[tf.Variable]) -> list[tf.Variable]:
+def _after_calls(loaded: Loaded, statistics: Sequence[tf.Variable], calls: int) -> list[tf.Variable]:
     """The statistics that are not finite, or beyond all measure, after many calls on one batch."""
-    inputs = loaded.draw(EXAMPLES)
+    inputs = loaded.draw(loaded.examples)
     with loaded.unchanged():
         limits = [_UNBOUNDED * (1 + _largest(variable)) for variable in statistics]
-        for _ in paced(_CALLS, _LONGEST_S):
+        for _ in paced(calls):
             loaded.train(inputs)
         return [v for v, limit in zip(statistics, limits, strict=True) if not _largest(v) <= limit]
 

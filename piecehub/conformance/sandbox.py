@@ -30,6 +30,11 @@ from piecehub.tensors.fresh import FIXED, HOME, Ended, Job
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 _PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH")
 _PROBE_S = 20
+# Memory that a check frees is given back. oneDNN's allocator keeps all of it for ever, and the C library what lies in
+# the arenas of many threads, or is smaller than the largest that was freed so far (mallopt(3)).
+_FRUGAL = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(4 << 20)}
+_LEAST_S, _MORE_S = 900, 4  # for any model, and for each MiB of it: 5 times what a slow machine was seen to need
+_LEAST_BYTES, _COPIES = 4 << 30, 8
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,19 @@ class Limits:
 
 
 def limits_for(folder: Path) -> Limits:
-    """Limits for the checks of the SavedModel in `folder`: they save it again and pack it, so its size counts."""
+    """Limits for the checks of the SavedModel in `folder`, which grow with its size.
+
+    They hold its weights some times over, save it again and pack it. Half of the machine's memory it may always have.
+    """
     size_bytes = sum(path.lstat().st_size for path in folder.rglob("*"))
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Limits(wall_s=900, cpu_s=1800, file_bytes=(1 << 28) + 4 * size_bytes, resident_bytes=memory_bytes // 2)
+    wall_s = _LEAST_S + size_bytes * _MORE_S // (1 << 20)
+    return Limits(
+        wall_s=wall_s,
+        cpu_s=2 * wall_s,
+        file_bytes=(1 << 28) + 4 * size_bytes,
+        resident_bytes=min(memory_bytes * 9 // 10, max(memory_bytes // 2, _LEAST_BYTES + _COPIES * size_bytes)),
+    )
 
 
 def strongest(trusted: bool) -> Sandbox:
@@ -146,4 +160,4 @@ def _environment(home: str) -> dict[str, str]:
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     paths = os.pathsep.join([str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])])
     own = {"HOME": home, "TMPDIR": home, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": paths}
-    return {**passed_on, **FIXED, **own}
+    return {**passed_on, **FIXED, **_FRUGAL, **own}

@@ -24,7 +24,10 @@ _Check = tuple[str, str, Level, Callable[[Model], Verdict]]
 
 
 def static_findings(
-    folder: Path, begun: Callable[[str], object] = lambda _: None, ended: Mapping[str, str] | None = None
+    folder: Path,
+    begun: Callable[[str], object] = lambda _: None,
+    ended: Mapping[str, str] | None = None,
+    beyond: Mapping[str, str] | None = None,
 ) -> list[Finding]:
     """The findings of S1 to S16 about the SavedModel in `folder`; nothing of it is loaded or run.
 
@@ -32,11 +35,13 @@ def static_findings(
         folder: of the SavedModel.
         begun: is told the number of each check before it is made.
         ended: sentences by the number of the checks that ended a process before: they fall short, and are not made.
+        beyond: the same of checks that went beyond a limit: they are not made either, and do not fall short.
 
     Raises:
         NotReusableError: if `folder` holds no SavedModel, or one too large to be read.
     """
-    ended = ended or {}
+    unmade = {check: Verdict(False, sentence) for check, sentence in (ended or {}).items()}
+    unmade |= {check: Verdict(None, sentence) for check, sentence in (beyond or {}).items()}
     begun(_CHECKS[0][0])
     try:
         model = Model(folder, read_graph(folder))
@@ -45,7 +50,7 @@ def static_findings(
     findings: list[Finding] = []
     for number, title, level, check in _CHECKS:
         begun(number)
-        verdict = Verdict(False, ended[number]) if number in ended else check(model)
+        verdict = unmade.get(number) or check(model)
         findings.append(Finding(number, title, verdict.level or level, verdict.passed, verdict.sentence))
     return findings
 

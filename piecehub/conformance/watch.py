@@ -61,25 +61,27 @@ def run_watched(
         for thread in threads:
             thread.start()
         try:
-            reason = _wait(process, wall_s, resident_bytes)
+            reason, peak_bytes = _wait(process, wall_s, resident_bytes)
         finally:
             _end(process)
         for thread in threads:
             thread.join(timeout=1)
-    return Ended(process.returncode, "\n".join(lines), reason)
+    return Ended(process.returncode, "\n".join(lines), reason, peak_bytes)
 
 
-def _wait(process: subprocess.Popen[str], wall_s: float, resident_bytes: int) -> str:
-    """Waits for the end; the limit that was broken, or nothing."""
-    latest = time.monotonic() + wall_s
+def _wait(process: subprocess.Popen[str], wall_s: float, resident_bytes: int) -> tuple[str, int]:
+    """Waits for the end; the limit that was broken, or nothing, and the most memory that was seen."""
+    latest, peak_bytes = time.monotonic() + wall_s, 0
     while process.poll() is None:
         if time.monotonic() > latest:
-            return f"it took more than {wall_s:g} s; {ENDLESS}"
-        if sum(rss for _, rss in _tree(process.pid)) > resident_bytes:
-            return f"it held more than {resident_bytes / 2**30:.3g} GiB of memory; use a machine that has more"
+            return f"it took more than {wall_s:g} s; {ENDLESS}", peak_bytes
+        peak_bytes = max(peak_bytes, sum(rss for _, rss in _tree(process.pid)))
+        if peak_bytes > resident_bytes:
+            limit = f"it held more than {resident_bytes / 2**30:.3g} GiB of memory; use a machine that has more"
+            return limit, peak_bytes
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=_INTERVAL_S)
-    return ""
+    return "", peak_bytes
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from piecehub.conformance.behaviour import EXAMPLES
 from piecehub.conformance.graph import read_graph
 from piecehub.conformance.loaded import STRANGERS, load
-from piecehub.conformance.training import some_loss
+from piecehub.conformance.passes import some_loss
 from piecehub.conformance.verdict import Verdict, held, nothing, short
 from piecehub.errors import PiecehubError
 from piecehub.facts.conformance_report import Finding
@@ -23,6 +22,7 @@ from piecehub.tensors.fresh import run_fresh
 _NEVER = re.compile(r".*(Table|Lookup|String|Ragged|Regex|Unicode).*")
 # It takes a minute and more for what is larger.
 _MOST_OPERATIONS = 3000
+_EXAMPLES = 2
 _REMEDY = "nothing on a CPU or GPU; it trains on no TPU"
 
 
@@ -42,7 +42,7 @@ def compiles(folder: Path) -> Verdict:
     """D19 in this process: forward and backward pass in training."""
     try:
         loaded = load(folder)
-        inputs, trainable = loaded.draw(EXAMPLES), loaded.trainable_variables
+        inputs, trainable = loaded.draw(_EXAMPLES), loaded.trainable_variables
 
         def step() -> Any:
             with tf.GradientTape() as tape:

@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 Level = Literal["fail", "warn", "info"]
 Sandbox = Literal["bubblewrap", "process limits", "none"]
-Decision = Literal["reusable", "serving only", "not reusable", "undecided"]
+Decision = Literal["reusable", "serving only", "not reusable", "undecided", "unfinished"]
 Outcome = Literal["held", "fell short", "advice", "not made", "note"]
 REPORT_NAME = "conformance.json"
 
@@ -43,6 +43,24 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Timings:
+    """What checking took; no part of what was found.
+
+    Attributes:
+        seconds: of the processor, by check; what several checks share is counted at the first of them.
+        peak_bytes: the most resident memory that all processes of the check were seen to hold together.
+    """
+
+    seconds: Mapping[str, float]
+    peak_bytes: int
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of the processor of all checks."""
+        return sum(self.seconds.values())
+
+
+@dataclass(frozen=True)
 class ConformanceReport:
     """Every finding about one SavedModel.
 
@@ -51,12 +69,16 @@ class ConformanceReport:
         findings: in the order of their numbers.
         sandbox: where the checks ran that load the model; `none` if they did not, or if an older report does not say.
         serves: whether it is not callable, but has signatures and nothing that speaks against serving them.
+        unfinished: the number of the check that went beyond a limit of time or memory; empty if none did.
+        timings: what it took, where the checks have just been made. It is not kept: equal models have equal reports.
     """
 
     digest: str
     findings: tuple[Finding, ...]
     sandbox: Sandbox = "none"
     serves: bool = False
+    unfinished: str = ""
+    timings: Timings | None = field(default=None, compare=False)
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -65,24 +87,33 @@ class ConformanceReport:
 
     @property
     def conforms(self) -> bool:
-        """True if no check of level fail fell short."""
-        return not self.failures
+        """True if no check of level fail fell short, and every one could be made."""
+        return not self.failures and not self.unfinished
 
     @property
     def first_failure(self) -> str:
         """What a person reads first of a model that does not conform: a check that fell short, or could not be made."""
         found = next((f for f in self.failures if f.check == "S3" and self.serves), None)
-        found = found or next((f for f in self.failures if f.passed is False), self.failures[0])
+        found = found or next((f for f in self.failures if f.passed is False), None)
+        stopped = next((f for f in self.findings if f.check == self.unfinished), None)
+        if found is None and stopped is not None:
+            return f"{stopped.check} {stopped.sentence[:1].lower()}{stopped.sentence[1:]}"
+        found = found or self.failures[0]
         return f"{found.check} {'could not be made' if found.passed is None else 'fell short'}: {found.sentence}"
 
     @property
     def verdict(self) -> Decision:
-        """What the model is good for; `undecided` if nothing fell short, but not every check could be made."""
+        """What the model is good for; `undecided` if nothing fell short, but not every check could be made.
+
+        `unfinished` is the same where time or memory were short: it says nothing of the model.
+        """
         if self.conforms:
             return "reusable"
         if self.serves:
             return "serving only"
-        return "not reusable" if any(f.passed is False for f in self.failures) else "undecided"
+        if any(f.passed is False for f in self.failures):
+            return "not reusable"
+        return "unfinished" if self.unfinished else "undecided"
 
     @property
     def summary(self) -> str:
@@ -98,16 +129,26 @@ class ConformanceReport:
         return " · ".join([self.verdict, *filter(None, told)])
 
     def to_json(self) -> str:
-        """The report as a JSON document that `from_json` reads."""
+        """The report as a JSON document that `from_json` reads, without timings: equal models give equal bytes."""
+        return _json(self._value())
+
+    def to_json_with_timings(self) -> str:
+        """The same for a person who waits for it."""
+        told = self.timings and {**asdict(self.timings), "total_s": round(self.timings.total_s, 2)}
+        return _json({**self._value(), "timings": told})
+
+    def _value(self) -> dict[str, Any]:
         value = {"schema": 1, "conforms": self.conforms, "verdict": self.verdict, **asdict(self)}
-        return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        absent = {"timings"} if self.unfinished else {"timings", "unfinished"}  # so that what was finished is as before
+        return {key: part for key, part in value.items() if key not in absent}
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Reads what `to_json` wrote, also what it wrote before there were sandboxes."""
         value = json.loads(text)
         findings = tuple(Finding(**finding) for finding in value["findings"])
-        return cls(value["digest"], findings, value.get("sandbox", "none"), value.get("serves", False))
+        serves, unfinished = value.get("serves", False), value.get("unfinished", "")
+        return cls(value["digest"], findings, value.get("sandbox", "none"), serves, unfinished)
 
     def write(self, folder: Path) -> None:
         """Writes `conformance.json` into `folder`."""
@@ -124,3 +165,7 @@ def report(
 ) -> ConformanceReport:
     """A report in the order that the checks ran in."""
     return ConformanceReport(digest, tuple(findings), sandbox, serves)
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 from piecehub.conformance.check import check_saved_model
 from piecehub.conformance.page import Page, parse
 from piecehub.conformance.sandbox import strongest
-from piecehub.errors import NotReusableError, RecipeError
+from piecehub.errors import CheckUnfinished, NotReusableError, RecipeError
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
 from piecehub.facts.content import content_digest, list_files
@@ -125,6 +125,7 @@ def publish_made_elsewhere(
     Raises:
         RecipeError: if the page is about another version, or says that the model is to be fine-tuned.
         NotReusableError: if the model does not conform, or is good for serving only; the first check is named.
+        CheckUnfinished: if time or memory did not suffice to check it.
         PiecehubError: as `publish` has them.
     """
     handle = _handle(offered.documentation, name, version)
@@ -203,7 +204,9 @@ def _handle(documentation: str, name: str, version: int | None) -> Handle:
 
 
 def _refuse(report: ConformanceReport, folder: Path) -> None:
-    """Raises NotReusableError for a model that does not conform, or that is not the one that was checked."""
+    """Raises for a model that does not conform, is not the one that was checked, or took too much to be checked."""
+    if report.verdict == "unfinished":
+        raise CheckUnfinished(report.first_failure)
     if not report.conforms:
         raise NotReusableError(
             f"Expected a model that conforms. Received: one that is {report.verdict}; {report.first_failure}"

@@ -92,7 +92,7 @@ def read_outcome(folder: Path) -> Outcome:
 def _refusal(candidate: Candidate, report: ConformanceReport) -> str:
     """Why the candidate may not be published; empty if it may."""
     if not report.conforms:
-        return report.failures[0].sentence
+        return report.first_failure if report.verdict == "unfinished" else report.failures[0].sentence
     if not (candidate.blessing / "BLESSED").is_file():
         # The gate's first reason is the sentence that a person reads; verdict.json and the pages hold all of them.
         return next(iter(_verdict(candidate)["reasons"]), "The gate did not bless it.")

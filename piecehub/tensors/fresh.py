@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,14 @@ class Job:
 class Ended:
     """How a process ended: its exit code (negative for a signal), and what it wrote to standard error.
 
-    `limit` says which limit ended it, and what to do; it is empty if none did.
+    `limit` says which limit ended it, and what to do; it is empty if none did. `peak_bytes` is the most memory that it
+    and all that it started were seen to hold, or 0 where nobody looked; it makes two ends no different.
     """
 
     returncode: int
     errors: str
     limit: str = ""
+    peak_bytes: int = field(default=0, compare=False)
 
 
 def run_fresh(

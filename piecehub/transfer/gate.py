@@ -72,6 +72,8 @@ def judge(
     if refusals:
         return Verdict("NOT_BLESSED", tuple(refusals), (), rule)
     open_questions = [*map(_unfinished, filter(_is_unfinished, judged)), *_too_few_seeds(judged, rule)]
+    if conformance.verdict == "unfinished":
+        open_questions.append(f"Expected checks that come to an end. Received: {conformance.first_failure}")
     if open_questions:
         return Verdict("INCONCLUSIVE", tuple(open_questions), (), rule)
     diverging = [reason for evidence in judged for reason in _divergence(evidence)]
@@ -105,7 +107,7 @@ def _integrity(judged: Sequence[Evidence], evidences: Sequence[Evidence], confor
         found.append("Expected evidence of at least one task of the gate. Received: none.")
     if not conformance.findings:
         found.append("Expected a conformance report with checks. Received: an empty one.")
-    if not conformance.conforms:
+    if not conformance.conforms and conformance.verdict != "unfinished":  # that is an open question
         faults = "; ".join(f"{f.check} {f.title}" for f in conformance.failures)
         found.append(f"Expected a piece that passes every check of level fail. Received: {faults}.")
     for evidence in evidences:

@@ -30,6 +30,8 @@ def print_report(report: ConformanceReport) -> None:
     with console.capture() as drawn:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+    if took := report.timings:
+        click.echo(f"{took.total_s:,.0f} s of the processor · {took.peak_bytes / 1e9:.1f} GB of memory at most")
     click.echo(summary(report))
 
 
