@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from piecehub.conformance import heap
 from piecehub.conformance.behaviour import close
 from piecehub.conformance.loaded import STRANGERS, Loaded, flat
 from piecehub.conformance.passes import some_loss, trained
 from piecehub.conformance.verdict import Verdict, held, nothing, short
 from piecehub.errors import PiecehubError
+from piecehub.facts.heap import give_back
 
 _NEEDED = ("tensorflow_hub", "tf_keras", "piecehub.consume.layer")
 _STEPS = 3
@@ -31,7 +31,7 @@ def both_layers_train_alike(loaded: Loaded) -> Verdict:
         try:
             curves[name] = _curve(make(loaded, trainable), inputs, training=training)
             if loaded.is_large:
-                heap.release()  # one layer's weights before the other's are loaded
+                give_back()  # one layer's weights before the other's are loaded
         except (*STRANGERS, PiecehubError) as error:
             what = f"{type(error).__name__} in {name}: {' '.join(str(error).split())[:160]}"
             return short("a model that both layers fine-tune", what, "mend the interface")

@@ -15,7 +15,6 @@ from piecehub.conformance import (
     common_apis,
     consumers,
     golden_outputs,
-    heap,
     interface,
     lost,
     memory,
@@ -32,6 +31,7 @@ from piecehub.conformance.verdict import Verdict
 from piecehub.errors import PiecehubError
 from piecehub.exporting import golden
 from piecehub.facts.conformance_report import Finding, Level
+from piecehub.facts.heap import give_back
 
 _Check = tuple[str, str, Level, Callable[[Loaded], Verdict]]
 
@@ -181,7 +181,7 @@ def _finding(loaded: Loaded, check: _Check) -> Finding:
         return Finding(number, title, level, False, error.sentence)
     finally:
         if check not in _FIRST and loaded.is_large:
-            heap.release()  # what this check held is not there for the next
+            give_back()  # what this check held is not there for the next
     level = "info" if verdict.passed is None else verdict.level or level
     return Finding(number, title, level, verdict.passed, verdict.sentence)
 

@@ -1,4 +1,4 @@
-"""What this process and its tensors hold of memory, and how it gives some back."""
+"""What this process and its tensors hold of memory."""
 
 import ctypes
 import gc
@@ -50,13 +50,6 @@ def _malloc_info() -> bytes:
         return ctypes.string_at(text.value or 0, size.value)
     finally:
         _LIBRARY.free(text)
-
-
-def release() -> None:
-    """Gives back what nothing refers to: loaded models are circles, and the C library keeps what was freed."""
-    gc.collect()
-    if hasattr(_LIBRARY, "malloc_trim"):  # glibc alone
-        _LIBRARY.malloc_trim(0)
 
 
 @contextmanager

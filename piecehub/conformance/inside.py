@@ -6,7 +6,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from piecehub.conformance import heap
 from piecehub.conformance.archive_rules import archive_finding
 from piecehub.conformance.documentation_rules import check_documentation
 from piecehub.conformance.dynamic import crashed, dynamic_findings, not_made, unfinished
@@ -15,6 +14,7 @@ from piecehub.conformance.progress import Clock
 from piecehub.conformance.static import hinders_loading, is_for_serving_only, static_findings
 from piecehub.conformance.xla import xla_finding
 from piecehub.facts.conformance_report import Finding
+from piecehub.facts.heap import give_back
 
 
 def findings(
@@ -33,7 +33,7 @@ def findings(
         return _joined(static, not_made(because), documentation, folder)
     dynamic = dynamic_findings(folder, documentation, begun)
     begun("D19")
-    heap.release()  # the model, which another process loads now
+    give_back()  # the model, which another process loads now
     dynamic.append(xla_finding(folder))
     if archive is not None:
         dynamic = [archive_finding(archive) if found.check == "X3" else found for found in dynamic]
