@@ -6,8 +6,8 @@ Both are those of the command and of all that it starts; memory is the peak of t
 libraries that several processes share count once for each.
 """
 
+import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -50,40 +50,35 @@ def main() -> None:
 def _checked(name: str, folder: Path) -> tuple[_Row, str]:
     """What the command took, and its verdict; a model that falls short is no failure here."""
     command = [sys.executable, "-P", "-m", "piecehub.cli", "check", str(folder), "--json", "--trust"]
-    before = _children_s()
     with tempfile.TemporaryFile("w+") as out, subprocess.Popen(command, stdout=out) as process:
-        peak_bytes = 0
+        peak_bytes, seconds = 0, dict[int, float]()
         while process.poll() is None:
-            peak_bytes = max(peak_bytes, _resident_bytes(process.pid))
+            seen = _tree(process.pid)
+            peak_bytes = max(peak_bytes, sum(resident_bytes for resident_bytes, _ in seen.values()))
+            seconds |= {pid: cpu_s for pid, (_, cpu_s) in seen.items()}
             time.sleep(_EVERY_S)
         out.seek(0)
         report = json.load(out)
-    return _Row(name, _children_s() - before, peak_bytes / 1e6), report["verdict"]
+    return _Row(name, sum(seconds.values()), peak_bytes / 1e6), report["verdict"]
 
 
 def _python(*arguments: str) -> str:
     return subprocess.run([sys.executable, *arguments], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def _children_s() -> float:
-    """Seconds of the processor of all that this process has waited for."""
-    times = os.times()
-    return times.children_user + times.children_system
+def _tree(pid: int) -> dict[int, tuple[int, float]]:
+    """Resident bytes, and seconds of the processor so far, of a process and of each below it, by number.
 
-
-def _resident_bytes(pid: int) -> int:
-    try:
+    The seconds are not asked of wait(2), since who waits in a sandbox need not hand them on.
+    """
+    found: dict[int, tuple[int, float]] = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
-        return sum(_resident_bytes_of(process) for process in (root, *root.children(recursive=True)))
-    except psutil.NoSuchProcess:
-        return 0
-
-
-def _resident_bytes_of(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0  # it has ended
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has ended
+                times = process.cpu_times()
+                found[process.pid] = process.memory_info().rss, times.user + times.system
+    return found
 
 
 if __name__ == "__main__":

@@ -9,15 +9,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
 
+from piecehub.cli import evaluate as evaluation
 from piecehub.cli.main import main
+from piecehub.errors import CheckUnfinished
 from piecehub.examples.stream import Stream
 from piecehub.exporting import reusable
+from piecehub.facts.conformance_report import Finding, report
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["evaluation.shots=[5]", "evaluation.steps=20", "evaluation.learning_rates=[0.003]"]
@@ -116,3 +120,15 @@ def test_what_cannot_be_evaluated_is_one_sentence(piece: Path, workdir: Path, wo
     refused = _run_here(workdir, str(piece), "--recipe", "digits", "--trust", *words)
     assert refused.returncode in (1, 2) and refused.stdout == ""
     assert sentence in refused.stderr.splitlines()[-1]
+
+
+def test_a_model_whose_call_never_returns_is_named_before_any_trial(monkeypatch, tmp_path):
+    sentence = "Could not be finished: it took more than 900 s; look for a loop that never ends."
+    reports = {
+        check: replace(report("", [Finding(check, "title", "fail", None, sentence)]), unfinished=check)
+        for check in ("D1", "D27")
+    }
+    monkeypatch.setattr("piecehub.conformance.check.check_saved_model", lambda folder, *_: reports[folder.name])
+    with pytest.raises(CheckUnfinished, match=r"^D1 could not be finished: it took more than 900 s"):
+        evaluation._checked(tmp_path / "D1")
+    assert evaluation._checked(tmp_path / "D27").verdict == "unfinished"  # it can be called, and the gate has its word

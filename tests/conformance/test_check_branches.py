@@ -144,13 +144,15 @@ def _same_keys(root: Any, x: Any) -> Any:
     return tf.range(tf.shape(x, tf.int64)[0])
 
 
-def _out_of_sight(entries: int) -> Make:
-    """A table that no attribute holds gets so many entries at each call."""
+def _out_of_sight(entries: int, modes: tuple[bool, ...] = (False, True)) -> Make:
+    """A table that no attribute holds gets so many entries at each call in those modes."""
     raw: Any = tf.raw_ops
 
     def forward(root: Any, x: Any, training: bool) -> Any:
+        if training not in modes:
+            return plain(root, x, training)
         table = raw.MutableHashTableOfTensorsV2(
-            key_dtype=tf.int32, value_dtype=tf.float32, value_shape=[256], shared_name=f"kept {entries}"
+            key_dtype=tf.int32, value_dtype=tf.float32, value_shape=[256], shared_name=f"kept {entries} {modes}"
         )
         last = root.seed.assign_add(entries)
         raw.LookupTableInsertV2(table_handle=table, keys=tf.range(last - entries, last), values=tf.ones([entries, 256]))
@@ -208,7 +210,8 @@ FALLS_SHORT: dict[str, tuple[Check, Make, str]] = {
     "D12 twice from a tape": (D12, _broken("variables inside a loop"), "in a persistent tape|in a tf.function"),
     "D26 a variable": (D26, _broken("a variable that grows"), "the bytes of 'seen'"),
     "D26 a table": (D26, _with_table(_new_keys), "the entries of table"),
-    "D26 the heap": (D26, _out_of_sight(40), "a heap that grows"),
+    "D26 the heap in training": (D26, _out_of_sight(40, (True,)), "a heap that grows"),
+    "D26 the heap at inference": (D26, _out_of_sight(40, (False,)), "a heap that grows"),
     "D27 no number with Adam": (D27, of(_infinite_once_moved(0.0)), "to inf with Adam at 0.001"),
     "D27 far up with Adam": (D27, _broken("outputs of thousands"), r"to \d.* with Adam at 0.001"),
     "D27 the penalty": (D27, changed(_penalty_once_moved), "with Adam at 0.001"),
@@ -303,8 +306,12 @@ def test_of_a_large_model_d12_and_d27_look_at_a_sample_and_say_so(
     monkeypatch.setattr(sample, "_SAMPLE_BYTES", 48)  # 'w' has 48 bytes, 'bias' 12
     chosen = [[v.name for v in sample.sample_of(load(folder)).variables] for _ in range(2)]
     assert chosen[0] == chosen[1] and len(chosen[0]) == 1
+    seen: list[Any] = []
+    monkeypatch.setattr(training, "_same", lambda a, b: bool(seen.append("D12")) or True)
+    monkeypatch.setattr(practice, "_update", lambda weights, *_: seen.append(len(weights)))
     for check in (D12, D27):
         assert check(load(folder)).sentence.endswith(", of a sample of 1 of 2 variables.")
+    assert seen == ["D12"] + 40 * [2]  # one gradient; one weight and the head, for each rate
     monkeypatch.setattr(sample, "_SAMPLE_BYTES", 4)
     assert [v.name for v in sample.sample_of(load(folder)).variables] == ["bias:0"]  # the smallest, where none fits
 

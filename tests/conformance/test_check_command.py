@@ -2,16 +2,21 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from piecehub.cli.main import cli
 from piecehub.conformance.check import check_saved_model
 from piecehub.conformance.sandbox import missing
-from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.errors import CheckUnfinished
+from piecehub.facts.conformance_report import ConformanceReport, Finding, report
 from piecehub.store.archive import pack
 from tests.command_line import piecehub
 from tests.loopback import answering
@@ -86,6 +91,26 @@ def test_without_a_sandbox_a_trusted_model_runs_under_limits(reusable: Path, tmp
     value = json.loads(done.stdout)
     assert (value["conforms"], value["verdict"], value["sandbox"]) == (True, "reusable", "process limits")
     assert {found["passed"] for found in value["findings"] if found["level"] == "fail"} == {True}
+
+
+def test_what_it_took_is_told_and_no_part_of_what_was_found(reusable: Path, tmp_path: Path) -> None:
+    done = [_check(str(reusable), "--trust", *more, cwd=tmp_path, PATH="/nowhere") for more in (["--json"], [])]
+    told = json.loads(done[0].stdout)["timings"]
+    assert told["seconds"].keys() >= {"S1", "S16", "D1", "D7", "D27", "X3", "D19"}
+    assert told["total_s"] > 1 and 200e6 < told["peak_bytes"] < 4e9
+    assert re.fullmatch(r"\d+ s of the processor · \d\.\d GB of memory at most", done[1].stdout.splitlines()[-2])
+
+
+def test_a_check_that_went_beyond_a_limit_has_an_exit_code_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unmade = Finding("D27", "common learning rates", "warn", None, "Could not be finished: it took more than 900 s.")
+    stopped = replace(report("", [unmade]), unfinished="D27")
+    monkeypatch.setattr("piecehub.conformance.check.check", lambda *_, **__: stopped)
+    done = CliRunner().invoke(cli, ["check", "model", "--workdir", str(tmp_path)])
+    assert isinstance(done.exception, CheckUnfinished) and done.exception.exit_code == 5
+    assert done.exception.sentence == "D27 could not be finished: it took more than 900 s."
+    assert done.output.splitlines()[-1].startswith("unfinished · nothing fell short")
 
 
 @pytest.mark.skipif(bool(missing()), reason=f"needs the package bubblewrap: {missing()}")
