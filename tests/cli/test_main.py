@@ -12,7 +12,9 @@ from tests.command_line import piecehub
 HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "matplotlib", "sklearn", "pandas")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["kubeflow", "compile", "--help"], ["workdir", "gc", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["kubeflow", "compile", "--help"], ["workdir", "gc", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         f"import sys; sys.argv[1:] = {arguments!r}\nfrom piecehub.cli.main import main\ntry: main()\n"
