@@ -12,7 +12,9 @@ from tests.command_line import piecehub
 HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "matplotlib", "sklearn", "pandas")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["kubeflow", "compile", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["kubeflow", "compile", "--help"], ["workdir", "gc", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         f"import sys; sys.argv[1:] = {arguments!r}\nfrom piecehub.cli.main import main\ntry: main()\n"
@@ -24,6 +26,18 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     loaded = done.stderr.rpartition("|")[2].split()
     assert "click" in loaded
     assert not set(HEAVY) & set(loaded)
+
+
+def test_a_gc_of_the_working_folder_answers_at_once(tmp_path: Path) -> None:
+    (tmp_path / ".piecehub-workdir").touch()
+    code = (
+        f"import sys; sys.argv[1:] = ['workdir', 'gc', '--workdir', {str(tmp_path)!r}]\n"
+        "from piecehub.cli.main import main\ntry: main()\nexcept SystemExit as end: assert not end.code\n"
+        f"assert 'pipelines.gc' in sys.modules and not {set(HEAVY)!r} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr == f"freed 0 bytes in '{tmp_path}'; 0 bytes stay\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "nothing-like-this"]])

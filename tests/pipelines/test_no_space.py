@@ -56,6 +56,6 @@ def test_a_full_disk_is_one_sentence_and_nothing_half_written(place: str, told: 
 @pytest.mark.long
 @pytest.mark.parametrize("again", ["run again", "publish again", "fetch again"])
 def test_once_there_is_room_the_next_call_goes_on(again: str, told: dict[str, Any]) -> None:
-    not_published = 4  # what was trained for a moment gains nothing, as the run says once it has come to its end
-    assert told[again]["code"] == (not_published if again == "run again" else 0), told[again]
+    ends = (0, 4) if again == "run again" else (0,)  # what was trained for a moment need not be published
+    assert told[again]["code"] in ends, told[again]
     assert told[again]["left"] == []
