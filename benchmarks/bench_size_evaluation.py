@@ -31,7 +31,7 @@ def main(parts: Sequence[str]) -> None:
     standing = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
     rows: list[dict[str, Any]] = [row for row in standing.get("rows", []) if _part(row["what"]) not in parts]
     facts: dict[str, Any] = dict(standing.get("facts", {}))
-    for part, measure in (("pictures", _pictures), ("network", _network)):
+    for part, measure in (("pictures", pictures), ("network", network)):
         if part in parts:
             found, more = measure()
             rows, facts = rows + found, facts | more
@@ -43,7 +43,8 @@ def _part(what: str) -> str:
     return "pictures" if "test pictures" in what else "network"
 
 
-def _pictures() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def pictures() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Trials over more and more test pictures: rows, and facts."""
     from benchmarks.size_pictures import export_small_piece, measure
 
     rows: list[dict[str, Any]] = []
@@ -59,7 +60,8 @@ def _pictures() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return rows, {f"from {_PICTURES[0]:,} to {_PICTURES[-1]:,} test pictures, MB more": f"{growth:.1f}"}
 
 
-def _network() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def network() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Trials of a real network, and the same in plain Keras: rows, and facts."""
     from benchmarks import size_network
 
     with tempfile.TemporaryDirectory(prefix="piecehub-size-") as name:
