@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.anonymous import Watch
 from benchmarks.record import RESULTS, stamp, write_table
 
-_PICTURES, _SIDE = (1_000, 5_000, 10_000), 224
+_PICTURES, _SIDE = (1_000, 10_000), 224
 _QUESTION = "memory of an evaluation over many pictures, and of a trial of a real network beside plain Keras"
 _ONE_THREAD = {"CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
