@@ -73,8 +73,8 @@ def network() -> tuple[list[dict[str, Any]], dict[str, Any]]:
         with Watch() as peer:
             said = _called("keras", folder)
     rows = [
-        _row("EfficientNetV2B0, a worker", ours.worst_mb, seconds, size_network.STEPS),
-        _row("EfficientNetV2B0, plain Keras", peer.worst_mb, float(said.split()[-1]), size_network.STEPS),
+        _row("EfficientNetV2B0, a worker", ours.worst_mb, round(seconds, 1), size_network.STEPS),
+        _row("EfficientNetV2B0, plain Keras", peer.worst_mb, round(float(said.split()[-1]), 1), size_network.STEPS),
     ]
     print(rows, flush=True)
     return rows, {
