@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.anonymous import Watch
 from benchmarks.record import RESULTS, stamp, write_table
 
-_PICTURES, _SIDE = (1_000, 5_000, 10_000), 224
+_PICTURES, _SIDE = (1_000, 10_000), 224
 _QUESTION = "memory of an evaluation over many pictures, and of a trial of a real network beside plain Keras"
 _ONE_THREAD = {"CUDA_VISIBLE_DEVICES": "-1", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
@@ -31,7 +31,7 @@ def main(parts: Sequence[str]) -> None:
     standing = json.loads(target.read_text(encoding="utf-8")) if target.is_file() else {}
     rows: list[dict[str, Any]] = [row for row in standing.get("rows", []) if _part(row["what"]) not in parts]
     facts: dict[str, Any] = dict(standing.get("facts", {}))
-    for part, measure in (("pictures", _pictures), ("network", _network)):
+    for part, measure in (("pictures", pictures), ("network", network)):
         if part in parts:
             found, more = measure()
             rows, facts = rows + found, facts | more
@@ -43,7 +43,8 @@ def _part(what: str) -> str:
     return "pictures" if "test pictures" in what else "network"
 
 
-def _pictures() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def pictures() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Trials over more and more test pictures: rows, and facts."""
     from benchmarks.size_pictures import export_small_piece, measure
 
     rows: list[dict[str, Any]] = []
@@ -59,7 +60,8 @@ def _pictures() -> tuple[list[dict[str, Any]], dict[str, Any]]:
     return rows, {f"from {_PICTURES[0]:,} to {_PICTURES[-1]:,} test pictures, MB more": f"{growth:.1f}"}
 
 
-def _network() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def network() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Trials of a real network, and the same in plain Keras: rows, and facts."""
     from benchmarks import size_network
 
     with tempfile.TemporaryDirectory(prefix="piecehub-size-") as name:
@@ -71,8 +73,8 @@ def _network() -> tuple[list[dict[str, Any]], dict[str, Any]]:
         with Watch() as peer:
             said = _called("keras", folder)
     rows = [
-        _row("EfficientNetV2B0, a worker", ours.worst_mb, seconds, size_network.STEPS),
-        _row("EfficientNetV2B0, plain Keras", peer.worst_mb, float(said.split()[-1]), size_network.STEPS),
+        _row("EfficientNetV2B0, a worker", ours.worst_mb, round(seconds, 1), size_network.STEPS),
+        _row("EfficientNetV2B0, plain Keras", peer.worst_mb, round(float(said.split()[-1]), 1), size_network.STEPS),
     ]
     print(rows, flush=True)
     return rows, {

@@ -26,8 +26,10 @@ def fit(features: Floats, labels: NDArray[Any], inverse_regularization: float, k
     """
     values = features.astype(np.float64)
     centre = values.mean(axis=0)
-    scale = float(np.sqrt(np.mean((values - centre) ** 2))) or 1.0
-    kernel, bias = _fit((values - centre) / scale, labels, inverse_regularization, kind)
+    values -= centre  # in place, as raw inputs are large
+    scale = float(np.sqrt(np.mean(values**2))) or 1.0
+    values /= scale
+    kernel, bias = _fit(values, labels, inverse_regularization, kind)
     kernel = kernel / scale
     return kernel, bias - centre @ kernel
 

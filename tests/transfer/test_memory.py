@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.bench_size_evaluation import network
 from benchmarks.size_pictures import export_small_piece, measure
 
 
@@ -24,3 +25,9 @@ def test_wall_11_test_pictures_are_in_the_memory_of_no_process(tmp_path):
 @pytest.mark.long
 def test_wall_11_ten_thousand_pictures_take_what_a_thousand_take(tmp_path):
     assert _growth_mb(tmp_path, 1_000, 10_000, 224) < 50
+
+
+@pytest.mark.long
+def test_wall_8_a_worker_takes_what_a_training_of_a_real_network_takes_in_plain_keras():
+    (ours, keras), _ = network()
+    assert ours["peak_mb"] <= 1.2 * keras["peak_mb"]

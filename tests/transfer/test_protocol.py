@@ -20,7 +20,7 @@ def test_the_digest_changes_with_every_field(protocol):
         "batch_size": 9,
         "inverse_regularization": (1.0,),
         "sensitivity_batch_sizes": (4,),
-        "version": 3,
+        "version": 4,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(Protocol)}
     digests = {dataclasses.replace(protocol, **{key: value}).digest for key, value in changes.items()}
