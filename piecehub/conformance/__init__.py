@@ -5,6 +5,8 @@ static.py    S1 to S16, which read files and protos only: contents.py (files), o
              keras_metadata.py (what tf_keras builds), settings.py (what servers are told), fingerprint.py, graph.py
              (reads the protos)
 dynamic.py   D1 to D35, which load the model and call it
+             loaded.py (what every check asks of a model, and how large its batches are), passes.py (passes that several
+             share), sample.py, pace.py and heap.py (what bounds time and memory)
 inside.py    both, as one process runs them
 check.py     that process, fresh, on a moved copy, in a sandbox (sandbox.py); imports no TensorFlow itself
 

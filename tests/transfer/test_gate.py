@@ -118,6 +118,19 @@ def test_too_few_seeds_are_inconclusive_whatever_the_gain(make_evidence):
     assert judge([make_evidence(seeds=4, folder="b")], GOOD, None, Rule(min_seeds=4)).blessed
 
 
+def test_a_check_that_could_not_be_finished_decides_nothing(make_evidence):
+    unmade = Finding("D27", "common learning rates", "warn", None, "Could not be finished: it took more than 900 s.")
+    stopped = replace(GOOD, findings=(*GOOD.findings, unmade), unfinished="D27")
+    evidence = make_evidence()
+    verdict = judge([evidence], stopped, None, Rule())
+    assert verdict.status == "INCONCLUSIVE"
+    assert verdict.reasons == (
+        "Expected checks that come to an end. Received: D27 could not be finished: it took more than 900 s.",
+    )
+    short = replace(stopped, findings=(*stopped.findings, Finding("D3", "title", "fail", False, "They do not.")))
+    assert judge([evidence], short, None, Rule()).status == "NOT_BLESSED"
+
+
 @pytest.mark.parametrize("passed", [False, None])
 def test_a_piece_that_does_not_conform_is_refused(make_evidence, passed):
     bad = report("sha256:candidate", [Finding("D3", "statistics move", "fail", passed, "They do not.")])
