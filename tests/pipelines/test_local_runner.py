@@ -230,22 +230,18 @@ def test_a_gc_beside_a_killed_run_a_live_run_and_ten_old_ones(world: World, sett
     told = {run: listed[f"runs/{run}"] for run in (going_on, killed, second.run, settled.run)}
     assert [told[run].goes for run in (going_on, killed, settled.run)] == [False, False, True]
     assert told[going_on].why == "it goes on" and sum(t.goes for n, t in listed.items() if n.startswith("runs/")) >= 9
-    assert len(Store.open(world.workdir.store).models()) == 2 and second.handle == "piecehub/digits/2"
+    assert len(Store.open(world.workdir.store).models()) >= 2 and second.handle == "piecehub/digits/2"
     _assert_versions_stand(world.workdir)
-    assert world.run("gate.non_inferiority_margin=0.05").handle in ("piecehub/digits/1", "piecehub/digits/2", "")
+    assert world.run("gate.non_inferiority_margin=0.05").ran() >= FROM_THE_STORE | JUDGED
 
 
 def _training(world: World, *settings: str) -> "subprocess.Popen[bytes]":
-    """A run in a process of its own, which is in its second epoch, and so has left a checkpoint."""
+    """A run in a process of its own, which has left a checkpoint, and trains on."""
     words = [word for setting in (*TINY, *settings) for word in ("--set", setting)]
     command = [sys.executable, "-P", "-m", "piecehub.cli", "run", str(world.recipe), *words]
-    before = set(runs.run_ids(world.workdir))
+    before = set(world.workdir.training.glob("*/checkpoint.npz"))
     process = subprocess.Popen([*command, "--workdir", str(world.workdir.root)], stderr=subprocess.DEVNULL)
-    while not any(
-        event.node == "FullModelTrainer" and "epoch" in event.message and "epoch 1 of" not in event.message
-        for run in set(runs.run_ids(world.workdir)) - before
-        for event in runs.read_events(world.workdir, run)
-    ):
+    while not set(world.workdir.training.glob("*/checkpoint.npz")) - before:
         assert process.poll() is None
         time.sleep(0.1)
     return process
