@@ -27,7 +27,7 @@ def arguments_of(loaded: LoadedRecipe, places: "Places", devices: str) -> dict[s
 
 
 def processor_seconds(workdir: Path, arguments: dict[str, dict[str, Any]]) -> tuple[dict[str, float], str]:
-    """What components took of processors in the newest run that was told the same and computed them, and which it was.
+    """What components took of processors in the newest run that computed the same, and which it was.
 
     Args:
         workdir: the working folder.
@@ -41,9 +41,17 @@ def processor_seconds(workdir: Path, arguments: dict[str, dict[str, Any]]) -> tu
         record = runs.read_run(places, name)
         if record is None:
             continue
-        same = {node.id for node in record.nodes if arguments.get(node.id) == node.parameters}
+        same = _told_the_same(record, arguments)
         for event in runs.read_events(places, name):
             if event.state == "done" and event.node in same and event.cpu_s and event.node not in found:
                 found[event.node] = event.cpu_s
                 newest = newest or name
     return found, newest
+
+
+def _told_the_same(record: runs.Run, arguments: dict[str, dict[str, Any]]) -> set[str]:
+    """The components of a run that were told the same as now, and so was all that they got their inputs from."""
+    other = {node.id for node in record.nodes if arguments.get(node.id) != node.parameters}
+    while more := {node.id for node in record.nodes if node.id not in other and other & set(node.upstream)}:
+        other |= more
+    return {node.id for node in record.nodes} - other

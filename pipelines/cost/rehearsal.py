@@ -165,7 +165,9 @@ class _Rehearsal:
         records = self._scratch / "sample"
         for split in ("train", "eval"):
             self._splits[split] = take_sample(self._source / "upstream" / split, records / split, _SAMPLE_BYTES)
-        upstream = 1 / self._splits["train"].share
+        taken = {split: allocated(records / split) for split in self._splits}
+        all_bytes = sum(size / self._splits[split].share for split, size in taken.items())
+        upstream = all_bytes / sum(taken.values())
         parts = [(str(self._source / task.name), task.name, ("pool", "test"), 1.0) for task in self._config.task]
         for source, name, splits, times in [*parts, (str(records), "upstream", ("train", "eval"), upstream)]:
             with self.stopwatch.during("data"):

@@ -134,13 +134,20 @@ def test_memory_is_that_of_all_processes_and_a_workers_own_is_known() -> None:
 
 def test_an_earlier_run_counts_where_it_was_told_the_same_and_computed_it(tmp_path: Path) -> None:
     workdir = Workdir(tmp_path)
-    told = {"FullModelTrainer": {"train": "a"}, "PieceExtractor": {"seed": 1}, "ReusableExporter": {"x": 1}}
+    told = {"FullModelTrainer": {"train": "a"}, "PieceExtractor": {"seed": 1}, "ReusabilityValidator": {"name": "n"}}
+    upstream = {"ReusabilityValidator": ("PieceExtractor",), "PieceExtractor": ("FullModelTrainer",)}
     for run, arguments in (("1", told), ("2", told | {"PieceExtractor": {"seed": 2}})):
-        nodes = tuple(runs.Node(node, (), parameters) for node, parameters in arguments.items())
+        nodes = tuple(runs.Node(node, upstream.get(node, ()), value) for node, value in arguments.items())
         runs.write_run(workdir, runs.Run(run, "p", "r", runs.now(), 1, nodes))
     events = [("1", "FullModelTrainer", "done", 5.0), ("1", "PieceExtractor", "done", 6.0)]
+    events += [
+        ("1", "ReusabilityValidator", "done", 8.0),
+        ("2", "ReusabilityValidator", "done", 9.0),
+    ]
     events += [("2", "FullModelTrainer", "cached", 0.1), ("2", "PieceExtractor", "done", 7.0)]
     for run, node, state, seconds in events:
         runs.append_event(workdir, run, runs.Event(runs.now(), node, state, cpu_s=seconds))
-    assert processor_seconds(tmp_path, told) == ({"FullModelTrainer": 5.0, "PieceExtractor": 6.0}, "1")
+    found = {"FullModelTrainer": 5.0, "PieceExtractor": 6.0, "ReusabilityValidator": 8.0}
+    assert processor_seconds(tmp_path, told) == (found, "1")
+    assert processor_seconds(tmp_path, told | {"FullModelTrainer": {"train": "b"}}) == ({}, "")
     assert processor_seconds(tmp_path / "none", told) == ({}, "")
