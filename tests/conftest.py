@@ -30,6 +30,8 @@ _READ_THE_TINY_RUN = {f"tests/pipelines/test_{name}.py" for name in ("local_runn
 _LONGEST = (
     *sorted(_READ_THE_TINY_RUN),
     "tests/conformance/test_conformance.py",
+    "tests/conformance/test_check_branches.py",
+    "tests/pipelines/test_cost.py",
     "tests/training/test_options.py",
     "tests/training/test_resume.py",
     "tests/pipelines/test_kinds_of_features.py",
