@@ -23,13 +23,16 @@ class Progress:
 
     def __init__(self, epochs: int, steps: int, batch_size: int) -> None:
         self._epochs, self._steps, self._batch_size = epochs, steps, batch_size
-        self._told_at, self._told = time.monotonic(), None
+        self._told_at = self._last = time.monotonic()
+        self._told: int | None = None
 
     def after_step(self, epoch: int, step: int, logs: Mapping[str, Any]) -> None:
         """Says it, if it is time to."""
         now, done = time.monotonic(), epoch * self._steps + step
-        if self._told is None or step == 1:
-            self._told_at, self._told = now, done  # before it lies an evaluation, or what TensorFlow traces: no measure
+        if self._told is None:
+            self._told_at, self._told = now, done  # before it lies what TensorFlow traces
+        elif step == 1 and self._steps > 1:
+            self._told_at, self._told = self._told_at + now - self._last, self._told + 1  # before it, an evaluation
         elif now - self._told_at >= _SECONDS_BETWEEN:
             rate = (done - self._told) / (now - self._told_at)
             self._told_at, self._told = now, done
@@ -39,6 +42,7 @@ class Progress:
                 f"epoch {epoch + 1} of {self._epochs}, step {step} of {self._steps}{loss}, "
                 f"{rate * self._batch_size:,.0f} examples/s, {left} left"
             )
+        self._last = now
 
 
 def duration(seconds: float) -> str:

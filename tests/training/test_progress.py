@@ -21,6 +21,21 @@ def test_a_line_says_epoch_step_loss_speed_and_time_left(monkeypatch: pytest.Mon
     assert len(told) == 2
 
 
+def test_epochs_of_less_than_two_seconds_are_told_of_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    told: list[str] = []
+    teller = progress.Progress(epochs=20, steps=5, batch_size=64)
+    with runs.progress_to(told.append):
+        for epoch in range(20):
+            now[0] += 7.0  # an evaluation counts in no speed
+            for step in range(1, 6):
+                now[0] += 0.25
+                teller.after_step(epoch, step, {"loss": 1.5})
+    assert told[0] == "epoch 2 of 20, step 5 of 5, loss 1.5, 256 examples/s, 22 s left"
+    assert len(told) >= 8
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(48.4, "48 s"), (80, "1 min 20 s"), (7500, "2 h 5 min")])
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert progress.duration(seconds) == text
