@@ -88,7 +88,7 @@ def test_a_dry_run_counts_and_an_evaluation_goes_on_from_it_and_says_its_verdict
 
 
 def test_wall_11_pool_and_test_are_decoded_once_and_nothing_of_them_is_left(
-    piece: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+    piece: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded, as_arrays = list[str](), Stream.as_arrays
 
@@ -97,10 +97,10 @@ def test_wall_11_pool_and_test_are_decoded_once_and_nothing_of_them_is_left(
         return as_arrays(stream)
 
     monkeypatch.setattr(Stream, "as_arrays", counted)
-    ended = _run_here(workdir, str(piece), "--recipe", "digits", "--trust", "--max-trials", "0")
+    ended = _run_here(tmp_path, str(piece), "--recipe", "digits", "--trust", "--max-trials", "0")
     assert "INCONCLUSIVE" in ended.stdout, ended.stderr
     assert decoded == ["pool", "test"]
-    assert list((workdir / "trials" / "rows").iterdir()) == []
+    assert list((tmp_path / "trials" / "rows").iterdir()) == []
 
 
 def test_a_strangers_model_is_not_run_without_trust(piece: Path, workdir: Path) -> None:

@@ -33,7 +33,7 @@ def page(features: Exported, tmp_path: Path) -> MakePage:
         config: Any = keras.optimizers.serialize(optimizer)
         facts = {
             "full/facts.json": {
-                "optimizer": config["config"],
+                "optimizer": config,
                 "train_examples": 32, "eval_examples": 8, "evaluation": {"accuracy": 0.9},
             },
             "piece/facts.json": {

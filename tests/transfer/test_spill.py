@@ -120,7 +120,7 @@ def test_what_a_killed_evaluation_left_is_removed_by_the_next_one_and_nothing_el
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "rows").write_text("in the way")
     with (
-        pytest.raises(EnvironmentProblem, match=r"Expected room .* Received: .*another working folder"),
+        pytest.raises(EnvironmentProblem, match=r"Expected a folder .* Received: .*another working folder"),
         rows_folder(tmp_path),
     ):
         pass
