@@ -86,11 +86,11 @@ def run_trials_on_beam(
         about = {"saved_model": saved_model, "controls": controls, "task": task, "output": output}
         seconds = cost.measured(missing, partial(run_trials, **about, trials_folder=trials_folder))
         others = missing_trials(missing, trials_folder)
-        with rows_folder(trials_folder) as folder:
-            task.write(folder)
-            places = Places(*(p.absolute() for p in (saved_model, controls, folder, trials_folder)))
-            run = RunTrials(places, output)
-            _run(others, elements_of(others, seconds, workers), run, beam_args)
+        if others:
+            with rows_folder(trials_folder) as folder:
+                task.write(folder)
+                places = Places(*(p.absolute() for p in (saved_model, controls, folder, trials_folder)))
+                _run(others, elements_of(others, seconds, workers), RunTrials(places, output), beam_args)
     store = TrialStore(trials_folder)
     results = {trial: result for trial in trials if (result := store.read(trial)) is not None}
     for done, trial in enumerate(missing if on_progress else (), start=len(trials) - len(missing) + 1):
@@ -105,8 +105,6 @@ def elements_of(trials: Sequence[Trial], seconds: cost.Seconds, workers: int) ->
 
 
 def _run(missing: Sequence[Trial], elements: int, run: RunTrials, beam_args: Sequence[str]) -> None:
-    if not missing:
-        return
     # The runner is named: Beam's default one changes with its releases, and tries to fetch a binary.
     options = PipelineOptions(list(beam_args) or ["--runner=FnApiRunner"])
     dealt = [[asdict(trial) for trial in missing[i::elements]] for i in range(elements)]

@@ -160,7 +160,7 @@ class _Rehearsal:
         )
 
     def _ingest(self) -> None:
-        """Tasks are read whole, as an evaluator holds them in memory; of upstream a part, if it is large."""
+        """Tasks are read whole; of upstream a part, if it is large."""
         out, statistics = self._scratch / "examples", self._scratch / "statistics"
         records = self._scratch / "sample"
         for split in ("train", "eval"):
@@ -268,7 +268,6 @@ class _Rehearsal:
         """The task, and what it takes to read it and to compare it with upstream's part, and so with all of it."""
         pool, test = (self._stream(stated, stated.name, split) for split in ("pool", "test"))
         labels = {stated.label, self._config.data.label}
-        few = {}
         with self.stopwatch.during("leakage"):
             arrays = pool.arrays(), test.arrays()
             find_overlap(*arrays, {stated.label})
@@ -277,12 +276,11 @@ class _Rehearsal:
         rows = len(upstream)
         with self.stopwatch.during("leakage"):
             find_leakage(upstream.as_arrays(), *arrays, labels, rows)
-        few[rows] = self.stopwatch.last.cpu_s
-        compared = few[rows]
+        compared = self.stopwatch.last.cpu_s
         if share < 1 and rows > _LEAST_ROWS:
             with self.stopwatch.during("leakage"):
                 find_leakage([next(iter(upstream.as_arrays(_LEAST_ROWS)))], *arrays, labels, _LEAST_ROWS)
-            compared = line(rows / share, (_LEAST_ROWS, self.stopwatch.last.cpu_s), (rows, few[rows]))
+            compared = line(rows / share, (_LEAST_ROWS, self.stopwatch.last.cpu_s), (rows, compared))
         source = f"{rows:,} of {rows / share:,.0f} upstream examples"
         self._draft("leakage").add(took + compared, 0, source)
         return task_from_features(stated.name, stated.label, *arrays, input_names, check_kind(stated.kind))
