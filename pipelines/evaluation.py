@@ -9,11 +9,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from piecehub.errors import PiecehubError, RecipeError, telling_no_space
+from piecehub.conformance.check import check_saved_model
+from piecehub.conformance.sandbox import strongest
+from piecehub.errors import CheckUnfinished, PiecehubError, RecipeError, telling_no_space
 from piecehub.examples.features import Features
 from piecehub.examples.ingest import ingest
 from piecehub.examples.stream import Stream
 from piecehub.facts import piece_manifest
+from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir, mark, relied_on
 from piecehub.store.source import find_saved_model
 from piecehub.tensors.literal_path import linked
@@ -67,6 +70,7 @@ def evaluate(
 
     Raises:
         RecipeError: if the recipe, a setting or a task is wrong.
+        CheckUnfinished: if its call did not end within the validator's limits.
         PiecehubError: if the model may not run here, or cannot be evaluated.
 
     Example:
@@ -90,9 +94,11 @@ def evaluate(
         evaluator = make_evaluator(
             loaded, source.folder, output, Path(controls) if controls else None, Path(scratch), places.data.resolve()
         )
+        asked = chosen_tasks(loaded, tasks)
+        checked(evaluator.saved_model)
         target = Path(scratch, "evidence") if out is None else Path(out)
         means = Means(places.trials.resolve(), workers)
-        return tuple(evaluator.evaluate(task, means, target / task.name) for task in chosen_tasks(loaded, tasks))
+        return tuple(evaluator.evaluate(task, means, target / task.name) for task in asked)
 
 
 @dataclass(frozen=True)
@@ -202,6 +208,18 @@ def make_evaluator(
     folder = linked(saved_model, scratch / "linked-model")
     own = linked(controls, scratch / "linked-controls") if controls else scratch / "controls"
     return Evaluator(loaded, folder, output, own, controls is None, examples, scratch)
+
+
+def checked(saved_model: Path) -> ConformanceReport:
+    """The validator's report, before any trial: nothing would end trials of a model whose call never returns.
+
+    Raises:
+        CheckUnfinished: if it could not be called within the validator's limits.
+    """
+    report = check_saved_model(saved_model, strongest(trusted=True))
+    if report.unfinished == "D1":
+        raise CheckUnfinished(report.first_failure)
+    return report
 
 
 def chosen_tasks(loaded: LoadedRecipe, names: Sequence[str]) -> list[DownstreamTask]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piecehub.cli.options import FOLDER, workdir_option
-from piecehub.errors import CheckUnfinished, PiecehubError
+from piecehub.errors import PiecehubError
 from piecehub.facts.workdir import Workdir, mark, relied_on
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def evaluate(
             _print_plan([evaluator.plan(task, means) for task in tasks], as_json)
             return
         means = evaluation.with_budget(means, max_seconds, max_trials)
-        report = _checked(evaluator.saved_model)
+        report = evaluation.checked(evaluator.saved_model)
         target = out or Path(scratch) / "evidence"
         found = [evaluator.evaluate(task, means, target / task.name) for task in tasks]
         _print(found, _judged(evaluator, found, report), as_json)
@@ -119,21 +119,6 @@ def _runner(beam_args: Sequence[str]) -> Any:
     from piecehub.transfer.on_beam import run_trials_on_beam
 
     return partial(run_trials_on_beam, beam_args=list(beam_args))
-
-
-def _checked(saved_model: Path) -> "ConformanceReport":
-    """The validator's report, before any trial: nothing would end trials of a model whose call never returns.
-
-    Raises:
-        CheckUnfinished: if it could not be called within the validator's limits.
-    """
-    from piecehub.conformance.check import check_saved_model
-    from piecehub.conformance.sandbox import strongest
-
-    report = check_saved_model(saved_model, strongest(trusted=True))
-    if report.unfinished == "D1":
-        raise CheckUnfinished(report.first_failure)
-    return report
 
 
 def _judged(evaluator: "Evaluator", found: "list[Evidence]", report: "ConformanceReport") -> "Verdict":

@@ -16,12 +16,12 @@ from typing import Any
 import keras
 import pytest
 
-from piecehub.cli import evaluate as evaluation
 from piecehub.cli.main import main
 from piecehub.errors import CheckUnfinished
 from piecehub.examples.stream import Stream
 from piecehub.exporting import reusable
 from piecehub.facts.conformance_report import Finding, report
+from pipelines import evaluation
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["evaluation.shots=[5]", "evaluation.steps=20", "evaluation.learning_rates=[0.003]"]
@@ -128,7 +128,16 @@ def test_a_model_whose_call_never_returns_is_named_before_any_trial(monkeypatch,
         check: replace(report("", [Finding(check, "title", "fail", None, sentence)]), unfinished=check)
         for check in ("D1", "D27")
     }
-    monkeypatch.setattr("piecehub.conformance.check.check_saved_model", lambda folder, *_: reports[folder.name])
+    monkeypatch.setattr(evaluation, "check_saved_model", lambda folder, *_: reports[folder.name])
     with pytest.raises(CheckUnfinished, match=r"^D1 could not be finished: it took more than 900 s"):
-        evaluation._checked(tmp_path / "D1")
-    assert evaluation._checked(tmp_path / "D27").verdict == "unfinished"  # it can be called, and the gate has its word
+        evaluation.checked(tmp_path / "D1")
+    assert evaluation.checked(tmp_path / "D27").verdict == "unfinished"  # it can be called, and the gate has its word
+
+
+def test_a_program_is_told_of_it_too(monkeypatch, tmp_path, piece):
+    finding = Finding("D1", "title", "fail", None, "Could not be finished: it took more than 900 s.")
+    unfinished = replace(report("", [finding]), unfinished="D1")
+    monkeypatch.setattr(evaluation, "check_saved_model", lambda *_: unfinished)
+    with pytest.raises(CheckUnfinished, match=r"^D1 could not be finished"):
+        evaluation.evaluate(piece, "digits", workdir=tmp_path / "work")
+    assert not list((tmp_path / "work").glob("trials/*/*.json"))

@@ -1,15 +1,11 @@
 """The shipped recipe at its full size: what it states is what comes out, wherever it runs."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from piecehub.facts.workdir import Workdir
-from tests.command_line import ROOT, piecehub
+from tests.command_line import piecehub
 
 pytestmark = pytest.mark.long
 
@@ -55,23 +51,7 @@ def test_random_weights_exit_4_and_change_nothing(folders: list[Path]) -> None:
 
 def test_a_dry_run_foretells_what_the_run_takes_by_a_factor_of_one_and_a_half(tmp_path: Path) -> None:
     pytest.importorskip("tfx")
-    from pipelines.cost import dry_run
-    from pipelines.cost.processes import looked_at
-    from pipelines.cost.rehearsal import allocated
-    from pipelines.cost.stopwatch import children_s
-    from pipelines.recipe.loader import load_recipe
+    from tests.pipelines.foretold import told_over_taken
 
-    told = dry_run.estimate(load_recipe("digits"), (), Workdir(tmp_path / "work"))
-    assert not (tmp_path / "work").exists()
-    command = [sys.executable, "-P", "-m", "piecehub.cli", "run", "digits", "--workdir", str(tmp_path / "work")]
-    before = children_s()
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL)
-    with looked_at(process.pid) as looks:
-        assert process.wait() == 0
-    took = {
-        "processors": (told.cpu_s, children_s() - before),
-        "memory": (told.memory_bytes, max(look.dirty_bytes for look in looks)),
-        "disk": (told.disk_bytes, allocated(tmp_path / "work")),
-    }
-    ratios = {what: estimated / was for what, (estimated, was) in took.items()}
+    ratios = told_over_taken("digits", tmp_path / "work", 0)
     assert all(1 / 1.5 < ratio < 1.5 for ratio in ratios.values()), ratios
