@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from piecehub.consume.layer import ReusableLayer as ReusableLayer
     from piecehub.consume.loading import load as load
     from piecehub.examples.records import write_records as write_records
+    from piecehub.examples.splits import write_splits as write_splits
     from piecehub.exporting.export_options import ExportOptions as ExportOptions
     from piecehub.exporting.reexport import reexport as reexport
     from piecehub.exporting.reusable import export as export
@@ -54,6 +55,7 @@ _HOMES = {
     "restore_and_take_core": "piecehub.training.checkpoint",
     "run": "pipelines.run",
     "write_records": "piecehub.examples.records",
+    "write_splits": "piecehub.examples.splits",
 }
 # Modules that are found on first use, as `from piecehub import images` finds them too.
 _MODULES = ("images",)
@@ -73,6 +75,7 @@ __all__ = [
     "restore_and_take_core",
     "run",
     "write_records",
+    "write_splits",
 ]
 
 

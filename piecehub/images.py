@@ -197,7 +197,7 @@ def random_color(
     """The picture in other colours, within [0, 1].
 
     Args:
-        picture: `[height, width, 3]` float32 in [0, 1].
+        picture: `[height, width, channels]` float32 in [0, 1]; in grey it has neither saturation nor hue.
         seed: `[2] int32`; other functions may be given the same.
         brightness: up to so much is added or taken away, the same everywhere.
         contrast: differences from the mean colour grow or shrink by up to this share.
@@ -212,9 +212,10 @@ def random_color(
         True
     """
     added, factor, colour, turn = tf.unstack(2 * _uniform(seed, 3, [4]) - 1)
-    picture = tf.image.adjust_hue(picture, turn * hue) if hue else picture
-    grey = _grey(picture)
-    picture = grey + (picture - grey) * (1 + colour * saturation)
+    if picture.shape[-1] != 1:
+        picture = tf.image.adjust_hue(picture, turn * hue) if hue else picture
+        grey = _grey(picture)
+        picture = grey + (picture - grey) * (1 + colour * saturation)
     mean = tf.reduce_mean(picture, axis=[0, 1], keepdims=True)
     picture = mean + (picture - mean) * (1 + factor * contrast) + added * brightness
     return tf.clip_by_value(picture, 0.0, 1.0)

@@ -49,6 +49,8 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
     code = recipe_digest(loaded.folder, settings.module)
     # A writer may read what comes with Python itself, which no lock file fixes.
     facts = [code, settings.arguments, lock_digest(), platform.python_version()]
+    if settings.reads:
+        facts.append([_listing((loaded.folder / place).resolve()) for place in settings.reads])
     key = data / "keys" / sha256_bytes(canonical_json(facts))
     if key.is_file() and (known := data / key.read_text(encoding="utf-8")).is_dir():
         with suppress(PermissionError):
@@ -70,6 +72,19 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
     finally:
         beside.unlink(missing_ok=True)
     return folder
+
+
+def _listing(place: Path) -> list[list[str | int]]:
+    """Names, sizes and times of all files below a place: what tells that somebody changed one, without reading it.
+
+    Raises:
+        RecipeError: if there is no such place.
+    """
+    if not place.exists():
+        raise RecipeError(f"Expected the files that 'data.reads' names. Received: no '{place}'; correct the path.")
+    found = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+    stats = ((path, path.stat()) for path in found)
+    return [[str(path), about.st_size, about.st_mtime_ns] for path, about in stats]
 
 
 def _call_writer(loaded: LoadedRecipe, folder: Path) -> None:

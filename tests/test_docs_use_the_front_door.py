@@ -12,7 +12,7 @@ from piecehub import errors
 
 _ROOT = Path(__file__).parents[1]
 _PAGES = [*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md"), *_ROOT.glob("kubeflow/*.md")]
-_RECIPES = list(_ROOT.glob("pipelines/recipes/**/*.py"))
+_RECIPES = [*_ROOT.glob("pipelines/recipes/**/*.py"), *_ROOT.glob("pipelines/starting/templates/*.py")]
 _OURS = {"piecehub", "components", "pipelines", "benchmarks", "tests"}
 
 

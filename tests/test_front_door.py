@@ -17,7 +17,7 @@ ROOT = Path(piecehub.__file__).resolve().parents[1]
 NAMES = (
     *("ExportOptions", "ReusableLayer", "Training", "check", "cut_piece", "evaluate", "export"),
     *("export_preprocessor", "load", "open_store", "publish", "reexport", "restore_and_take_core", "run"),
-    *("write_records",),
+    *("write_records", "write_splits"),
 )
 ROOMS = [module.name for module in pkgutil.iter_modules([str(ROOT / "piecehub")]) if module.ispkg]
 HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "numpy", "click")

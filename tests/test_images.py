@@ -382,6 +382,17 @@ def test_augmentation_hangs_on_the_seed_alone(augment: Any) -> None:
     assert max(p.max() for p in first) <= 1
 
 
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
+def test_a_grey_picture_of_one_channel_is_augmented_like_one_of_three(augment: Any) -> None:
+    """What has no colours has no hue or saturation to change, and all else is the same."""
+    grey = images.read(tf.io.encode_png(RGB), channels=1)
+    seeds = tf.stack([tf.constant([7, n]) for n in range(8)])
+    mapped = list(tf.data.Dataset.from_tensor_slices(seeds).map(lambda seed: augment(grey, seed)).as_numpy_iterator())
+    of_three = [augment(tf.repeat(grey, 3, axis=-1), (7, n)) for n in range(8)]
+    assert len({picture.tobytes() for picture in mapped}) >= 2
+    np.testing.assert_allclose(mapped, [picture[..., :1] for picture in of_three], rtol=0, atol=RESIZED)
+
+
 def test_one_seed_given_to_several_functions_draws_several_things() -> None:
     """Whether the picture is mirrored says nothing of how bright it gets: both may be given the seed of `augment`."""
     row = tf.constant([[[0.5] * 3, [0.25] * 3]])

@@ -14,6 +14,7 @@ from piecehub.cli.check import check
 from piecehub.cli.compare import compare
 from piecehub.cli.evaluate import evaluate
 from piecehub.cli.export import expand, export
+from piecehub.cli.init import init
 from piecehub.cli.kubeflow import kubeflow
 from piecehub.cli.models import lineage, models, serve
 from piecehub.cli.options import VERSION
@@ -32,7 +33,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(run, models, lineage, serve, check, evaluate, compare),
+    *(init, run, models, lineage, serve, check, evaluate, compare),
     *(publish, verify, fetch, keys, cache, store, workdir_commands, kubeflow),
 ):
     cli.add_command(_command)

@@ -7,7 +7,7 @@ come from the recipe, every number from an artifact.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.manifest import UNSAID
 from piecehub.facts.piece_manifest import RANDOM, PieceManifest
 from piecehub.facts.reference import metric_words, mode_words, reference_words
 
@@ -32,7 +33,11 @@ _ROLES = {"gate": "", "report": "Reported, not judged. ", "negative_control": "A
 
 @dataclass(frozen=True)
 class Person:
-    """What only a person knows; `hub_tasks` is a JSON list of TensorFlow Hub's task ids."""
+    """What only a person knows; a text that is empty is still to be written.
+
+    Attributes:
+        hub_tasks: a JSON list of TensorFlow Hub's task ids.
+    """
 
     description: str
     intended_use: str
@@ -40,6 +45,26 @@ class Person:
     training_data: str
     license_id: str
     hub_tasks: str
+
+    @property
+    def unsaid(self) -> list[str]:
+        """The recipe's entries that are still to be written."""
+        texts = ("description", "intended_use", "limitations", "training_data")
+        missing = [f"documentation.{name}" for name in texts if not getattr(self, name)]
+        return missing if self.license_id else [*missing, "documentation.license"]
+
+    @property
+    def provisional(self) -> "Person":
+        """The same with words in place of what is not written: a run comes to its verdict without it."""
+        stand_in = "Not written yet."
+        return replace(
+            self,
+            description=self.description or stand_in,
+            intended_use=self.intended_use or stand_in,
+            limitations=self.limitations or stand_in,
+            training_data=self.training_data or stand_in,
+            license_id=self.license_id or "custom",
+        )
 
 
 @dataclass(frozen=True)
@@ -56,9 +81,11 @@ class Sources:
 
 
 def write(publisher: str, name: str, person: Person, sources: Sources, folder: Path) -> None:
-    """Writes `documentation.md` into `folder`."""
+    """Writes `documentation.md` into `folder`, and beside it what is still to be written by a person."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / FILE_NAME).write_text(page(publisher, name, person, sources), encoding="utf-8")
+    (folder / FILE_NAME).write_text(page(publisher, name, person.provisional, sources), encoding="utf-8")
+    if person.unsaid:
+        (folder / UNSAID).write_text(json.dumps(person.unsaid), encoding="utf-8")
 
 
 def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
@@ -110,7 +137,7 @@ def draft(publisher: str, name: str, person: Person, inputs: Any, outputs: Any, 
         publisher=publisher,
         name=name,
         version=1,
-        person=person,
+        person=person.provisional,
         hub_tasks=json.loads(person.hub_tasks),
         blessed=True,
         inputs=inputs,

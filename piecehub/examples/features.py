@@ -87,7 +87,9 @@ class Features:
                 f"Expected finite numbers in feature '{name}' of the split '{split}'. Received: {endless} infinite, "
                 f"in {with_endless} of {records} examples; mend the data."
             )
-        if missing and name not in self.may_be_missing:
+        # What `decode` makes of a feature that may be missing may be missing too.
+        decoded_of_missing = name not in self.specs and self.may_be_missing
+        if missing and name not in self.may_be_missing and not decoded_of_missing:
             raise DataError(
                 f"Expected numbers in feature '{name}' of the split '{split}'. Received: {missing} NaN, in "
                 f"{with_missing} of {records} examples; mend the data, or say in the schema that the feature may be "

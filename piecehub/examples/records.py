@@ -38,13 +38,18 @@ def write_records(folder: str | PathLike[str], examples: Iterable[Example], *, s
         >>> piecehub.write_records("my_data/upstream/train", rows, shards=2)
         5
     """
+    return write_serialized(folder, map(serialize, examples), shards=shards)
+
+
+def write_serialized(folder: str | PathLike[str], records: Iterable[bytes], *, shards: int) -> int:
+    """As `write_records`, of records as `serialize` makes them."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     paths = [Path(folder) / f"part-{i:05d}-of-{shards:05d}.tfrecord" for i in range(shards)]
     writers = [tf.io.TFRecordWriter(str(path)) for path in paths]
     count = 0
     try:
-        for example in examples:
-            writers[count % shards].write(serialize(example))
+        for record in records:
+            writers[count % shards].write(record)
             count += 1
     finally:
         for writer in writers:

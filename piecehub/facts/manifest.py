@@ -28,6 +28,8 @@ FILE_NAME = "manifest.json"
 ARTIFACT_TYPE = "application/vnd.piecehub.model.v1+json"
 MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 ARCHIVE_TITLE = "model.tar.gz"
+# Beside a page in a run: the entries of the recipe that a person has still to write before it is published.
+UNSAID = "unsaid.json"
 DOCUMENTATION_TITLE = "documentation.md"
 
 _OCI_KEY = "org.opencontainers.image."

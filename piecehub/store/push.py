@@ -14,7 +14,7 @@ from piecehub.errors import StoreError
 from piecehub.facts import piece_manifest, provenance
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
 from piecehub.facts.content import content_digest, list_files
-from piecehub.facts.manifest import DOCUMENTATION_TITLE
+from piecehub.facts.manifest import DOCUMENTATION_TITLE, UNSAID
 from piecehub.store.catalog import Store
 from piecehub.store.incumbent import EVIDENCE, read_incumbent
 from piecehub.store.publish import Attest, publish
@@ -96,6 +96,12 @@ def _refusal(candidate: Candidate, report: ConformanceReport) -> str:
     if not (candidate.blessing / "BLESSED").is_file():
         # The gate's first reason is the sentence that a person reads; verdict.json and the pages hold all of them.
         return next(iter(_verdict(candidate)["reasons"]), "The gate did not bless it.")
+    if (unsaid := candidate.documentation / UNSAID).is_file():
+        entries = ", ".join(json.loads(unsaid.read_text(encoding="utf-8")))
+        return (
+            f"Expected what only you know of it, for its page. Received: nothing for {entries}; write these in "
+            "recipe.toml and run it again: no training and no trial is done anew."
+        )
     return ""
 
 

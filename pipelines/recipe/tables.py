@@ -11,6 +11,7 @@ from piecehub.facts.tables import MOST_BYTES, ModelTable, TaskTable, TrainTable
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
 Text = Annotated[str, Field(min_length=1, max_length=MOST_BYTES)]
+Note = Annotated[str, Field(max_length=MOST_BYTES)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
@@ -22,10 +23,10 @@ class About:
 
     __pydantic_config__ = _STRICT
     name: str
-    command: Text
-    minutes: float
-    expected: Text
     publisher: str = "piecehub"
+    command: str = ""
+    minutes: Annotated[float, Field(ge=0)] = 0.0
+    expected: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Data:
         decode: a function of the model's module, `decode(features) -> features` over one example, that makes of it what
             the model takes: pictures of JPEG bytes, tokens of a text. A task with a schema of its own names its own.
         module, arguments: a file of the recipe, and what its function `write(folder, **arguments)` is called with.
+        reads: files and folders elsewhere that `module` reads; when one of them changes, examples are written anew.
         folder: the folder of your own TFRecords.
     """
 
@@ -48,6 +50,7 @@ class Data:
     module: str = ""
     folder: str = ""
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
+    reads: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,14 +198,14 @@ class Gate:
 
 @dataclass(frozen=True)
 class DocumentationFacts:
-    """`[documentation]`: what only a person knows."""
+    """`[documentation]`: what only a person knows. Without it a recipe runs to its verdict, and is not published."""
 
     __pydantic_config__ = _STRICT
-    description: Text
-    intended_use: Text
-    limitations: Text
-    training_data: Text
-    license: Text
+    description: Note = ""
+    intended_use: Note = ""
+    limitations: Note = ""
+    training_data: Note = ""
+    license: Note = ""
     hub_tasks: tuple[str, ...] = ()
 
 
@@ -217,7 +220,7 @@ class Recipe:
     piece: Annotated[tuple[Piece, ...], Field(min_length=1)]
     task: Annotated[tuple[DownstreamTask, ...], Field(min_length=1)]
     evaluation: Evaluation
-    documentation: DocumentationFacts
+    documentation: DocumentationFacts = field(default_factory=DocumentationFacts)
     model: Model = field(default_factory=Model)
     gate: Gate = field(default_factory=Gate)
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from piecehub.documentation.advice import in_common
-from piecehub.documentation.page import Person, Sources, page
+from piecehub.documentation.page import Person, Sources, page, write
 from piecehub.documentation.recommendation import recommend
 from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import ConformanceReport, Finding
+from piecehub.facts.manifest import UNSAID
 from piecehub.facts.piece_manifest import PieceManifest
 
 PERSON = Person("A piece for tests.", "Testing.", "Nothing else.", "Made up.", "apache-2.0", '["image-feature-vector"]')
@@ -229,3 +230,15 @@ def test_n1_tasks_that_recommend_different_things_are_named() -> None:
     found = recommend(True, [*told, control])
     assert found.trains and found.sentence == "Fine-tuning is recommended for a, and frozen features for b."
     assert recommend(True, [told[1], control]).argument == recommend(False, told).argument == ""
+
+
+def test_what_a_person_has_not_written_is_listed_beside_a_page_that_holds_without_it(tmp_path: Path) -> None:
+    person = Person("A piece for tests.", "", "Nothing else.", "", "", "[]")
+    assert person.unsaid == ["documentation.intended_use", "documentation.training_data", "documentation.license"]
+    sources = _sources(tmp_path / "sources", PLAIN, "", {"class_name": "Adam", "config": {}}, [])
+    write("acme", "tiny", person, sources, tmp_path / "unsaid")
+    write("acme", "tiny", PERSON, sources, tmp_path / "said")
+    assert "Not written yet." in (tmp_path / "unsaid" / "documentation.md").read_text("utf-8")
+    assert json.loads((tmp_path / "unsaid" / UNSAID).read_text("utf-8")) == person.unsaid
+    assert [path.name for path in (tmp_path / "said").iterdir()] == ["documentation.md"]
+    assert PERSON.provisional == PERSON

@@ -154,6 +154,26 @@ def test_b8_numbers_that_are_not_finite_are_refused_before_a_record_is_read(tmp_
     Stream.open(str(tmp_path / "out"), "train", Features({}))
 
 
+def test_what_decode_makes_of_a_feature_that_may_be_missing_may_be_missing_too(uri: str) -> None:
+    spec = tf.io.FixedLenFeature([], tf.float32, default_value=float("nan"))
+
+    def decode(found: Any) -> Any:
+        return {"numbers": tf.stack([found["age"], 1.0])}
+
+    allowed = Stream.open(uri, "train", Features({"age": spec}, frozenset({"age"})), decode)
+    assert sum(np.isnan(batch["numbers"]).sum() for batch in allowed.finite_arrays()) == 20
+    with pytest.raises(
+        DataError, match=r"Expected numbers in feature 'numbers' of the split 'train'\. Received: 20 NaN"
+    ):
+        list(Stream.open(uri, "train", Features({"age": spec}), decode).finite_arrays())
+
+    def endless(found: Any) -> Any:
+        return {"numbers": 1.0 / tf.zeros_like(found["age"])}
+
+    with pytest.raises(DataError, match="Expected finite numbers in feature 'numbers'"):
+        list(Stream.open(uri, "train", Features({"age": spec}, frozenset({"age"})), endless).finite_arrays())
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

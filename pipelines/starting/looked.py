@@ -1,0 +1,72 @@
+"""What was found in somebody's data: enough to write a recipe for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from piecehub.training.recipe_modules import load_module
+
+# What a record of the recipe may hold, as the schema calls it.
+Type = Literal["BYTES", "FLOAT", "INT"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A feature of a record, but for the label.
+
+    Attributes:
+        size: how many values it has; 0 is one value, without a dimension.
+        there: the share of examples that have it; below 1 it may be missing.
+    """
+
+    name: str
+    type: Type
+    size: int = 0
+    there: float = 1.0
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Data of one form, and what its examples are.
+
+    Attributes:
+        source: where it lies.
+        data, model: the templates of `data.py` and `model.py`.
+        counts: examples of each class; of a value all of them, under "".
+        description: of the network that the template has, for the model page.
+        classes: whether the label is a class.
+        hub_tasks: what TensorFlow Hub's documentation calls such a piece.
+        arguments: of the function that builds the model, beside the number of its outputs.
+        constants: what stands in capitals at the head of either file, by template and name.
+        columns: what `columns.json` holds; None where there is none.
+        notes: what was guessed, a sentence each.
+    """
+
+    source: Path
+    data: str
+    model: str
+    features: tuple[Feature, ...]
+    counts: Mapping[Any, int]
+    description: str
+    classes: bool = True
+    hub_tasks: tuple[str, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    constants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    columns: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def template(name: str) -> ModuleType:
+    """A template of `data.py` as the module that it will be: a looker reads with what the recipe reads with later."""
+    return load_module(TEMPLATES, f"{name}.py")
+
+
+def evenly(of: Sequence[Any], count: int) -> list[Any]:
+    """At most `count` items, spread evenly."""
+    step = max(1, len(of) // count)
+    return list(of[::step][:count])

@@ -1,0 +1,93 @@
+"""Looks at a folder of pictures, one folder a class."""
+
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from piecehub import images
+from piecehub.errors import DataError
+from pipelines.starting.looked import Feature, Looked, evenly, template
+
+_SAMPLE = 200
+# A network for a first run takes minutes on pictures of this size, and hours on four times as many pixels.
+_LARGEST = 96
+_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
+
+
+def look_at_images(source: Path) -> Looked:
+    """What lies below `source`: classes, sizes, colours.
+
+    Raises:
+        DataError: if there are no folders with pictures, or they are called like splits.
+    """
+    reader = template("images_folder")
+    found = list(reader.pictures(source)) if source.is_dir() else []
+    counts = Counter(name for _, name in found)
+    if not counts:
+        raise DataError(
+            f"Expected a folder with a folder of pictures ({', '.join(reader.ENDINGS)}) for each class. "
+            f"Received: '{source}' without any; sort them so."
+        )
+    if parts := sorted(name for name in counts if name.lower() in _PARTS):
+        raise DataError(
+            f"Expected one folder a class. Received: '{parts[0]}', which is called like a split; name one of the "
+            "splits as the PATH, or put the pictures of each class together: the recipe makes splits of its own."
+        )
+    sizes, grey, broken = _sampled([file for file, _ in found])
+    shortest = round(median(min(size) for size in sizes))
+    side, channels = min(_LARGEST, shortest), 1 if grey else 3
+    notes = [f"{sum(counts.values()):,} pictures of {len(counts)} classes, the folders' names."]
+    if broken:
+        notes.append(f"{broken} of {_SAMPLE} that were looked at cannot be read; such are left out, and named.")
+    larger = f", made smaller from a median of {shortest} pixels" if shortest > side else ""
+    notes.append(f"The model takes {side} x {side} pixels{larger}, in {'grey' if grey else 'colours'}: SIDE, CHANNELS.")
+    return Looked(
+        source=source,
+        data="images_folder",
+        model="pictures",
+        features=(Feature("picture", "BYTES"),),
+        counts=counts,
+        description=picture_description(side, channels),
+        hub_tasks=("image-others",) if grey else ("image-feature-vector",),
+        arguments={"widths": [32, 64, 128]},
+        constants={"pictures": {"SIDE, CHANNELS": (side, channels)}},
+        notes=tuple(notes),
+    )
+
+
+def _sampled(files: list[Path]) -> tuple[list[tuple[int, int]], bool, int]:
+    """Height and width of some, whether these are all grey, and how many cannot be read.
+
+    Raises:
+        DataError: if none can.
+    """
+    sizes: list[tuple[int, int]] = []
+    grey, broken, last = True, 0, ""
+    for file in evenly(files, _SAMPLE):
+        try:
+            about = images.check(file)
+        except DataError as error:
+            broken, last = broken + 1, error.sentence
+            continue
+        sizes.append((about.height, about.width))
+        grey = grey and is_grey(file.read_bytes())
+    if not sizes:
+        raise DataError(f"Expected pictures that can be read. Received: none among {broken}. {last}")
+    return sizes, grey, broken
+
+
+def picture_description(side: int, channels: int) -> str:
+    """What the network of the template is, and takes."""
+    what = "grey" if channels == 1 else "coloured"
+    return (
+        f"A small convolutional network for {what} pictures of {side} x {side} pixels. It takes float32 images with "
+        "values in [0, 1]."
+    )
+
+
+def is_grey(contents: bytes) -> bool:
+    """Whether a picture has no colours, but for what JPEG's rounding makes."""
+    picture = np.asarray(images.read(contents, size=(32, 32)))
+    return float(np.ptp(picture, axis=-1).max()) < 0.02

@@ -1,0 +1,135 @@
+"""Looks at TFRecords of tf.Example: pictures, texts, or numbers and words."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from piecehub import images
+from piecehub.errors import DataError
+from pipelines.starting.columns import guess_label, look_at_columns
+from pipelines.starting.looked import Feature, Looked, template
+from pipelines.starting.pictures import is_grey, picture_description
+from pipelines.starting.tables import looked_at
+
+_SAMPLE = 2000
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF")
+
+
+def look_at_records(source: Path, label: str = "") -> Looked:
+    """What records hold: all are read once, for their labels.
+
+    Raises:
+        DataError: if there are none, one is damaged, or they hold nothing that a recipe can take as it is.
+    """
+    rows: list[dict[str, list[Any]]] = []
+    labels: list[Any] = []
+    chosen, total = label, 0
+    for row in _rows(source):
+        if not total:
+            chosen = guess_label(sorted(row), label)
+        total += 1
+        if row.get(chosen):
+            labels.append(_plain(row[chosen][0]))
+            if len(rows) < _SAMPLE:
+                rows.append(row)
+    if not labels:
+        raise DataError(f"Expected records with a label '{chosen}'. Received: none in '{source}'; name one by --label.")
+    how = "as told" if label else "by its name, or the last one"
+    notes = (f"{total:,} records; the label is the feature '{chosen}' ({how}). Another: --label.",)
+    picture = _picture(rows, chosen)
+    if picture:
+        return _of_pictures(source, picture, chosen, rows, labels, notes)
+    return _of_columns(source, chosen, rows, labels, notes)
+
+
+def _rows(source: Path) -> Iterator[dict[str, list[Any]]]:
+    files = template("records_files").files(source) if source.exists() else []
+    if not files:
+        raise DataError(f"Expected a TFRecord file, or a folder with some. Received: '{source}' without any.")
+    for file in files:
+        try:
+            yield from map(template("records_files").values, template("records_files").records(file))
+        except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, DecodeError) as error:
+            raise DataError(
+                f"Expected TFRecords of tf.Example. Received: '{file}', which holds something else or is damaged; take "
+                "it away, or write it again."
+            ) from error
+
+
+def _plain(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _picture(rows: list[dict[str, list[Any]]], label: str) -> str:
+    """The feature that is the file of a picture, in every record that has it; empty if none is."""
+    for name in sorted(rows[0]):
+        values = [value for row in rows for value in row.get(name, [])]
+        if name != label and values and all(isinstance(v, bytes) and v.startswith(_PICTURES) for v in values):
+            return name
+    return ""
+
+
+def _of_pictures(
+    source: Path,
+    picture: str,
+    label: str,
+    rows: list[dict[str, list[Any]]],
+    labels: list[Any],
+    notes: tuple[str, ...],
+) -> Looked:
+    sampled = [row[picture][0] for row in rows[:200] if row.get(picture)]
+    shortest = min(min(about.height, about.width) for about in map(images.check, sampled))
+    side, channels = min(96, shortest), 1 if all(map(is_grey, sampled)) else 3
+    return Looked(
+        source=source,
+        data="records_files",
+        model="pictures",
+        features=(Feature("picture", "BYTES"),),
+        counts=Counter(labels),
+        description=picture_description(side, channels),
+        hub_tasks=("image-others",) if channels == 1 else ("image-feature-vector",),
+        arguments={"widths": [32, 64, 128]},
+        constants={
+            "records_files": {"LABEL": label, "FEATURES": {picture: "picture"}, "CLASSES": True},
+            "pictures": {"SIDE, CHANNELS": (side, channels)},
+        },
+        notes=(
+            *notes,
+            f"The feature '{picture}' is a picture; the model takes {side} x {side} pixels: SIDE, CHANNELS.",
+        ),
+    )
+
+
+def _of_columns(
+    source: Path, label: str, rows: list[dict[str, list[Any]]], labels: list[Any], notes: tuple[str, ...]
+) -> Looked:
+    """Features of one value, or of equally many numbers, are columns; others are left out, and told."""
+    names = sorted({name for row in rows for name in row} - {label})
+    sizes = {name: {len(row.get(name, ())) for row in rows} for name in names}
+    single = [name for name in names if sizes[name] <= {0, 1}]
+    vectors = {name: np.array([row[name] for row in rows]) for name in names if _is_vector(rows, name, sizes[name])}
+    table = {name: [_plain(row[name][0]) if row.get(name) else None for row in rows] for name in single}
+    table[label] = labels[: len(rows)]
+    columns = look_at_columns(table, label, vectors)
+    columns.notes += [
+        f"The feature '{name}' is left out: it has {_many(sizes[name])} values."
+        for name in names
+        if name not in single and name not in vectors
+    ]
+    looked = looked_at(source, "records_files", columns, labels, notes)
+    taken = {one["name"]: one["feature"] for key in ("numbers", "words") for one in (looked.columns or {})[key]}
+    constants = {"LABEL": label, "FEATURES": taken, "CLASSES": columns.classes}
+    return Looked(**{**vars(looked), "constants": {"records_files": constants}})
+
+
+def _is_vector(rows: list[dict[str, list[Any]]], name: str, sizes: set[int]) -> bool:
+    return len(sizes) == 1 and min(sizes) > 1 and not isinstance(rows[0][name][0], bytes)
+
+
+def _many(sizes: set[int]) -> str:
+    return f"{min(sizes)}" if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"

@@ -1,0 +1,93 @@
+"""Looks at a table: comma-separated or tab-separated values with a line of names."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from piecehub.errors import DataError
+from pipelines.starting.columns import Columns, as_numbers, guess_label, look_at_columns, spread_of
+from pipelines.starting.looked import Looked, template
+from pipelines.starting.texts import TEXT_DESCRIPTION, TEXT_MODEL
+
+
+def look_at_table(source: Path, label: str = "") -> Looked:
+    """What a table holds: its label, and which columns are numbers, words or neither.
+
+    Raises:
+        DataError: if it is no table, or has no label or nothing to learn from.
+    """
+    table = _read(source)
+    names = [str(name) for name in table.columns]
+    chosen = guess_label(names, label)
+    cells = {name: [None if pd.isna(value) else value for value in table[name]] for name in table.columns}
+    labelled = [row for row, value in enumerate(cells[chosen]) if value is not None]
+    cells = {name: [values[row] for row in labelled] for name, values in cells.items()}
+    if not labelled:
+        raise DataError(f"Expected labels in the column '{chosen}'. Received: none; name another by --label.")
+    columns = look_at_columns(cells, chosen)
+    how = "as told" if label else "the last one" if chosen == names[-1] else "by its name"
+    what = "a class" if columns.classes else "a value"
+    notes = [f"{len(table):,} rows; the label is the column '{chosen}' ({how}), {what}. Another: --label."]
+    if len(labelled) < len(table):
+        notes.append(f"{len(table) - len(labelled):,} rows have no label and are left out.")
+    return looked_at(source, "csv_table", columns, cells[chosen], tuple(notes))
+
+
+def looked_at(source: Path, data: str, columns: Columns, labels: list[Any], notes: tuple[str, ...]) -> Looked:
+    """What was found, of columns of whatever carrier."""
+    counts = Counter(labels) if columns.classes else Counter({"": len(labels)})
+    told: dict[str, Any] = {"label": columns.label, "classes": columns.classes}
+    told |= {"numbers": columns.numbers, "words": columns.words}
+    if columns.text:
+        told["words"] = [{"name": columns.text, "feature": "text"}]
+    if not columns.classes:
+        values = as_numbers(labels)
+        assert values is not None, "a label that is no class is a number"
+        told |= spread_of(values)
+    texts = [f"The column '{columns.text}' holds sentences: the piece is one for texts."] if columns.text else []
+    kinds = [f"{len(columns.numbers)} columns of numbers, {len(columns.words)} of words."] if not columns.text else []
+    return Looked(
+        source=source,
+        data=data,
+        model="texts" if columns.text else "columns",
+        features=tuple(columns.features),
+        counts=counts,
+        description=TEXT_DESCRIPTION if columns.text else _description(columns),
+        classes=columns.classes,
+        hub_tasks=("text-embedding",) if columns.text else (),
+        arguments=TEXT_MODEL if columns.text else {"width": 64},
+        columns=told,
+        notes=(*notes, *texts, *kinds, *columns.notes),
+    )
+
+
+def _description(columns: Columns) -> str:
+    """What the piece takes: by name and in order, where the names are few."""
+    parts = [
+        f"`{key}`: {', '.join(names) if len(names) <= 12 else f'{len(names)} columns'}"
+        for key, names in (
+            ("numbers", [one["name"] for one in columns.numbers]),
+            ("words", [one["name"] for one in columns.words]),
+        )
+        if names
+    ]
+    return f"A small network for rows of a table, of two layers. It takes {'; '.join(parts)}."
+
+
+def _read(source: Path) -> pd.DataFrame:
+    try:
+        table = template("csv_table").read(source)
+    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"Expected a file of comma-separated or, as '….tsv', tab-separated values in UTF-8. Received: '{source}', "
+            f"{said}; convert it."
+        ) from error
+    if len(table.columns) < 2 or table.empty:
+        raise DataError(
+            f"Expected a line of names with two columns or more, and rows. Received: '{source}' with "
+            f"{len(table.columns)} columns and {len(table)} rows; separate columns by commas."
+        )
+    return table

@@ -1,0 +1,62 @@
+"""The examples of this recipe: the rows of a table.
+
+`write` is called once, and again when this file, its arguments in `recipe.toml`, `columns.json` or SOURCE changes. Each
+column that `columns.json` names becomes a feature; what is missing in a row is left out of its record.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from piecehub import write_splits
+
+COLUMNS = Path(__file__).with_name("columns.json")
+
+
+def write(folder: Path, *, source: str, task: str, held_out: Sequence[str]) -> None:
+    """Writes `upstream/{train,eval}` and `<task>/{pool,test}`.
+
+    Args:
+        folder: where to.
+        source: a file of comma-separated values, or of tab-separated ones (`.tsv`), with a line of names; may be
+            compressed.
+        task: the name of the downstream task.
+        held_out: the classes that make it; the model is trained on all others. None: the task has all classes, but
+            rows of its own.
+    """
+    columns = json.loads(COLUMNS.read_text(encoding="utf-8"))
+    rows = examples(read(Path(source)), columns)
+    print(write_splits(folder, rows, task=task, held_out=held_out, classes=columns["classes"]))
+
+
+def read(source: Path) -> pd.DataFrame:
+    """The table, all of it as text; an empty cell and NA, NaN and their like are missing."""
+    separator = "\t" if ".tsv" in source.suffixes else ","
+    return pd.read_csv(source, sep=separator, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
+
+
+def examples(table: pd.DataFrame, columns: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each row that has a label, with what is not missing in it."""
+    numbers = {one["name"]: one["feature"] for one in columns["numbers"]}
+    words = {one["name"]: one["feature"] for one in columns["words"]}
+    for row in table.to_dict("records"):
+        label = row[columns["label"]]
+        if pd.isna(label):
+            continue
+        example: dict[str, Any] = {"label": str(label) if columns["classes"] else float(label)}
+        for name, feature in numbers.items():
+            if not pd.isna(row[name]):
+                example[feature] = number(row[name])
+        for name, feature in words.items():
+            if not pd.isna(row[name]):
+                example[feature] = str(row[name])
+        yield example
+
+
+def number(text: str) -> float:
+    """The number that a cell holds; of a truth value 0 or 1."""
+    known = {"true": 1.0, "false": 0.0}
+    return known[text.lower()] if text.lower() in known else float(text)

@@ -1,0 +1,49 @@
+"""The examples of this recipe: pictures, in one folder a class.
+
+    SOURCE/<class>/…/<any name>.jpg
+
+`write` is called once, and again when this file, its arguments in `recipe.toml` or a picture below SOURCE changes. A
+record holds the file as it is; `decode` in `model.py` makes a tensor of it, wherever records are read.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from piecehub import images, write_splits
+from piecehub.errors import DataError
+
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+
+
+def write(folder: Path, *, source: str, task: str, held_out: Sequence[str]) -> None:
+    """Writes `upstream/{train,eval}` and `<task>/{pool,test}`, and says what was left out.
+
+    Args:
+        folder: where to.
+        source: the folder of folders of pictures.
+        task: the name of the downstream task.
+        held_out: the classes that make it; the model is trained on all others. None: the task has all classes, but
+            pictures of its own.
+    """
+    print(write_splits(folder, examples(Path(source)), task=task, held_out=held_out))
+
+
+def examples(source: Path) -> Iterator[dict[str, Any]]:
+    """Each picture that can be read, with the name of its class."""
+    for file, name in pictures(source):
+        try:
+            images.check(file)
+        except DataError as error:
+            print(f"left out: {file}: {error.sentence}")
+            continue
+        yield {"picture": file.read_bytes(), "label": name}
+
+
+def pictures(source: Path) -> Iterator[tuple[Path, str]]:
+    """Each file that is called like a picture, in order, with the name of its class."""
+    for place in sorted(source.iterdir()):
+        if place.is_dir() and not place.name.startswith((".", "_")):
+            for file in sorted(place.rglob("*")):
+                if file.suffix.lower() in ENDINGS and file.is_file() and not file.name.startswith("."):
+                    yield file, place.name

@@ -1,0 +1,63 @@
+"""The examples of this recipe: TFRecords of tf.Example that were there before.
+
+`write` is called once, and again when this file, its arguments in `recipe.toml` or a file of SOURCE changes.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from piecehub import write_splits
+
+# The feature that is the label, and those that become features of this recipe, by what they are called in the records.
+LABEL = "label"
+FEATURES = {"picture": "picture"}
+# Whether the label is a class; else it is a value.
+CLASSES = True
+
+
+def write(folder: Path, *, source: str, task: str, held_out: Sequence[Any]) -> None:
+    """Writes `upstream/{train,eval}` and `<task>/{pool,test}`.
+
+    Args:
+        folder: where to.
+        source: a TFRecord file, or a folder with some, gzipped or not.
+        task: the name of the downstream task.
+        held_out: the classes that make it; the model is trained on all others. None: the task has all classes, but
+            records of its own.
+    """
+    print(write_splits(folder, examples(Path(source)), task=task, held_out=held_out, classes=CLASSES))
+
+
+def examples(source: Path) -> Iterator[dict[str, Any]]:
+    """Each record that has a label, with what is not missing in it."""
+    for file in files(source):
+        for record in records(file):
+            found = values(record)
+            if found.get(LABEL):
+                example: dict[str, Any] = {"label": found[LABEL][0]}
+                yield example | {new: found[old] for old, new in FEATURES.items() if found.get(old)}
+
+
+def files(source: Path) -> list[Path]:
+    """The files of records, sorted: all but hidden ones."""
+    if source.is_file():
+        return [source]
+    hidden = (".", "_")
+    return [file for file in sorted(source.rglob("*")) if file.is_file() and not file.name.startswith(hidden)]
+
+
+def records(file: Path) -> Iterator[bytes]:
+    """The records of a file, as they are."""
+    with file.open("rb") as opened:
+        compression = "GZIP" if opened.read(2) == b"\x1f\x8b" else ""
+    dataset: Any = tf.data.TFRecordDataset(str(file), compression)
+    yield from dataset.as_numpy_iterator()
+
+
+def values(record: bytes) -> dict[str, list[Any]]:
+    """What a record holds, by feature: bytes, integers or floats."""
+    features = tf.train.Example.FromString(record).features.feature
+    return {name: list(getattr(one, one.WhichOneof("kind") or "int64_list").value) for name, one in features.items()}

@@ -1,0 +1,46 @@
+"""Looks at a folder of texts: a file a text in one folder a class, or a line a text in one file a class."""
+
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+from piecehub.errors import DataError
+from pipelines.starting.looked import Feature, Looked, template
+
+TEXT_MODEL = {"buckets": 16384, "width": 64}
+TEXT_DESCRIPTION = (
+    "A small network for texts: the mean of the vectors of hashed words, and a layer on it. It takes texts as they are."
+)
+
+
+def look_at_texts(source: Path) -> Looked:
+    """What lies below `source`: classes, and how long texts are.
+
+    Raises:
+        DataError: if there are no texts.
+    """
+    counts: Counter[str] = Counter()
+    lengths: list[int] = []
+    for example in template("text_folder").examples(source) if source.is_dir() else ():
+        counts[example["label"]] += 1
+        lengths.append(len(example["text"].split()))
+    if not counts:
+        raise DataError(
+            "Expected a folder with a folder of texts ('….txt') for each class, or a file of lines for each. Received: "
+            f"'{source}' without any; sort them so."
+        )
+    notes = (
+        f"{sum(counts.values()):,} texts of {len(counts)} classes, the names of folders or files; half of them have "
+        f"{median(lengths):.0f} words or more.",
+    )
+    return Looked(
+        source=source,
+        data="text_folder",
+        model="texts",
+        features=(Feature("text", "BYTES"),),
+        counts=counts,
+        description=TEXT_DESCRIPTION,
+        hub_tasks=("text-embedding",),
+        arguments=TEXT_MODEL,
+        notes=notes,
+    )

@@ -1,0 +1,87 @@
+"""Writes the folder of a recipe: its table, its code from the templates, its schema and its test."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from piecehub.errors import RecipeError
+from pipelines.starting.looked import TEMPLATES, Feature, Looked
+from pipelines.starting.plan import Plan
+from pipelines.starting.recipe_text import recipe_text
+
+
+def write_recipe(folder: Path, name: str, looked: Looked, plan: Plan) -> list[Path]:
+    """Writes the recipe; returns its files. What is written lies in a folder of another name until all of it is there.
+
+    Raises:
+        RecipeError: if the folder is there and not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise RecipeError(f"Expected a folder that is not there, or is empty. Received: '{folder}'; choose another.")
+    contents = {
+        "recipe.toml": recipe_text(name, looked, plan),
+        "schema.pbtxt": _schema(looked, plan),
+        "data.py": _filled(looked.data, looked.constants.get(looked.data, {})),
+        "model.py": _filled(looked.model, looked.constants.get(looked.model, {})),
+        "test_recipe.py": _filled("test_recipe", {}),
+    }
+    if looked.columns is not None and (looked.model == "columns" or looked.data == "csv_table"):
+        contents["columns.json"] = json.dumps(looked.columns, indent=2, ensure_ascii=False) + "\n"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+        staged = Path(beside) / folder.name
+        staged.mkdir()
+        for file, text in contents.items():
+            (staged / file).write_text(text, encoding="utf-8")
+        if folder.exists():
+            folder.rmdir()
+        shutil.move(staged, folder)
+    return [folder / file for file in contents]
+
+
+def _filled(template: str, constants: Mapping[str, Any]) -> str:
+    """A template with other constants."""
+    text = (TEMPLATES / f"{template}.py").read_text("utf-8")
+    for name, value in constants.items():
+        shown = ", ".join(map(repr, value)) if isinstance(value, tuple) else _quoted(value)
+        before = next(line for line in text.splitlines() if line.startswith(f"{name} = "))
+        text = text.replace(f"\n{before}\n", f"\n{name} = {shown}\n", 1)
+    return text
+
+
+def _quoted(value: Any) -> str:
+    """A constant as Python writes it, with the quotes that the rest of the file has."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_quoted(key)}: {_quoted(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+def _schema(looked: Looked, plan: Plan) -> str:
+    """What an example must look like, by TFX's rules of a schema (docs/data.md)."""
+    lines = ["# What an example must look like, upstream and downstream; an anomaly stops the run before any training."]
+    for feature in looked.features:
+        lines += _feature(feature)
+    kind = "INT" if looked.classes else "FLOAT"
+    domain = [f"  int_domain {{ min: 0 max: {plan.labels - 1} }}"] if looked.classes else []
+    lines += ["feature {", '  name: "label"', f"  type: {kind}", _PRESENT, "  shape {}", *domain, "}"]
+    return "\n".join(lines) + "\n"
+
+
+_PRESENT = "  presence { min_fraction: 1.0 min_count: 1 }"
+
+
+def _feature(feature: Feature) -> list[str]:
+    lines = ["feature {", f'  name: "{feature.name}"', f"  type: {feature.type}"]
+    if feature.there < 1:
+        # Half of what there is now: more missing values than that are worth a look.
+        share = max(0.001, round(feature.there / 2, 3))
+        lines += ["  value_count { min: 1 max: 1 }", f"  presence {{ min_fraction: {share} }}"]
+    else:
+        dimension = f" dim {{ size: {feature.size} }} " if feature.size else ""
+        lines += [_PRESENT, f"  shape {{{dimension}}}"]
+    return [*lines, "}"]

@@ -1,0 +1,288 @@
+"""`piecehub init`: what it finds in data of each form, and that the recipe it writes runs as it is."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from piecehub.errors import DataError, RecipeError
+from piecehub.examples.records import serialize, write_records
+from pipelines.data import examples_folder
+from pipelines.recipe.loader import load_recipe
+from pipelines.starting.columns import guess_label, is_class, look_at_columns
+from pipelines.starting.looked import Looked
+from pipelines.starting.pictures import look_at_images
+from pipelines.starting.plan import plan_for
+from pipelines.starting.records import look_at_records
+from pipelines.starting.tables import look_at_table
+from pipelines.starting.texts import look_at_texts
+from pipelines.starting.writing import write_recipe
+from tests.command_line import piecehub
+
+WORDS = {"apple": "sweet red round", "boat": "sea sail wind", "car": "road wheel fast", "door": "wood handle key"}
+WORDS |= {"egg": "hen shell white"}
+
+
+def _pictures(folder: Path, mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> Path:
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(WORDS):
+        (folder / name).mkdir(parents=True)
+        for n in range(20):
+            pixels = np.clip(rng.normal(40 * number, 20, (size[1], size[0], 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).convert(mode).save(folder / name / f"{n}.png")
+    return folder
+
+
+def _texts(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name, words in WORDS.items():
+        (folder / name).mkdir(parents=True)
+        for n in range(20):
+            text = " ".join([*rng.choice([*words.split(), "and", "the"], 8), str(n)])
+            (folder / name / f"{n}.txt").write_text(text, "utf-8")
+    return folder
+
+
+def _table(file: Path, kind: str = "classes") -> Path:
+    rng = np.random.default_rng(0)
+    lines = ["row id,mass (g),wings?,colour,kind"]
+    for n in range(120):
+        name = list(WORDS)[n % 5]
+        mass = "" if n % 7 == 0 else f"{100 * (n % 5) + rng.normal():.2f}"
+        label = name if kind == "classes" else f"{3.5 * (n % 5) + rng.normal():.3f}"
+        lines.append(f"{n},{mass},{['yes', 'no', 'NA'][n % 3]},{['red', 'blue'][n % 2]},{label}")
+    file.write_text("\n".join(lines), "utf-8")
+    return file
+
+
+def _records(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    rows: Iterator[dict[str, Any]] = (
+        {"pixels": rng.random(16) + n % 5, "size": n % 3, "label": n % 5, "tokens": ["a"] * (n % 4)} for n in range(120)
+    )
+    write_records(folder, rows, shards=2)
+    return folder
+
+
+LOOKERS = {"images": look_at_images, "text": look_at_texts, "csv": look_at_table, "tfrecord": look_at_records}
+
+
+def _made(form: str, folder: Path) -> Path:
+    makers = {"images": _pictures, "text": _texts, "tfrecord": _records}
+    return _table(folder.with_suffix(".csv")) if form == "csv" else makers[form](folder)
+
+
+def _looked(form: str, folder: Path) -> Looked:
+    return LOOKERS[form](_made(form, folder))
+
+
+@pytest.mark.parametrize("form", LOOKERS)
+def test_the_recipe_for_each_form_builds_and_writes_its_records(tmp_path: Path, form: str) -> None:
+    from pipelines import preflight
+
+    looked = _looked(form, tmp_path / "data")
+    plan = plan_for(looked)
+    assert len(plan.held_out) == 2
+    assert len(looked.counts) == 5
+    write_recipe(tmp_path / "recipe", "mine", looked, plan)
+    loaded = load_recipe(tmp_path / "recipe")
+    preflight.check(loaded, tmp_path / "store")
+    folder = examples_folder(loaded, tmp_path / "written")
+    assert {path.name for path in folder.iterdir()} == {"upstream", "new-classes"}
+
+
+def test_records_are_written_anew_when_the_data_change(tmp_path: Path) -> None:
+    looked = _looked("csv", tmp_path / "data")
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    loaded = load_recipe(tmp_path / "recipe")
+    first, again = (examples_folder(loaded, tmp_path / "written") for _ in range(2))
+    with looked.source.open("a") as file:
+        file.write("\n500,3.25,yes,red,apple")
+    assert first == again != examples_folder(loaded, tmp_path / "written")
+    looked.source.unlink()
+    with pytest.raises(RecipeError, match=r"^Expected the files that 'data\.reads' names\. Received: no '.*data\.csv'"):
+        examples_folder(loaded, tmp_path / "written")
+
+
+def test_pictures_in_grey_are_seen_and_large_ones_made_smaller(tmp_path: Path) -> None:
+    colours, grey = (
+        look_at_images(_pictures(tmp_path / "a")),
+        look_at_images(_pictures(tmp_path / "b", "L", (200, 150))),
+    )
+    assert colours.constants["pictures"] == {"SIDE, CHANNELS": (30, 3)}
+    assert grey.constants["pictures"] == {"SIDE, CHANNELS": (96, 1)}
+    assert grey.hub_tasks == ("image-others",)
+    assert "made smaller from a median of 150 pixels, in grey" in grey.notes[-1]
+
+
+def test_a_broken_picture_is_told_and_left_out(tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "data")
+    (folder / "car" / "0.png").write_bytes((folder / "car" / "0.png").read_bytes()[:60])
+    looked = look_at_images(folder)
+    assert any(note.startswith("1 of ") and "cannot be read" in note for note in looked.notes)
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+def test_a_table_s_columns_are_what_a_person_would_call_them(tmp_path: Path) -> None:
+    looked = look_at_table(_table(tmp_path / "data.csv"))
+    assert looked.columns is not None
+    assert looked.columns["label"] == "kind"
+    assert [(one["feature"], one["missing"]) for one in looked.columns["numbers"]] == [("mass_g", True)]
+    assert [one["name"] for one in looked.columns["words"]] == ["wings?", "colour"]
+    assert "The column 'row id' is left out: it numbers the rows." in looked.notes
+
+
+def test_a_label_that_is_a_value_makes_a_regression_that_builds(tmp_path: Path) -> None:
+    from pipelines import preflight
+
+    looked = look_at_table(_table(tmp_path / "data.csv", "value"))
+    plan = plan_for(looked)
+    assert (looked.classes, plan.held_out, plan.outputs, plan.task) == (False, (), 1, "few-examples")
+    write_recipe(tmp_path / "recipe", "mine", looked, plan)
+    loaded = load_recipe(tmp_path / "recipe")
+    assert loaded.config.task[0].kind == "regression"
+    preflight.check(loaded, tmp_path / "store")
+
+
+def test_a_table_of_sentences_makes_a_piece_for_texts(tmp_path: Path) -> None:
+    rows = [f'"{name} is a thing of {words} number {n}",{name}' for name, words in WORDS.items() for n in range(20)]
+    (tmp_path / "data.csv").write_text("\n".join(["review,label", *rows]), "utf-8")
+    looked = look_at_table(tmp_path / "data.csv")
+    assert (looked.model, looked.features[0].name) == ("texts", "text")
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+def test_pictures_in_records_are_found_by_what_they_are_not_by_name(tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "pictures")
+    rows = (
+        {"image/encoded": file.read_bytes(), "image/class/text": file.parent.name} for file in folder.rglob("*.png")
+    )
+    path = tmp_path / "records.gz"
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for row in rows:
+            writer.write(serialize(row))
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    looked = look_at_records(path, "image/class/text")
+    assert looked.constants["records_files"]["FEATURES"] == {"image/encoded": "picture"}
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+@pytest.mark.parametrize(
+    ("names", "told", "label"),
+    [(["a", "b"], "", "b"), (["Class", "b"], "", "Class"), (["label", "b"], "b", "b"), (["y", "target"], "", "target")],
+)
+def test_the_label_is_guessed_by_name_or_is_the_last_column(names: list[str], told: str, label: str) -> None:
+    assert guess_label(names, told) == label
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (["a", "b"] * 9, True),
+        (["0", "1"] * 9, True),
+        ([1, 2, 3] * 9, True),
+        ([0.5, 1.5] * 50, False),
+        ([str(n) for n in range(100)], False),
+        ([n % 40 for n in range(4000)], True),
+    ],
+)
+def test_few_whole_numbers_and_texts_are_classes(values: list[Any], classes: bool) -> None:
+    assert is_class(values) == classes
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["x"] * 30, "it is 'x' in every row"),
+        ([None] * 30, "it is empty"),
+        ([str(n) for n in range(30)], "it numbers the rows"),
+        ([f"name{n}" for n in range(30)], "nearly every row has another text in it"),
+        (["1", "inf"] * 15, "it has infinite values"),
+    ],
+)
+def test_a_column_that_teaches_nothing_is_left_out_and_told(values: list[Any], said: str) -> None:
+    found = look_at_columns({"odd": values, "good": ["1", "2"] * 15, "label": ["a", "b"] * 15}, "label")
+    assert found.notes == [f"The column 'odd' is left out: {said}."]
+    assert [feature.name for feature in found.features] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("form", "make", "sentence"),
+    [
+        (
+            "images",
+            lambda f: f.mkdir(),
+            "Expected a folder with a folder of pictures .* without any; sort them so",
+        ),
+        ("images", lambda f: _pictures(f / "train"), r"Expected one folder a class\. Received: 'train'"),
+        ("text", lambda f: f.mkdir(), r"Expected a folder with a folder of texts"),
+        ("csv", lambda f: f.write_text("a\n1\n"), "Expected a line of names with two columns or more, and rows"),
+        ("csv", lambda f: f.write_bytes(b"a,b\n\xff\xfe,1\n"), "Expected a file of comma-separated"),
+        ("csv", lambda f: f.write_text(""), "Expected a file of comma-separated"),
+        ("csv", lambda f: f.write_text("a,label\nx,\ny,\n"), "Expected labels in the column 'label'"),
+        ("csv", lambda f: f.write_text("a,label\nx,1\nx,2\n"), "Expected a column beside the label"),
+        ("tfrecord", lambda f: f.write_bytes(b"no records at all"), r"Expected TFRecords of tf\.Example"),
+        ("tfrecord", lambda f: f.mkdir(), "Expected a TFRecord file, or a folder with some"),
+    ],
+)
+def test_what_is_no_such_data_is_one_sentence(tmp_path: Path, form: str, make: Any, sentence: str) -> None:
+    make(tmp_path / "data")
+    with pytest.raises(DataError, match=sentence):
+        LOOKERS[form](tmp_path / "data")
+
+
+def test_too_few_examples_are_refused_with_how_many_it_takes(tmp_path: Path) -> None:
+    rows = [f"{n * n % 7},{'ab'[n % 2]}" for n in range(20)]
+    (tmp_path / "data.csv").write_text("\n".join(["x,label", *rows]))
+    with pytest.raises(DataError, match=r"Expected 16 examples or more of the class 'a'.* Received: 10; add some"):
+        plan_for(look_at_table(tmp_path / "data.csv"))
+
+
+def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path: Path) -> None:
+    looked = _looked("csv", tmp_path / "data")
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "mine.txt").write_text("mine")
+    with pytest.raises(RecipeError, match="Expected a folder that is not there, or is empty"):
+        write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    assert [path.name for path in (tmp_path / "recipe").iterdir()] == ["mine.txt"]
+
+
+def test_the_command_says_what_it_found_and_what_comes_next(tmp_path: Path) -> None:
+    source = _table(tmp_path / "birds.csv")
+    done = piecehub("init", "my birds", "--from", "csv", str(source), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "120 rows; the label is the column 'kind' (the last one), a class." in done.stdout
+    assert "piecehub run 'my birds' --dry-run" in done.stdout
+    assert 'name = "my-birds"' in (tmp_path / "my birds" / "recipe.toml").read_text("utf-8")
+    columns = json.loads((tmp_path / "my birds" / "columns.json").read_text("utf-8"))
+    assert columns["label"] == "kind"
+    again = piecehub("init", "my birds", "--from", "csv", str(source), cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr.splitlines()[-1].startswith("piecehub: Expected a folder that is not there, or is empty.")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("form", LOOKERS)
+def test_each_recipe_s_own_test_passes(tmp_path: Path, form: str) -> None:
+    pytest.importorskip("tfx")
+    source = _made(form, tmp_path / "data")
+    done = piecehub("init", "recipe", "--from", form, str(source), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_recipe.py"],
+        cwd=tmp_path / "recipe",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tested.returncode == 0, tested.stdout[-3000:]
