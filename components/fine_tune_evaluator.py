@@ -36,7 +36,6 @@ def FineTuneEvaluator(
     examples: InputArtifact[Examples],
     schema: InputArtifact[Schema],
     anomalies: InputArtifact[ExampleAnomalies],
-    upstream_examples: InputArtifact[Examples],
     evidence: OutputArtifact[Evidence],
     evaluation: OutputArtifact[ModelEvaluation],
     task: Parameter[str],
@@ -51,11 +50,13 @@ def FineTuneEvaluator(
     trials_folder: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
+    upstream_examples: OptionalInput[Examples] = None,
     upstream_schema: OptionalInput[Schema] = None,
 ) -> None:
     """Measures how well the piece fine-tunes on one downstream task: evidence, no verdict.
 
-    `upstream_schema` is left out where it is the task's own: Kubeflow hands no artifact to a task under two names.
+    Without `upstream_examples` nobody looks whether the full model has seen the task's. `upstream_schema` is left out
+    where it is the task's own: Kubeflow hands no artifact to a task under two names.
     `task`, `protocol` and `limits` are JSON (piecehub/facts/tables.py, piecehub/transfer/protocol.py). So are `model`
     and `upstream_model`, which say how the recipe decodes the task's examples and upstream's; empty where it does not.
     """
@@ -70,11 +71,13 @@ def FineTuneEvaluator(
             spilled(stream.finite_arrays(), len(stream), rows, stream.split)
             for stream in (_stream(examples, split, own, decode) for split in ("pool", "test"))
         )
-        upstream = _stream(upstream_examples, "train", upstream_own, upstream_decode)
         overlap = find_overlap(pool, test, {asked.label})
         refuse_overlap(overlap, asked.name, most.max_leakage)
-        leakage = find_leakage(upstream.as_arrays(), pool, test, {asked.label, upstream_label}, len(upstream))
-        refuse_leakage(leakage, asked.name, most.max_leakage)
+        leakage = None
+        if upstream_examples is not None:
+            upstream = _stream(upstream_examples, "train", upstream_own, upstream_decode)
+            leakage = find_leakage(upstream.as_arrays(), pool, test, {asked.label, upstream_label}, len(upstream))
+            refuse_leakage(leakage, asked.name, most.max_leakage)
         inputs, kind = input_names(Path(piece.uri)), check_kind(asked.kind)
         found = evaluations.evaluate(
             evaluations.Subject(

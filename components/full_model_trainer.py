@@ -24,9 +24,7 @@ from piecehub.training.resume import Checkpoints, place_of
 
 @component(Train)
 def FullModelTrainer(
-    examples: InputArtifact[Examples],
     schema: InputArtifact[Schema],
-    anomalies: InputArtifact[ExampleAnomalies],
     full_model: OutputArtifact[FullModel],
     training_logs: OutputArtifact[ModelRun],
     recipe_folder: Parameter[str],
@@ -39,22 +37,32 @@ def FullModelTrainer(
     devices: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
+    examples: OptionalInput[Examples] = None,
+    anomalies: OptionalInput[ExampleAnomalies] = None,
     parent: OptionalInput[ParentPiece] = None,
 ) -> None:
     """Trains the full model that the recipe builds; refuses examples with anomalies.
 
-    `model` and `train` are tables of the recipe as JSON (piecehub/facts/tables.py). A training that was killed goes on
-    by its checkpoint in `resume_folder`; if that is empty, it begins anew. `devices` are told by the runner
-    (piecehub/training/devices.py).
+    Without examples it keeps the weights that the model comes with. `model` and `train` are tables of the recipe as
+    JSON (piecehub/facts/tables.py). A training that was killed goes on by its checkpoint in `resume_folder`; if that is
+    empty, it begins anew. `devices` are told by the runner (piecehub/training/devices.py).
     """
     found = find_devices(devices)
     built, told = ModelTable.from_json(model), TrainTable.from_json(train)
-    refuse_anomalies(Path(anomalies.uri))
     module = load_module(Path(recipe_folder), built.module)
     features = Features.of_schema(f"{schema.uri}/schema.pbtxt")
     decode = decode_of(Path(recipe_folder), built)
-    train_stream, eval_stream = (Stream.open(examples.uri, split, features, decode) for split in ("train", "eval"))
     parent_piece = parent_folder(parent)
+    build, arguments = get_function(module, built.function), {**built.arguments, **parent_keyword(parent_piece)}
+    start = Path(recipe_folder) / checkpoint if checkpoint else None
+    if examples is None or anomalies is None:
+        specs = Stream.specs_of(features, decode)
+        facts = training.keep(build, arguments, specs, label, told, Path(full_model.uri), start)
+        Path(training_logs.uri).mkdir(parents=True, exist_ok=True)
+        full_model.set_int_custom_property("parameters", facts.parameters)
+        return
+    refuse_anomalies(Path(anomalies.uri))
+    train_stream, eval_stream = (Stream.open(examples.uri, split, features, decode) for split in ("train", "eval"))
     depends_on = {
         "model": model,
         "train": train,
@@ -68,8 +76,8 @@ def FullModelTrainer(
         "parent": artifact_digest(parent_piece) if parent_piece else "",
     }
     facts = training.train(
-        get_function(module, built.function),
-        {**built.arguments, **parent_keyword(parent_piece)},
+        build,
+        arguments,
         train_stream,
         eval_stream,
         label,
@@ -79,7 +87,7 @@ def FullModelTrainer(
         OwnCode.of(module, told),
         Checkpoints(place_of(resume_folder, depends_on)) if resume_folder else None,
         found,
-        Path(recipe_folder) / checkpoint if checkpoint else None,
+        start,
     )
     full_model.set_float_custom_property("eval_accuracy", facts.evaluation["accuracy"])
     full_model.set_int_custom_property("parameters", facts.parameters)

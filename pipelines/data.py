@@ -34,7 +34,8 @@ def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:
     config = loaded.config
     mark(data / "keys")
     folder = _written(loaded, data) if config.data.module else (loaded.folder / config.data.folder).resolve()
-    for part, splits in [("upstream", ("train", "eval")), *((t.name, ("pool", "test")) for t in config.task)]:
+    upstream = [("upstream", ("train", "eval"))] if config.data.upstream else []
+    for part, splits in [*upstream, *((t.name, ("pool", "test")) for t in config.task)]:
         for split in splits:
             files = [Path(file) for file in record_files(str(folder / part / split))]
             if not any(file.stat().st_size for file in files):

@@ -98,13 +98,16 @@ class Shared:
     builder: dict[str, Any]
     parent_digest: str
     schema: BaseNode
-    upstream: BaseNode
+    upstream: BaseNode | None
     trainer: BaseNode
     downstream: tuple[Downstream, ...]
 
-    def upstream_schema_of(self, downstream: Downstream) -> dict[str, Any]:
-        """The schema of upstream's examples, for a task that has another."""
-        return {} if downstream.schema is self.schema else {"upstream_schema": self.schema.outputs["schema"]}
+    def upstream_of(self, downstream: Downstream) -> dict[str, Any]:
+        """Upstream's examples, if there are any, and their schema, for a task that has another."""
+        if self.upstream is None:
+            return {}
+        own = {} if downstream.schema is self.schema else {"upstream_schema": self.schema.outputs["schema"]}
+        return {"upstream_examples": self.upstream.outputs["examples"], **own}
 
     def decoded(self, task: DownstreamTask) -> dict[str, Any]:
         """How the examples of a task and of upstream are decoded, and the code of an evaluator that does so."""
@@ -195,7 +198,6 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
             examples=downstream.examples.outputs["examples"],
             schema=downstream.schema.outputs["schema"],
             anomalies=downstream.anomalies.outputs["anomalies"],
-            upstream_examples=shared.upstream.outputs["examples"],
             upstream_label=config.data.label,
             task=TaskTable.of(downstream.task).to_json(),
             limits=LimitsTable.of(config.evaluation).to_json(),
@@ -203,7 +205,7 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
             parent=config.model.parent,
             protocol=json.dumps(asdict(protocol_of(config, downstream.task)), sort_keys=True),
             trials_folder=places.trials,
-            **shared.upstream_schema_of(downstream),
+            **shared.upstream_of(downstream),
             **shared.decoded(downstream.task),
         ).with_id(f"FineTuneEvaluator{suffix}{downstream.suffix}")
         for downstream in shared.downstream

@@ -76,11 +76,13 @@ def create_pipeline(
     config, folder = loaded.config, str(loaded.folder)
     code = Code(folder, config.model.module)
 
-    # Upstream examples, held against the curated schema.
+    # Upstream examples, if there are any, held against the curated schema.
     read = _Reading(places.examples, bool(config.data.folder), code)
-    upstream = read.examples("upstream", ("train", "eval"), "UpstreamExamples")
     schema = tfx.components.ImportSchemaGen(schema_file=str(_path(loaded, config.data.schema)))
-    upstream_anomalies = _held_against(schema, upstream, "Upstream")
+    upstream: dict[str, BaseNode] = {}
+    if config.data.upstream:
+        upstream["examples"] = read.examples("upstream", ("train", "eval"), "UpstreamExamples")
+        upstream["anomalies"] = _held_against(schema, upstream["examples"], "Upstream")
 
     # Train the full model, from random weights, a checkpoint, or a published piece.
     digest = _parent_digest(config, places)
@@ -91,15 +93,14 @@ def create_pipeline(
         **{key: node.outputs["parent"] for key, node in parent.items()},
     }
     trainer = FullModelTrainer(
-        examples=upstream.outputs["examples"],
         schema=schema.outputs["schema"],
-        anomalies=upstream_anomalies.outputs["anomalies"],
         label=config.data.label,
         resume_folder=places.training,
         devices=devices,
         train=TrainTable.of(config.train).to_json(),
         checkpoint=config.model.checkpoint,
         checkpoint_digest=checkpoint_digest(loaded.folder, config.model.checkpoint),
+        **{key: node.outputs[key] for key, node in upstream.items()},
         **builder,
         **code.with_recipe("full_model_trainer"),
     )
@@ -110,12 +111,12 @@ def create_pipeline(
         read.downstream(schemas[_path(loaded, task.schema)], task, suffix)
         for suffix, task in zip(task_suffixes(config), config.task, strict=True)
     ]
-    shared = Shared(config, places, code, builder, digest, schema, upstream, trainer, tuple(downstream))
+    shared = Shared(config, places, code, builder, digest, schema, upstream.get("examples"), trainer, tuple(downstream))
     return tfx.dsl.Pipeline(
         pipeline_name=config.recipe.name.replace("/", "-"),
         pipeline_root=places.pipeline_root,
         components=[
-            *(upstream, *schemas.values(), upstream_anomalies, *parent.values(), trainer),
+            *(*schemas.values(), *upstream.values(), *parent.values(), trainer),
             *(node for task in downstream for node in task.nodes),
             *(node for piece in config.piece for node in journey(piece, shared)),
         ],
@@ -136,7 +137,8 @@ def examples_that_change(config: Recipe) -> list[str]:
     """The ids of the components that read examples which somebody else may change, in a folder of his own."""
     if not config.data.folder:
         return []
-    return ["UpstreamExamples", *(f"DownstreamExamples{suffix}" for suffix in task_suffixes(config))]
+    upstream = ["UpstreamExamples"] if config.data.upstream else []
+    return [*upstream, *(f"DownstreamExamples{suffix}" for suffix in task_suffixes(config))]
 
 
 def _parent_digest(config: Recipe, places: Places) -> str:

@@ -18,10 +18,10 @@ def evidence_table(evidence: Json, guidance: Json | None = None) -> str:
     shots = list(dict.fromkeys(cell["shots"] for cell in cells))
     per = "examples a class" if evidence["kind"] == "classification" else "examples"
     lines = [f"\n{evidence['task']}: {metric_words(evidence['metric'])} with 95 % intervals, by {per}"]
-    lines.append(f"  {'':<24}" + "".join(f"{count:>22}" for count in shots))
+    lines.append(f"  {'':<24}" + "".join(f"{count:>24}" for count in shots))
     for mode in dict.fromkeys(cell["mode"] for cell in cells):
         row = [interval_text(cell["mean"], cell["low"], cell["high"]) for cell in cells if cell["mode"] == mode]
-        lines.append(f"  {mode_words(mode, parent):<24}" + "".join(f"{value:>22}" for value in row))
+        lines.append(f"  {mode_words(mode, parent):<24}" + "".join(f"{value:>24}" for value in row))
     gain = main_gain(evidence)
     lines.append(
         f"  gain of fine-tuning over {reference_words(parent)}: {100 * gain['estimate']:+.1f} points "

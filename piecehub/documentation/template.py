@@ -123,9 +123,10 @@ Warning: {{ warning }}
 {% endfor %}
 ## Training
 
-{{ person.training_data }} The full model was trained on {{ "{:,}".format(full.train_examples) }} examples and reaches \
-{{ percent(full.evaluation.accuracy) }} accuracy on {{ "{:,}".format(full.eval_examples) }} held-out ones. \
-{{ conformance }}
+{{ person.training_data }} {% if full.train_examples %}The full model was trained on \
+{{ "{:,}".format(full.train_examples) }} examples and reaches {{ percent(full.evaluation.accuracy) }} accuracy on \
+{{ "{:,}".format(full.eval_examples) }} held-out ones.{% else %}The full model was not trained here: it came with its \
+weights.{% endif %} {{ conformance }}
 
 ## Limitations
 

@@ -47,7 +47,8 @@ class TrainFacts:
 
     Attributes:
         history: by metric, one number an epoch; metrics of the evaluation split begin with `val_`.
-        train: loss and accuracy of the finished model on the training split (no dropout), as Keras names them.
+        train: loss and accuracy of the finished model on the training split (no dropout), as Keras names them; empty
+            where there were no examples.
         evaluation: the same on the evaluation split.
         optimizer: its configuration, as Keras serializes it; empty if a `fit` of the recipe's own had none of Keras'.
         parameters: how many numbers the full model holds.
@@ -146,6 +147,51 @@ def train(
     _write(model, facts, out_dir)
     if checkpoints:
         checkpoints.remove()
+    return facts
+
+
+def keep(
+    build: Build,
+    build_kwargs: Mapping[str, Any],
+    specs: Mapping[str, Any],
+    label: str,
+    settings: TrainTable,
+    out_dir: Path,
+    start: Path | None = None,
+) -> TrainFacts:
+    """Writes a full model with the weights that it comes with, where there are no examples to train it on.
+
+    Args:
+        build: as of `train`, and so are `build_kwargs`, `label`, `settings`, `out_dir` and `start`.
+        build_kwargs: see there.
+        specs: of the features that examples would have (`Stream.specs_of`).
+        label: see there.
+        settings: see there; of them the seed and the precision count.
+        out_dir: see there.
+        start: see there.
+
+    Raises:
+        TrainingError: if the model cannot be built.
+        PieceError: if the weights are not those of the model.
+    """
+    with deterministic_operations(), precision(settings.precision):
+        features = feature_specs(specs, label, settings.sample_weight)
+        model = build_models(build, build_kwargs, settings.seed, features).full
+        if start:
+            checkpoint.restore(model, start)
+    facts = TrainFacts(
+        history={},
+        train={},
+        evaluation={},
+        optimizer={},
+        parameters=model.count_params(),
+        train_examples=0,
+        eval_examples=0,
+        settings=settings.entries(),
+        devices={},
+        decode={},
+    )
+    _write(model, facts, out_dir)
     return facts
 
 

@@ -165,6 +165,10 @@ def _warnings(evidence: Evidence, rule: Rule) -> list[str]:
             f"{evidence.leakage.exact + evidence.leakage.near} of {evidence.leakage.examples} examples of "
             f"{evidence.task} equal an upstream example or nearly so ({_percent(evidence.leakage.rate)})."
         )
+    if evidence.leakage is None:
+        found.append(
+            f"Leakage was not checked: nobody knows whether the piece has seen examples of {evidence.task} before."
+        )
     if evidence.overlap and evidence.overlap.rate:
         found.append(
             f"{evidence.overlap.exact + evidence.overlap.near} of {evidence.overlap.examples} test examples of "

@@ -134,15 +134,21 @@ class _Rehearsal:
         """All else."""
         with _parent_of(self._config.model.parent, self._workdir / "store") as self._parent:
             self._ingest()
-            trained = training.rehearse(
-                self._loaded, self._scratch / "examples" / "upstream", self._splits, self._devices, self._parent,
-                self.stopwatch, self._scratch / "training",
-            )  # fmt: skip
+            trained = self._trained()
             self._draft("training").add(trained.cpu_s, self._trained_bytes(), trained.source)
-            whole = self._splits["train"].share
-            self._draft("training").more_bytes = round(self._buffered(1 / whole) - self._buffered(1))
             for piece in self._config.piece:
                 self._of_piece(piece, trained.folder)
+
+    def _trained(self) -> training.Trained:
+        scratch = self._scratch / "training"
+        if not self._config.data.upstream:
+            return training.keep(self._loaded, self._parent, self.stopwatch, scratch)
+        whole = self._splits["train"].share
+        self._draft("training").more_bytes = round(self._buffered(1 / whole) - self._buffered(1))
+        return training.rehearse(
+            self._loaded, self._scratch / "examples" / "upstream", self._splits, self._devices, self._parent,
+            self.stopwatch, scratch,
+        )  # fmt: skip
 
     def _draft(self, part: str) -> Draft:
         return self.drafts.setdefault(part, Draft())
@@ -162,30 +168,35 @@ class _Rehearsal:
     def _ingest(self) -> None:
         """Tasks are read whole; of upstream a part, if it is large."""
         out, statistics = self._scratch / "examples", self._scratch / "statistics"
-        records = self._scratch / "sample"
-        for split in ("train", "eval"):
-            self._splits[split] = take_sample(self._source / "upstream" / split, records / split, _SAMPLE_BYTES)
-        taken = {split: allocated(records / split) for split in self._splits}
-        all_bytes = sum(size / self._splits[split].share for split, size in taken.items())
-        upstream = all_bytes / sum(taken.values())
         parts = [(str(self._source / task.name), task.name, ("pool", "test"), 1.0) for task in self._config.task]
-        for source, name, splits, times in [*parts, (str(records), "upstream", ("train", "eval"), upstream)]:
+        if self._config.data.upstream:
+            parts.append((str(self._scratch / "sample"), "upstream", ("train", "eval"), self._upstream_sampled()))
+        for source, name, splits, times in parts:
             with self.stopwatch.during("data"):
                 ingest(source, splits, out / name, str(statistics / name))
             share = "all of it" if times == 1 else f"{1 / times:.1%} of upstream"
             left = round(allocated(out / name) * times) + allocated(statistics / name)
             self._draft("data").add(self.stopwatch.last.cpu_s * times, left, share)
-        # Records are sorted in memory in files of a 256th of their split.
-        sorted_bytes = [min(SHARD_BYTES, self._upstream_bytes() * times / 256) for times in (1, upstream)]
-        self._draft("data").more_bytes = round(sorted_bytes[1] - sorted_bytes[0])
+            # Records are sorted in memory in files of a 256th of their split.
+            sorted_bytes = [min(SHARD_BYTES, self._bytes_of(name, splits[0]) * factor / 256) for factor in (1, times)]
+            more = round(sorted_bytes[1] - sorted_bytes[0])
+            self._draft("data").more_bytes = max(self._draft("data").more_bytes, more)
 
-    def _upstream_bytes(self) -> int:
-        return allocated(Path(split_folder(str(self._scratch / "examples" / "upstream"), "train")))
+    def _upstream_sampled(self) -> float:
+        """Takes a part of upstream; returns how many such parts there are."""
+        records = self._scratch / "sample"
+        for split in ("train", "eval"):
+            self._splits[split] = take_sample(self._source / "upstream" / split, records / split, _SAMPLE_BYTES)
+        taken = {split: allocated(records / split) for split in self._splits}
+        return sum(size / self._splits[split].share for split, size in taken.items()) / sum(taken.values())
+
+    def _bytes_of(self, part: str, split: str) -> int:
+        return allocated(Path(split_folder(str(self._scratch / "examples" / part), split)))
 
     def _buffered(self, times: float) -> float:
         """What the shuffle of training holds; in the rehearsal of a few records only."""
         few = training.STEPS * self._config.train.batch_size / self._splits["train"].records
-        return min(SHUFFLE_BYTES, self._upstream_bytes() * (times if times > 1 else min(1.0, few)))
+        return min(SHUFFLE_BYTES, self._bytes_of("upstream", "train") * (times if times > 1 else min(1.0, few)))
 
     def _trained_bytes(self) -> int:
         folder = self._scratch / "training"
@@ -271,7 +282,12 @@ class _Rehearsal:
         with self.stopwatch.during("leakage"):
             arrays = pool.arrays(), test.arrays()
             find_overlap(*arrays, {stated.label})
-        took, share = self.stopwatch.last.cpu_s, self._splits["train"].share
+        task = task_from_features(stated.name, stated.label, *arrays, input_names, check_kind(stated.kind))
+        took = self.stopwatch.last.cpu_s
+        if not self._config.data.upstream:
+            self._draft("leakage").add(took, 0, "all of it: there is no upstream")
+            return task
+        share = self._splits["train"].share
         upstream = self._stream(None, "upstream", "train")
         rows = len(upstream)
         with self.stopwatch.during("leakage"):
@@ -283,7 +299,7 @@ class _Rehearsal:
             compared = line(rows / share, (_LEAST_ROWS, self.stopwatch.last.cpu_s), (rows, compared))
         source = f"{rows:,} of {rows / share:,.0f} upstream examples"
         self._draft("leakage").add(took + compared, 0, source)
-        return task_from_features(stated.name, stated.label, *arrays, input_names, check_kind(stated.kind))
+        return task
 
     def _stream(self, stated: DownstreamTask | None, part: str, split: str) -> Stream:
         told = stated or self._config.data

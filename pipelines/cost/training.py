@@ -72,6 +72,24 @@ def rehearse(
     return Trained(scratch / "full_model", times.total_s(config.train.epochs, an_epoch, pass_steps, looks), source)
 
 
+def keep(loaded: LoadedRecipe, parent: Path | None, stopwatch: Stopwatch, scratch: Path) -> Trained:
+    """The full model with the weights that it comes with, where there are no examples to train it on: all of it."""
+    config, model = loaded.config, loaded.config.model
+    features = Features.of_schema(str(loaded.folder / config.data.schema))
+    decode = decode_of(loaded.folder, model.read_by(config.data.decode))
+    with stopwatch.during("training"):
+        training.keep(
+            get_function(load_module(loaded.folder, model.module), model.function),
+            {**model.arguments, **parent_keyword(parent)},
+            Stream.specs_of(features, decode),
+            config.data.label,
+            TrainTable.of(config.train),
+            scratch / "full_model",
+            loaded.folder / model.checkpoint if model.checkpoint else None,
+        )
+    return Trained(scratch / "full_model", stopwatch.last.cpu_s, "all of it")
+
+
 def _few(loaded: LoadedRecipe, examples: Path, batch_size: int, folder: Path) -> tuple[Stream, Stream]:
     """As many records of both splits as the short training takes."""
     config = loaded.config

@@ -28,6 +28,11 @@ def checked(recipe: Recipe) -> Recipe:
         )
     _check_different("tasks", [task.name for task in recipe.task])
     _check_labels(recipe)
+    if not recipe.data.upstream and recipe.train.epochs:
+        raise RecipeError(
+            "Expected 0 'train.epochs' without upstream examples ('data.upstream'). Received: "
+            f"{recipe.train.epochs}; there is nothing to train on."
+        )
     check_training(recipe.train, recipe.data.label)
     _check_pieces(recipe)
     _check_tasks_of_pieces(recipe)

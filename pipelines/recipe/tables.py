@@ -39,6 +39,8 @@ class Data:
         decode: a function of the model's module, `decode(features) -> features` over one example, that makes of it what
             the model takes: pictures of JPEG bytes, tokens of a text. A task with a schema of its own names its own.
         module, arguments: a file of the recipe, and what its function `write(folder, **arguments)` is called with.
+        upstream: whether there are examples to train the full model on. Without, it keeps the weights that it comes
+            with (`[model] checkpoint` or `parent`, 0 epochs), and nobody looks whether it has seen a task's examples.
         reads: files and folders elsewhere that `module` reads; when one of them changes, examples are written anew.
         folder: the folder of your own TFRecords.
     """
@@ -51,6 +53,7 @@ class Data:
     folder: str = ""
     arguments: dict[str, Any] = field(default_factory=dict[str, Any])
     reads: tuple[Text, ...] = ()
+    upstream: bool = True
 
 
 @dataclass(frozen=True)

@@ -48,10 +48,9 @@ def test_the_shipped_recipe_loads_by_its_name() -> None:
         ("piece.frozen", "thaw", "Expected 'refuse', 'unfreeze' or 'keep' for 'piece.frozen'"),
         ("piece.hyperparameters", ["width"], "'dropout_rate' or 'batch_norm_momentum'"),
         ("piece", [], "for 'piece'"),
-        ("documentation.license", None, "Expected the entry 'documentation.license'"),
-        ("documentation.description", "", "for 'documentation.description'"),
         ("documentation.description", "x" * 3000, "for 'documentation.description'"),
         ("evaluation.seeds", [], "for 'evaluation.seeds'"),
+        ("evaluation", None, "Expected the entry 'evaluation'"),
         ("task", [], "for 'task'"),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from piecehub.transfer import predictions
 from piecehub.transfer.evaluation import Means, Subject, evaluate
 from piecehub.transfer.evidence import FACTS, PREDICTIONS, Cell, Evidence
+from piecehub.transfer.leakage import Leakage
 from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.tasks import Task
 
@@ -194,6 +195,7 @@ def make_evidence(tmp_path) -> Callable[..., Evidence]:
             trials=len(tables),
             packages={},
             folder=path,
+            leakage=Leakage(examples=200, exact=0, near=0, upstream_examples=9, rule="equal", samples=()),
         )
         (path / FACTS).write_text(evidence.to_json(), encoding="utf-8")
         return Evidence.read(path)

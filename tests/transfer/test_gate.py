@@ -221,6 +221,12 @@ def test_what_upstream_and_downstream_share_and_approximate_controls_are_warned_
     assert verdict.warnings[0].startswith("2 of 200 examples of trees equal an upstream example or nearly so (1 %)")
 
 
+def test_that_nobody_looked_for_leakage_is_warned_of(make_evidence):
+    verdict = judge([replace(make_evidence(), leakage=None)], GOOD, None, Rule())
+    (warning,) = verdict.warnings
+    assert verdict.blessed and warning.startswith("Leakage was not checked: nobody knows whether the piece has seen")
+
+
 def test_an_incumbent_whose_evidence_another_release_wrote_cannot_be_compared(make_evidence, tmp_path):
     old = make_evidence(folder="old", piece="sha256:published")
     folder = tmp_path / "incumbent"
