@@ -1,7 +1,7 @@
 """The errors of piecehub: one sentence each, and the exit code that the command line answers with.
 
 Every message reads `Expected … Received: …`, and says what to do. Each class takes that one sentence and nothing
-else, so an error survives pickling through Beam's workers.
+else, so an error survives pickling through Beam's workers. The faults of a recipe are told together, a line each.
 """
 
 import errno
@@ -34,11 +34,25 @@ class PiecehubError(Exception):
         """The message, on one line."""
         return " ".join(str(self).split())
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message as a person reads it: one line, or one for each fault that it tells."""
+        return (self.sentence,)
+
 
 class RecipeError(PiecehubError):
     """The recipe or the command's words are wrong."""
 
     exit_code = 2
+
+
+class RecipeFaults(RecipeError):
+    """Several things are wrong with a recipe: each line of the message is one, `FILE:LINE: Expected … Received: …`."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The faults, by file and line."""
+        return tuple(str(self).splitlines())
 
 
 class EnvironmentProblem(PiecehubError):

@@ -49,8 +49,13 @@ def init(folder: Path, form: str, source: Path, label: str, name: str) -> None:
         click.echo(f"  {note}")
     click.echo(f"\nWritten into {folder}: {', '.join(file.name for file in written)}.\n\nNext:\n")
     run = f"piecehub run {shlex.quote(str(folder))}"
-    for command, what in ((f"{run} --dry-run", "what a run costs"), (run, "train, cut, export, measure, judge")):
-        click.echo(f"  {command:<{len(run) + 12}}{what}")
+    steps = (
+        (f"piecehub recipe check {shlex.quote(str(folder))}", "what is wrong with it, in a moment"),
+        (f"{run} --dry-run", "what a run costs"),
+        (run, "train, cut, export, measure, judge"),
+    )
+    for command, what in steps:
+        click.echo(f"  {command:<{len(run) + 14}}{what}")
     click.echo("\nBefore it is published, fill in [documentation] of recipe.toml: what only you know.")
 
 

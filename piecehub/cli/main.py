@@ -18,6 +18,7 @@ from piecehub.cli.init import init
 from piecehub.cli.kubeflow import kubeflow
 from piecehub.cli.models import lineage, models, serve
 from piecehub.cli.options import VERSION
+from piecehub.cli.recipe import recipe_commands
 from piecehub.cli.run import run
 from piecehub.cli.store import store
 from piecehub.cli.trust import cache, fetch, keys, publish, verify
@@ -37,12 +38,13 @@ for _command in (
     *(publish, verify, fetch, keys, cache, store, workdir_commands, kubeflow),
 ):
     cli.add_command(_command)
+cli.add_command(recipe_commands, "recipe")
 for _command in (export, expand):
     store.add_command(_command)
 
 
 def main() -> None:
-    """Runs the command line and exits with its code; an error is one line on standard error."""
+    """Runs the command line and exits with its code; an error is one line on standard error, one a fault."""
     try:
         _main()
     finally:
@@ -55,19 +57,19 @@ def _main() -> None:
         sys.exit(cli.main(standalone_mode=False))
     except click.ClickException as error:
         error.show()
-        code, sentence = error.exit_code, ""
+        code, lines = error.exit_code, ()
     except click.Abort:
-        code, sentence = 1, STOPPED
+        code, lines = 1, (STOPPED,)
     except ModuleNotFoundError as error:
         missing = missing_extra(error, "this command")
         if missing is None:
             raise
-        code, sentence = missing.exit_code, missing.sentence
+        code, lines = missing.exit_code, missing.lines
     except Exception as error:
         ours = as_ours(error)
         if ours is None:
             raise
-        code, sentence = ours.exit_code, ours.sentence
-    if sentence:
-        click.echo(f"piecehub: {sentence}", err=True)
+        code, lines = ours.exit_code, ours.lines
+    for line in lines:
+        click.echo(f"piecehub: {line}", err=True)
     sys.exit(code)

@@ -1,6 +1,7 @@
 """The protocol: which trials are made of a task, and what its modes are."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Literal, Self
@@ -82,12 +83,12 @@ class Protocol:
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        _check_ascending("shots", self.shots)
-        _check_ascending("seeds", tuple(seed + 1 for seed in self.seeds))
-        _check_ascending("learning rates", self.learning_rates)
-        _check_ascending("values of inverse regularization", self.inverse_regularization)
+        check_ascending("shots", self.shots)
+        check_ascending("seeds", self.seeds, 0)
+        check_ascending("learning rates", self.learning_rates)
+        check_ascending("values of inverse regularization", self.inverse_regularization)
         if self.sensitivity_batch_sizes:
-            _check_ascending("batch sizes of the sensitivity", self.sensitivity_batch_sizes)
+            check_ascending("batch sizes of the sensitivity", self.sensitivity_batch_sizes)
         if self.steps < 1 or self.batch_size < 1:
             raise RecipeError(
                 f"Expected 1 or more steps and a batch size of 1 or more. Received: {self.steps}, {self.batch_size}."
@@ -114,6 +115,10 @@ class Protocol:
         return cls(**(value | lists))
 
 
-def _check_ascending(what: str, values: tuple[float, ...]) -> None:
-    if not values or values[0] <= 0 or any(a >= b for a, b in pairwise(values)):
-        raise RecipeError(f"Expected one or more {what}, ascending, none twice, none too small. Received: {values}.")
+def check_ascending(what: str, values: Sequence[float], least: float | None = None) -> None:
+    """Passes if the values ascend, from above 0, or from `least` on; raises RecipeError if not."""
+    too_small = values and (values[0] <= 0 if least is None else values[0] < least)
+    if not values or too_small or any(a >= b for a, b in pairwise(values)):
+        raise RecipeError(
+            f"Expected one or more {what}, ascending, none twice, none too small. Received: {tuple(values)}."
+        )

@@ -7,6 +7,8 @@ from typing import Any, Literal, Self
 from piecehub.errors import RecipeError
 
 Role = Literal["gate", "report", "negative_control"]
+# Three quarters of a point keep out what 0 blesses: a lucky draw of random weights (docs/evaluate.md).
+MIN_GAIN = 0.0075
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Rule:
         tasks: what is asked of single tasks instead, by name: any of the fields of `TaskRule`.
     """
 
-    min_gain: float = 0.0
+    min_gain: float = MIN_GAIN
     non_inferiority_margin: float = 0.02
     min_seeds: int = 5
     confidence: float = 0.95

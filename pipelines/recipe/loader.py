@@ -1,20 +1,22 @@
-"""Reads a recipe strictly: an unknown key, a wrong type or a missing entry is one sentence and exit code 2."""
+"""Reads a recipe strictly: what is wrong with it is told all at once, by file and line, with exit code 2."""
 
-import json
+import re
 import tomllib
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from piecehub.errors import RecipeError
 from piecehub.facts.pointers import refuse_pointers
-from pipelines.recipe.checks import checked
-from pipelines.recipe.sentences import sentence
+from pipelines.recipe import lines
+from pipelines.recipe.checks import recipe_faults
+from pipelines.recipe.faults import FILE, Fault, Told, refuse, told
+from pipelines.recipe.files import file_faults
 from pipelines.recipe.settings import Settings, lay_over
 from pipelines.recipe.tables import LoadedRecipe, Recipe
+from pipelines.recipe.typed import Typed, typed
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -23,16 +25,61 @@ def load_recipe(recipe: str | PathLike[str], settings: Settings = ()) -> LoadedR
     """The recipe in a folder, or of a name in `pipelines/recipes`, with settings laid over it (`settings.lay_over`).
 
     Raises:
-        RecipeError: naming the first thing that is wrong.
+        RecipeError: naming what is wrong; `RecipeFaults` if that is more than one thing.
+    """
+    read = read_recipe(recipe, settings)
+    refuse(read.faults)
+    assert read.config is not None  # or there would be faults
+    return LoadedRecipe(read.folder, read.config)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A recipe as it was read; without faults it has a `config`."""
+
+    folder: Path
+    faults: list[Told]
+    config: Recipe | None = None
+
+
+def read_recipe(recipe: str | PathLike[str], settings: Settings = ()) -> Read:
+    """The recipe with all that is wrong with it; needs neither TensorFlow nor the recipe's code.
+
+    Raises:
+        RecipeError: if there is none, or a setting is none.
     """
     folder = find_recipe(recipe)
-    refuse_pointers([folder / "recipe.toml"], "a recipe")
+    refuse_pointers([folder / FILE], "a recipe")
     try:
-        values = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
+        text = (folder / FILE).read_text(encoding="utf-8")
+        values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"Expected TOML in '{folder / 'recipe.toml'}'. Received: {error}.") from error
-    lay_over(values, settings)
-    return LoadedRecipe(folder, checked(parse(values)))
+        line = re.search(r"at line (\d+)", str(error))
+        return Read(folder, [Told(FILE, int(line[1]) if line else 0, f"Expected TOML. Received: {error}.")])
+    laid = lay_over(values, settings)
+    found = typed(values)
+    config = _completed(found.recipe) if found.recipe else None
+    faults = [*found.faults, *(fault for fault in _of_values(config, folder) if not found.is_guessed(fault.entries))]
+    places = _places(text, found)
+    return Read(folder, told(faults, places, laid), config)
+
+
+def _of_values(config: Recipe | None, folder: Path) -> Iterator[Fault]:
+    """All that types do not say."""
+    if config:
+        yield from recipe_faults(config)
+        yield from file_faults(config, folder)
+
+
+def _places(text: str, found: Typed) -> dict[lines.Path, int]:
+    """The lines of the entries as they are understood: one piece is a list of one, and what is misspelt is renamed."""
+    places = lines.lines_of(text)
+    for meant, written in found.aliases.items():
+        places |= {
+            meant + path[len(written) :]: line for path, line in places.items() if path[: len(written)] == written
+        }
+    one = {("piece", 0, *path[1:]): line for path, line in places.items() if path[0] == "piece"}
+    return places if ("piece", 0) in places else one | places
 
 
 def find_recipe(recipe: str | PathLike[str]) -> Path:
@@ -46,14 +93,15 @@ def find_recipe(recipe: str | PathLike[str]) -> Path:
 
 def parse(values: dict[str, Any]) -> Recipe:
     """A recipe from TOML's values; unknown keys and wrong types raise RecipeError."""
-    piece = values.get("piece")
-    try:
-        # JSON mode is what lets a strict reader take TOML's lists as tuples and its whole numbers as floats.
-        one_or_several = {"piece": [piece]} if isinstance(piece, dict) else {}
-        recipe = TypeAdapter(Recipe).validate_json(json.dumps(values | one_or_several), strict=True)
-        return _with_names(_with_examples(recipe))
-    except (ValidationError, TypeError) as error:
-        raise RecipeError(sentence(error)) from error
+    found = typed(values)
+    refuse(told(found.faults, {}, [()]))
+    assert found.recipe is not None  # or there would be faults
+    return _completed(found.recipe)
+
+
+def _completed(recipe: Recipe) -> Recipe:
+    """The recipe with what follows from other entries."""
+    return _with_names(_with_examples(recipe))
 
 
 def _with_names(recipe: Recipe) -> Recipe:

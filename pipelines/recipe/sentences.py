@@ -1,53 +1,54 @@
-"""What is wrong with a recipe's keys and types, in one sentence."""
+"""What is wrong with a recipe's keys and types, each in one sentence."""
 
-import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from pydantic import ValidationError
+from pipelines.recipe.lines import Path
+from pipelines.recipe.spelling import meant
 
-from pipelines.recipe.tables import About, Data, DocumentationFacts, Evaluation, Gate, Model, Piece, Train
-
-_UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
-
-
-def sentence(error: ValidationError | TypeError) -> str:
-    """The first fault, with its key and what it should be."""
-    if isinstance(error, TypeError):
-        return f"Expected numbers, texts, lists and tables in the recipe. Received: {error}."
-    # A misspelt entry is unknown, and another one is missing for it: the first of these says what to do.
-    first = min(error.errors(include_url=False), key=lambda found: found["type"] not in _UNKNOWN)
-    key = _key(first["loc"])
-    match first["type"]:
-        case kind if kind in _UNKNOWN:
-            return f"Expected only known keys in the recipe. Received: '{key}'{_closest(key) or '.'}"
-        case "missing" | "missing_argument":
-            return f"Expected the entry '{key}' in the recipe. Received: none; add it."
-        case _:
-            message = first["msg"].removeprefix("Input should be ")
-            return f"Expected {message} for '{key}' in the recipe. Received: {first['input']!r}."
+UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
+MISSING = ("missing", "missing_argument")
 
 
-def _key(location: Sequence[str | int]) -> str:
-    """Where an error lies as a person writes it: without the number of a table, and of what a union tried."""
-    words = [str(part) for part in location if part not in ("str", "tuple[constrained-str, ...]")]
-    return ".".join(w for n, w in enumerate(words) if not (n == 1 and w.isdigit() and words[0] == "piece"))
+def sentence(error: Mapping[str, Any], entry: Path, needed: Iterable[str] = ()) -> str:
+    """One of pydantic's errors, with its key and what it should be.
+
+    Args:
+        error: as `ValidationError.errors` has it.
+        entry: what it is about.
+        needed: the entries that the table must have, if it is missing.
+    """
+    key = dotted(entry)
+    if error["type"] in UNKNOWN:
+        return f"Expected only known keys in the recipe. Received: '{key}'{did_you_mean('.'.join(meant(entry)))}"
+    if error["type"] in MISSING and len(entry) == 1:
+        keys = ", ".join(f"'{name}'" for name in needed)
+        header = "[[task]]" if key == "task" else f"[{key}]"
+        return f"Expected the table '{header}' in the recipe, with {keys}. Received: none; add it."
+    if error["type"] in MISSING:
+        return f"Expected the entry '{key}' in the recipe. Received: none; add it."
+    return f"Expected {_wanted(error)} for '{key}' in the recipe. Received: {_shortened(error['input'])}."
 
 
-def _closest(key: str) -> str:
-    known = [f"{table}.{entry}" for table, entry in _known_keys()] + [table for table, _ in _known_keys()]
-    match = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
-    return f"; did you mean '{match[0]}'?" if match else ""
+def dotted(entry: Path) -> str:
+    """An entry as a person writes it: without the number of a table, which its line tells."""
+    return ".".join(part for part in entry if isinstance(part, str))
 
 
-def _known_keys() -> list[tuple[str, str]]:
-    tables = {
-        "recipe": About,
-        "data": Data,
-        "model": Model,
-        "train": Train,
-        "piece": Piece,
-        "evaluation": Evaluation,
-        "gate": Gate,
-        "documentation": DocumentationFacts,
-    }
-    return [(name, key) for name, table in tables.items() for key in table.__dataclass_fields__]
+def did_you_mean(other: str) -> str:
+    """The end of a sentence about an unknown word."""
+    return f"; did you mean '{other}'?" if other else "."
+
+
+def _wanted(error: Mapping[str, Any]) -> str:
+    """What pydantic says that it wants, without `Input should be`."""
+    words = re.sub(r"^\w+ should (be |have |match )?", "", error["msg"]).partition(" after validation")[0]
+    what = {"greater": "a number ", "less": "a number ", "string_too": "a text of ", "too": "a list of "}
+    start = next((words for start, words in what.items() if error["type"].startswith(f"{start}_")), "")
+    return f"{start}{words}".replace("an object", "a table")
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:100]}… ({len(text)} characters)"

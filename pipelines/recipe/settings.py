@@ -10,8 +10,8 @@ from piecehub.errors import RecipeError
 Settings = Iterable[str] | Mapping[str, Any]
 
 
-def lay_over(values: dict[str, Any], settings: Settings) -> None:
-    """Lays settings over the values of a `recipe.toml`, which changes them.
+def lay_over(values: dict[str, Any], settings: Settings) -> list[tuple[str, ...]]:
+    """Lays settings over the values of a `recipe.toml`, which changes them; returns the entries that it laid.
 
     Args:
         values: of the recipe.
@@ -20,9 +20,10 @@ def lay_over(values: dict[str, Any], settings: Settings) -> None:
     Raises:
         RecipeError: if one is none, or goes through a value that is no table.
     """
-    pairs = settings.items() if isinstance(settings, Mapping) else map(_read, settings)
+    pairs = list(settings.items() if isinstance(settings, Mapping) else map(_read, settings))
     for key, value in pairs:
         _lay_one(values, key, fspath(value) if isinstance(value, PathLike) else value)
+    return [tuple(key.split(".")) for key, _ in pairs]
 
 
 def _read(setting: str) -> tuple[str, Any]:

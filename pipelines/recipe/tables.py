@@ -1,14 +1,22 @@
-"""The tables of a recipe, as frozen dataclasses: every number that changes the result, once."""
+"""The tables of a recipe, as frozen dataclasses: every number that changes the result, once.
 
-from dataclasses import dataclass, field, replace
+What their docstrings say of each entry is what docs/recipe.md says of it (`reference`).
+"""
+
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field
 
 from piecehub.facts.tables import MOST_BYTES, ModelTable, TaskTable, TrainTable
+from piecehub.transfer.rule import MIN_GAIN
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
+
+# The weights that training starts from: no number that somebody gives as a seed of an evaluation, whose controls start
+# from those.
+DEFAULT_SEED = 1_000_000
 
 Text = Annotated[str, Field(min_length=1, max_length=MOST_BYTES)]
 Note = Annotated[str, Field(max_length=MOST_BYTES)]
@@ -19,14 +27,23 @@ Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
 
 @dataclass(frozen=True)
 class About:
-    """`[recipe]`: what the result is called, and what to expect of the command."""
+    """`[recipe]`: what the result is called.
+
+    Attributes:
+        name: of the recipe and, if there is one piece, of what is published: lower-case letters, digits, `.`, `_` and
+            `-`.
+        publisher: whose name stands before it.
+        command: what to call, for a reader of the recipe.
+        minutes: how long that takes, for a reader.
+        expected: what comes out, for a reader.
+    """
 
     __pydantic_config__ = _STRICT
     name: str
     publisher: str = "piecehub"
-    command: str = ""
+    command: Note = ""
     minutes: Annotated[float, Field(ge=0)] = 0.0
-    expected: str = ""
+    expected: Note = ""
 
 
 @dataclass(frozen=True)
@@ -38,11 +55,13 @@ class Data:
         schema: what examples must look like; a task may have a schema and a label of its own.
         decode: a function of the model's module, `decode(features) -> features` over one example, that makes of it what
             the model takes: pictures of JPEG bytes, tokens of a text. A task with a schema of its own names its own.
-        module, arguments: a file of the recipe, and what its function `write(folder, **arguments)` is called with.
+        module: a file of the recipe, such as `data.py`, whose function `write(folder, **arguments)` writes the
+            examples.
+        arguments: what that function is called with, by name.
+        folder: the folder of your own TFRecords, in place of a module.
         upstream: whether there are examples to train the full model on. Without, it keeps the weights that it comes
             with (`[model] checkpoint` or `parent`, 0 epochs), and nobody looks whether it has seen a task's examples.
         reads: files and folders elsewhere that `module` reads; when one of them changes, examples are written anew.
-        folder: the folder of your own TFRecords.
     """
 
     __pydantic_config__ = _STRICT
@@ -70,6 +89,7 @@ class Model(ModelTable):
     """
 
     __pydantic_config__ = _STRICT
+    decode: str = field(default="", init=False)  # that of the examples a component reads (`read_by`): no key
     checkpoint: str = ""
     parent: str = ""
 
@@ -80,19 +100,36 @@ class Model(ModelTable):
 
 @dataclass(frozen=True)
 class Train(TrainTable):
-    """`[train]`: 0 epochs publish nothing, but show what random weights are worth.
+    """`[train]`: how the full model is trained (docs/training.md).
 
     Attributes:
-        loss, accuracy: functions of the model's module, `(y_true, y_pred) -> [batch] float32`, for models that are no
-            classifiers; without them a model ends in logits. Where examples have no label, `y_true` is 0.
-
-    docs/training.md tells all of them.
+        epochs: 0 keep the random weights, which publishes nothing, but shows what these are worth.
+        batch_size: examples a step.
+        learning_rate: may be left out where `schedule`, the optimizer's table or its function has it.
+        seed: of the first weights and of the order of examples; no seed of the evaluation, whose controls start from
+            those.
+        optimizer: a name that Keras knows, `{class_name = "…", config = {…}}` as Keras serializes it, or a function of
+            the model's module.
+        loss: a function of the model's module, `(y_true, y_pred) -> [batch] float32`, for a model that is no
+            classifier; without it the model ends in logits. Where examples have no label, `y_true` is 0.
+        accuracy: such a function beside `loss`: how right the model is with each example, 0 to 1.
+        schedule: `{class_name = "…", config = {…}}` of one of `keras.optimizers.schedules`.
+        gradient_clip: one of `clipnorm`, `global_clipnorm` and `clipvalue`.
+        early_stopping: arguments of Keras' `EarlyStopping`; the best weights come back unless it says otherwise.
+        class_weight: a weight by label, others count 1; or `balanced`, by how many examples each class has.
+        sample_weight: the feature that says how much an example counts; it is no input of the model.
+        steps_per_epoch: left out, an epoch is a pass over the examples.
+        precision: Keras' policy while the full model is built and trained; the piece is exported as float32.
+        callbacks: a function `() -> [keras.callbacks.Callback, …]`.
+        augment: a function `(features, seed) -> features` of one decoded example of the training split.
+        fit: a function `(training) -> None` that trains in your own way.
     """
 
     __pydantic_config__ = _STRICT
     epochs: Annotated[int, Field(ge=0)]
     batch_size: Positive
     learning_rate: Rate | None = None
+    seed: int = DEFAULT_SEED
     gradient_clip: dict[str, Rate] | None = None
     class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(ge=0)]] | None = None
     steps_per_epoch: Positive | None = None
@@ -103,17 +140,26 @@ class Train(TrainTable):
 class Piece:
     """`[piece]`, or one of several `[[piece]]`: what is shared of the full model, and how it is exported.
 
-    The roads lead to it: `cut` at one layer or several after the fact, `take` the layer that was built first as a model
-    of its own, the `whole` model, or the `core` that the recipe's function returned beside the model that is trained.
-
     Attributes:
         name: what it is published as; the recipe's name if there is one piece.
+        road: which leads to it: `cut` at one layer or several after the fact, `take` the layer that was built first as
+            a model of its own, the `whole` model, or the `core` that the recipe's function returned beside the model
+            that is trained.
         layer: where to cut, or what to take; several to cut at give a dict of outputs by the layers' names.
         features: which output downstream models read, where the piece has a dict of them.
-        description, hub_tasks: what its page says instead of the recipe's `[documentation]`.
-        trainable, frozen, hyperparameters, return_losses, sub_pieces, golden, preprocessor: how to export it
-            (`ExportOptions` in piecehub/exporting/reusable.py); `golden` may also name a function of the model's module
-            that takes nothing and gives golden inputs, which are published.
+        description: what its page says instead of that of `[documentation]`.
+        hub_tasks: those of its page instead of those of `[documentation]`.
+        trainable: patterns (fnmatch) over the paths of variables: those that consumers are advised to train; none is
+            all trainable weights.
+        frozen: what to do if a layer with weights has `trainable = False`, which would be traced in inference mode for
+            ever: `refuse` it, `unfreeze` it for the export, or `keep` it so.
+        hyperparameters: which of these consumers may pass as float32 scalars; the default is the model's own.
+        return_losses: adds the flag `return_losses=False` to the call; where true, the outputs are a dict with one key
+            more, `losses`.
+        sub_pieces: attribute name = name of the layer that it exports, one level deep.
+        golden: `synthetic` inputs with a fixed seed, and their outputs, lie in the SavedModel; or `none`; or a function
+            of the model's module that takes nothing and gives golden inputs, which are published.
+        preprocessor: the handle of the companion SavedModel that makes its inputs.
     """
 
     __pydantic_config__ = _STRICT
@@ -142,11 +188,17 @@ class DownstreamTask(TaskTable):
     """`[[task]]`: examples in the folder `name`, splits `pool` and `test`; it judges all pieces, or those it names.
 
     Attributes:
-        schema, label, decode: those of its examples, if they are others than `[data]` says.
+        name: the folder of its examples, beside `upstream`: lower-case letters, digits and `-`.
+        schema: what its examples must look like, if they are others than `[data]` says.
+        label: the feature that is asked for, if it is another than `[data]` says.
+        decode: the function that makes of an example what the piece takes, if it is another than `[data]` says.
         kind: of the label: a class, several labels (a row of 0 and 1), or a value; it decides the metric.
+        pieces: the names of those that it judges; none is all.
         role: the tasks of the `gate` bless or refuse; a `report` is only shown, a `negative_control` only warns.
-        shots, seeds: in place of those of `[evaluation]`.
-        min_gain, non_inferiority_margin: in place of those of `[gate]`.
+        shots: in place of those of `[evaluation]`.
+        seeds: in place of those of `[evaluation]`.
+        min_gain: in place of that of `[gate]`.
+        non_inferiority_margin: in place of that of `[gate]`.
     """
 
     __pydantic_config__ = _STRICT
@@ -167,19 +219,26 @@ class Evaluation:
     """`[evaluation]`: the grid of trials, the same for every mode (docs/evaluate.md).
 
     Attributes:
-        shots: examples a class of a classification, else examples in all.
+        shots: examples a class of a classification, else examples in all, ascending.
+        seeds: each fixes the examples, their order and the weights of the controls.
+        learning_rates: of Adam, tried by every mode that trains weights, ascending.
+        steps: of one training.
+        batch_size: examples a step.
+        inverse_regularization: logistic regression's C, or ridge regression's 1 / alpha, tried by every mode that
+            freezes weights, ascending.
         sensitivity_batch_sizes: fine-tuning with its chosen setting is also tried with these.
         max_leakage: the share of downstream examples that may equal an upstream example, or nearly so.
-        max_seconds, max_trials: what one task may cost; an evaluation that needs more is inconclusive. 0 is no limit.
+        max_seconds: what one task may take; an evaluation that needs more is inconclusive. 0 is no limit.
+        max_trials: how many trials one task may take; 0 is no limit.
     """
 
     __pydantic_config__ = _STRICT
-    shots: Annotated[tuple[Positive, ...], Field(min_length=1)]
-    seeds: Seeds
-    learning_rates: Annotated[tuple[Rate, ...], Field(min_length=1)]
-    steps: Positive
-    batch_size: Positive
-    inverse_regularization: Annotated[tuple[Rate, ...], Field(min_length=1)]
+    shots: Annotated[tuple[Positive, ...], Field(min_length=1)] = (5, 10, 25)
+    seeds: Seeds = tuple(range(10))
+    learning_rates: Annotated[tuple[Rate, ...], Field(min_length=1)] = (0.001, 0.003)
+    steps: Positive = 200
+    batch_size: Positive = 32
+    inverse_regularization: Annotated[tuple[Rate, ...], Field(min_length=1)] = (0.03, 0.3, 3.0)
     sensitivity_batch_sizes: tuple[Positive, ...] = (8, 32, 128)
     max_leakage: Annotated[float, Field(ge=0, le=1)] = 0.01
     max_seconds: Annotated[float, Field(ge=0)] = 0.0
@@ -188,10 +247,23 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Gate:
-    """`[gate]`: the blessing rule (piecehub/transfer/rule.py)."""
+    """`[gate]`: the blessing rule (docs/evaluate.md); gains are shares of 1, so 0.02 is 2 points.
+
+    Attributes:
+        mode: what is blessed: `fine_tuning` the piece, or its frozen features (`feature_extraction`), whose page then
+            says that it is not fine-tunable.
+        min_gain: the interval of the gain must lie above it: of fine-tuning over from scratch, or of frozen features
+            over random ones.
+        non_inferiority_margin: how much worse than the published version it may be.
+        min_seeds: with fewer there is no verdict.
+        confidence: of the interval of the gain, and of the bound against the published version.
+        incomparable_incumbent: what to do where the published version's evidence is of another task or protocol.
+        min_tasks: on how many tasks of the gate it must gain, by Holm's rule; 0 is on each.
+    """
 
     __pydantic_config__ = _STRICT
-    min_gain: float = 0.0
+    mode: Literal["fine_tuning", "feature_extraction"] = "fine_tuning"
+    min_gain: float = MIN_GAIN
     non_inferiority_margin: Annotated[float, Field(ge=0)] = 0.02
     min_seeds: Annotated[int, Field(ge=2)] = 5
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
@@ -201,7 +273,19 @@ class Gate:
 
 @dataclass(frozen=True)
 class DocumentationFacts:
-    """`[documentation]`: what only a person knows. Without it a recipe runs to its verdict, and is not published."""
+    """`[documentation]`: what only a person knows, for the model's page.
+
+    What is left empty is asked for before it is published.
+
+    Attributes:
+        description: one paragraph, which follows the page's first line.
+        intended_use: what it is for, and what it takes.
+        limitations: what it is not for.
+        training_data: what it has seen, and whose that is.
+        license: one that TensorFlow Hub knows, such as `apache-2.0`; `custom` is any other.
+        hub_tasks: TensorFlow Hub's tasks of a piece that takes images or texts, such as `image-others`; all of
+            them stand below.
+    """
 
     __pydantic_config__ = _STRICT
     description: Note = ""
@@ -212,20 +296,20 @@ class DocumentationFacts:
     hub_tasks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One recipe, and the folder that it was read from."""
+    """One recipe."""
 
     __pydantic_config__ = _STRICT
     recipe: About
     data: Data
+    model: Model = field(default_factory=Model)
     train: Train
     piece: Annotated[tuple[Piece, ...], Field(min_length=1)]
     task: Annotated[tuple[DownstreamTask, ...], Field(min_length=1)]
-    evaluation: Evaluation
-    documentation: DocumentationFacts = field(default_factory=DocumentationFacts)
-    model: Model = field(default_factory=Model)
+    evaluation: Evaluation = field(default_factory=Evaluation)
     gate: Gate = field(default_factory=Gate)
+    documentation: DocumentationFacts = field(default_factory=DocumentationFacts)
 
     def tasks_of(self, piece: Piece) -> tuple[DownstreamTask, ...]:
         """The tasks that judge a piece."""
@@ -242,3 +326,9 @@ class LoadedRecipe:
 
     folder: Path
     config: Recipe
+
+
+def table_classes() -> dict[str, type[Any]]:
+    """The dataclass of each table of a recipe, by its name, in the order in which they are written."""
+    hints = get_type_hints(Recipe)
+    return {entry.name: next(iter(get_args(hints[entry.name])), hints[entry.name]) for entry in fields(Recipe)}

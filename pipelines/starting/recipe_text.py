@@ -13,7 +13,7 @@ _TEXT = """\
 #
 {notes}
 #
-# Nothing here is final: change what you know better, and look with `piecehub recipe check {name}`.
+# Nothing here is final: change what you know better, and look with `piecehub recipe check` and this folder.
 
 [recipe]
 name = {name_text} # the piece is published as publisher/name/version
@@ -79,7 +79,6 @@ def recipe_text(name: str, looked: Looked, plan: Plan) -> str:
     return _TEXT.format(
         title=f"A piece from {_what(looked)}.",
         notes="\n".join(f"#   {note}" for note in (*looked.notes, *plan.notes)),
-        name=name,
         name_text=_toml(name),
         source=_toml(str(looked.source)),
         decode="" if texts else '\ndecode = "decode" # of model.py: what the model takes, from a record',

@@ -50,7 +50,7 @@ def test_the_shipped_recipe_loads_by_its_name() -> None:
         ("piece", [], "for 'piece'"),
         ("documentation.description", "x" * 3000, "for 'documentation.description'"),
         ("evaluation.seeds", [], "for 'evaluation.seeds'"),
-        ("evaluation", None, "Expected the entry 'evaluation'"),
+        ("train.epochs", None, "Expected the entry 'train.epochs'"),
         ("task", [], "for 'task'"),
     ],
 )
