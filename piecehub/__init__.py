@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from piecehub.publishing.offered import publish as publish
     from piecehub.store.catalog import open_store as open_store
     from piecehub.training.checkpoint import restore_and_take_core as restore_and_take_core
+    from piecehub.training.drawing import draw_weights as draw_weights
     from piecehub.training.own_fit import Training as Training
     from pipelines.evaluation import evaluate as evaluate
     from pipelines.run import run as run
@@ -45,6 +46,7 @@ _HOMES = {
     "Training": "piecehub.training.own_fit",
     "check": "piecehub.conformance.check",
     "cut_piece": "piecehub.extraction.roads",
+    "draw_weights": "piecehub.training.drawing",
     "evaluate": "pipelines.evaluation",
     "export": "piecehub.exporting.reusable",
     "export_preprocessor": "piecehub.exporting.reusable",
@@ -65,6 +67,7 @@ __all__ = [
     "Training",
     "check",
     "cut_piece",
+    "draw_weights",
     "evaluate",
     "export",
     "export_preprocessor",

@@ -15,7 +15,7 @@ from tests.docstring_examples import run_example
 
 ROOT = Path(piecehub.__file__).resolve().parents[1]
 NAMES = (
-    *("ExportOptions", "ReusableLayer", "Training", "check", "cut_piece", "evaluate", "export"),
+    *("ExportOptions", "ReusableLayer", "Training", "check", "cut_piece", "draw_weights", "evaluate", "export"),
     *("export_preprocessor", "load", "open_store", "publish", "reexport", "restore_and_take_core", "run"),
     *("write_records", "write_splits"),
 )

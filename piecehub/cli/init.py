@@ -18,30 +18,52 @@ _FORMS = ("images", "csv", "text", "tfrecord")
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--from", "form", type=click.Choice(_FORMS), required=True, help="What lies at PATH.")
+@click.option("--from", "form", type=click.Choice((*_FORMS, "keras")), required=True, help="What lies at PATH.")
 @click.argument("source", metavar="PATH", type=click.Path(exists=True, path_type=Path))
 @click.option("--label", default="", help="The column or feature that is the label, of csv and tfrecord.")
 @click.option("--name", default="", help="What the piece is published as; by default as DIR is called.")
-def init(folder: Path, form: str, source: Path, label: str, name: str) -> None:
-    """Look at data at PATH and write a recipe for it into DIR, which runs as it is.
+@click.option(
+    "--task",
+    nargs=2,
+    metavar="FORM PATH",
+    help="Of keras: the examples that show how well it fine-tunes, such as --task images pictures/.",
+)
+@click.option(
+    "--layer", default="", help="Of keras: up to which layer it is shared; by default the one before its head."
+)
+@click.option(
+    "--code", type=click.Path(exists=True, path_type=Path), help="Of keras: the Python file of the model's own classes."
+)
+def init(
+    folder: Path,
+    form: str,
+    source: Path,
+    label: str,
+    name: str,
+    task: tuple[str, str] | None,
+    layer: str,
+    code: Path | None,
+) -> None:
+    """Look at data or a model at PATH and write a recipe into DIR, which runs as it is.
 
     images is a folder with a folder of pictures for each class; text one with a folder of texts for each class, or a
-    file of lines; csv a table with a line of names; tfrecord a file of tf.Examples, or a folder of them.
+    file of lines; csv a table with a line of names; tfrecord a file of tf.Examples, or a folder of them. keras is a
+    trained model, a .keras or .h5 file: nothing is trained, and the recipe asks only for a --task.
     """
     from piecehub.facts.handle import check_name
 
     name = name or folder.resolve().name.lower().replace("_", "-").replace(" ", "-")
     check_name(name)
-    if label and form in ("images", "text"):
-        raise RecipeError(
-            f"Expected --label with csv or tfrecord. Received: {form}, whose labels are the names of folders."
-        )
+    _refuse_words(form, label, task, layer, code)
     click.echo("loading TensorFlow …", err=True)
     with away():
         from pipelines.starting.plan import plan_for
         from pipelines.starting.writing import write_recipe
 
-        looked = _looker(form, label)(source.resolve())
+        if task:
+            looked = _trained(source, _looker(task[0], label)(Path(task[1]).resolve()), layer, code)
+        else:
+            looked = _looker(form, label)(source.resolve())
         plan = plan_for(looked)
         written = write_recipe(folder, name, looked, plan)
     click.echo(f"Found in {source}:\n")
@@ -57,6 +79,30 @@ def init(folder: Path, form: str, source: Path, label: str, name: str) -> None:
     for command, what in steps:
         click.echo(f"  {command:<{len(run) + 14}}{what}")
     click.echo("\nBefore it is published, fill in [documentation] of recipe.toml: what only you know.")
+
+
+def _refuse_words(form: str, label: str, task: tuple[str, str] | None, layer: str, code: Path | None) -> None:
+    """Words that do not go together."""
+    if form == "keras":
+        if not task or task[0] not in _FORMS:
+            raise RecipeError(
+                "Expected --task FORM PATH with --from keras: examples on which it shows how well it fine-tunes, "
+                f"FORM one of {', '.join(_FORMS)}. Received: {task[0] if task else 'none'}."
+            )
+        if not Path(task[1]).exists():
+            raise RecipeError(f"Expected the task's examples. Received: '{task[1]}', which is not there.")
+    elif task or layer or code:
+        raise RecipeError(f"Expected --task, --layer and --code with --from keras. Received: --from {form}.")
+    if label and (task[0] if task else form) in ("images", "text"):
+        raise RecipeError("Expected --label with csv or tfrecord. Received: it where labels are the names of folders.")
+
+
+def _trained(source: Path, task: "Looked", layer: str, code: Path | None) -> "Looked":
+    """A model that is there already, with what was found in the examples of its task."""
+    from piecehub.exporting.saved_keras import load_keras
+    from pipelines.starting.trained import look_at_trained
+
+    return look_at_trained(load_keras(source, code=code), task, layer, code)
 
 
 def _looker(form: str, label: str) -> "Callable[[Path], Looked]":

@@ -54,6 +54,7 @@ def write_splits(
     label: str = "label",
     held_out: Sequence[str | int] = (),
     classes: bool = True,
+    upstream: bool = True,
     shards: int = 4,
 ) -> dict[str, int]:
     """Writes `upstream/{train,eval}` and `task/{pool,test}` as TFRecords; returns how many examples are in each.
@@ -70,6 +71,7 @@ def write_splits(
         label: the feature that is the class, or the value.
         held_out: the classes of the downstream task; with none it has all of them.
         classes: whether the label is a class; else it is a value, which stays as it is.
+        upstream: whether there is anything to train on; else all is the task's.
         shards: files of each split.
 
     Raises:
@@ -83,13 +85,14 @@ def write_splits(
     """
     with tempfile.TemporaryFile() as spilled:
         groups = _spill(examples, label, classes, spilled)
-        dealt = _dealt(groups, [_named(name) for name in held_out], classes)
+        chosen = [_named(name) for name in held_out] if upstream else list(groups.examples)
+        dealt = _dealt(groups, chosen, classes, upstream)
         counts: dict[str, int] = {}
-        for split in ("train", "eval", "pool", "test"):
+        for split in dealt:
             place = f"{'upstream' if split in _UPSTREAM else task}/{split}"
             # In the order in which they came: which of equal examples came first is no matter.
-            chosen = sorted(dealt[split], key=lambda pair: pair[0].start)
-            records = (_labelled(spilled, one, label, number) for one, number in chosen)
+            members = sorted(dealt[split], key=lambda pair: pair[0].start)
+            records = (_labelled(spilled, one, label, number) for one, number in members)
             counts[place] = write_serialized(Path(folder) / place, records, shards=shards)
     return counts
 
@@ -119,24 +122,27 @@ def _named(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _dealt(groups: _Groups, held_out: Sequence[Any], classes: bool) -> dict[str, list[tuple[_Spilled, Any]]]:
+def _dealt(
+    groups: _Groups, held_out: Sequence[Any], classes: bool, upstream: bool
+) -> dict[str, list[tuple[_Spilled, Any]]]:
     """Each split's examples, with what the label becomes."""
     missing = [name for name in held_out if name not in groups.examples]
     if missing:
         raise DataError(f"Expected held-out classes that have examples. Received: '{missing[0]}', which has none.")
-    sides = [[name for name in _sorted(groups.examples) if (name in held_out) == wanted] for wanted in (False, True)]
-    for side in sides if held_out else sides[:1]:
-        if classes and len(side) < 2:
+    kept = [name for name in _sorted(groups.examples) if name not in held_out]
+    sides = [(kept, _KEPT if held_out else _SHARED)] if upstream else []
+    if held_out:
+        sides.append((_sorted(held_out), _HELD_OUT))
+    splits: dict[str, list[tuple[_Spilled, Any]]] = {name: [] for _, shares in sides for name in shares}
+    for names, shares in sides:
+        if classes and len(names) < 2:
             raise DataError(
                 "Expected two classes or more upstream, and as many that are held out, if any is. Received: "
-                f"{', '.join(map(str, side)) or 'none'}; hold out others, or none."
+                f"{', '.join(map(str, names)) or 'none'}; hold out others, or none."
             )
-    splits: dict[str, list[tuple[_Spilled, Any]]] = {name: [] for name in _SHARED}
-    for side, shares in zip(sides, (_KEPT if held_out else _SHARED, _HELD_OUT), strict=True):
-        for number, name in enumerate(side):
-            _deal(
-                sorted(groups.examples[name], key=lambda one: one.digest), shares, number if classes else None, splits
-            )
+        for number, name in enumerate(names):
+            members = sorted(groups.examples[name], key=lambda one: one.digest)
+            _deal(members, shares, number if classes else None, splits)
     empty = [name for name, chosen in splits.items() if not chosen]
     if empty:
         raise DataError(f"Expected examples for each split. Received: too few for '{empty[0]}'; add some.")

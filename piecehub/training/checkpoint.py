@@ -1,8 +1,9 @@
 """Where training starts: weights that somebody trained before (TensorFlow Hub, "Exporting a SavedModel": BERT's road).
 
-A recipe's `[model] checkpoint` names one of three, by its path in the recipe's folder:
+A recipe's `[model] checkpoint` names one of four, by its path in the recipe's folder:
 
     name.weights.h5     as `keras.Model.save_weights` writes it
+    name.keras          as `keras.Model.save` writes it, of which only the weights are read
     folder              the newest TensorFlow checkpoint in it
     folder/name         a TensorFlow checkpoint: name.index and name.data-*
 """
@@ -19,7 +20,7 @@ from piecehub.facts.content import FileEntry, content_digest, sha256_file
 from piecehub.facts.pointers import refuse_pointers
 from piecehub.tensors.literal_path import checkpoint_files, literal_prefix
 
-_KERAS = ".weights.h5"
+_KERAS = (".weights.h5", ".keras")
 
 
 def restore_and_take_core(pretrainer: Any, core: Any, checkpoint: str | PathLike[str]) -> Any:

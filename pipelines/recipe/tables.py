@@ -83,7 +83,8 @@ class Model(ModelTable):
         module: the recipe's file that holds the function.
         function: its name; for the road `core` it returns `(core, pretrainer)`.
         arguments: passed on by name.
-        checkpoint: where training starts, a `.weights.h5` file or a TensorFlow checkpoint in the recipe's folder.
+        checkpoint: where training starts: a `.weights.h5` or `.keras` file or a TensorFlow checkpoint in the recipe's
+            folder.
         parent: `publisher/name/version` of a published piece to start from; the function then gets the folder of its
             SavedModel as the keyword `parent`.
     """

@@ -1,6 +1,6 @@
 """What was found in somebody's data: enough to write a recipe for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +28,21 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A model that is there already.
+
+    Attributes:
+        layer: up to which it is shared; empty to share all of it.
+        own: whether it has classes of its own, which stand in `own.py`.
+        write: writes `model.keras`, and `own.py` if there is one, into a recipe's folder.
+    """
+
+    layer: str
+    own: bool
+    write: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
 class Looked:
     """Data of one form, and what its examples are.
 
@@ -42,6 +57,7 @@ class Looked:
         constants: what stands in capitals at the head of either file, by template and name.
         columns: what `columns.json` holds; None where there is none.
         notes: what was guessed, a sentence each.
+        trained: the model, where it is there already; then nothing is trained.
     """
 
     source: Path
@@ -56,6 +72,7 @@ class Looked:
     constants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     columns: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    trained: Trained | None = None
 
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -45,6 +45,8 @@ def plan_for(looked: Looked) -> Plan:
     Raises:
         DataError: if there are too few classes or examples.
     """
+    if looked.trained:
+        return _plan_for_trained(looked)
     held_out, notes = _held_out(looked)
     kept = {name: count for name, count in looked.counts.items() if name not in held_out}
     asked = {name: looked.counts[name] for name in held_out} if held_out else looked.counts
@@ -61,6 +63,14 @@ def plan_for(looked: Looked) -> Plan:
         batch_size=64 if trained > 5_000 else 32,
         notes=tuple(notes),
     )
+
+
+def _plan_for_trained(looked: Looked) -> Plan:
+    """All examples are the task's, and nothing is trained."""
+    if looked.classes and len(looked.counts) < 2:
+        raise DataError(f"Expected two classes or more. Received: one, {next(iter(looked.counts))!r}; add another.")
+    shots = _shots(looked, looked.counts, held_out=True)
+    return Plan("downstream", (), 0, len(looked.counts), shots, epochs=0, batch_size=32, notes=())
 
 
 def _held_out(looked: Looked) -> tuple[tuple[Any, ...], list[str]]:

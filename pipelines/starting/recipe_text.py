@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.starting.looked import Looked
 from pipelines.starting.plan import Plan
 
-_TEXT = """\
+_HEAD = """\
 # {title}
 #
 # It was written by `piecehub init`, from what was found in the data:
@@ -19,6 +19,8 @@ _TEXT = """\
 name = {name_text} # the piece is published as publisher/name/version
 publisher = "piecehub"
 
+"""
+_TRAINING = """\
 [data]
 module = "data.py" # whose `write` makes records of your data, once
 reads = [{source}] # when something below it changes, records are written anew
@@ -44,9 +46,34 @@ learning_rate = {learning_rate}
 optimizer = "adam"
 seed = 100 # no seed of the evaluation: the controls start from those{more_train}
 
+"""
+_TRAINED = """\
+[data]
+module = "data.py" # whose `write` makes records of your data, once
+reads = [{source}] # when something below it changes, records are written anew
+schema = "schema.pbtxt" # what a record must look like
+label = "label"
+decode = "decode" # of model.py: what the model takes, from a record
+upstream = false # nothing is trained; nobody looks whether the model has seen the task's examples
+
+[data.arguments] # of `write`
+source = {source}
+task = {task}
+upstream = false
+
+[model]
+module = "model.py"
+function = "build_model"
+checkpoint = "model.keras" # the trained weights
+
+[train]
+epochs = 0
+batch_size = {batch_size}
+
+"""
+_REST = """\
 [piece] # what is shared of the full model
-road = "cut" # the model up to the layer of this name
-layer = "features"
+{piece}
 
 [[task]] # on which the piece shows how well it fine-tunes, beside a network from scratch
 name = {task}{kind}
@@ -76,7 +103,8 @@ license = "" # such as "apache-2.0", "mit", "cc-by-sa-4.0", or "custom"
 def recipe_text(name: str, looked: Looked, plan: Plan) -> str:
     """A recipe for what was looked at, by a plan."""
     texts = looked.model == "texts"
-    return _TEXT.format(
+    text = _HEAD + (_TRAINED if looked.trained else _TRAINING) + _REST
+    return text.format(
         title=f"A piece from {_what(looked)}.",
         notes="\n".join(f"#   {note}" for note in (*looked.notes, *plan.notes)),
         name_text=_toml(name),
@@ -94,8 +122,9 @@ def recipe_text(name: str, looked: Looked, plan: Plan) -> str:
         shots=_toml(plan.shots),
         description=_toml(looked.description),
         shots_of="examples of each class" if looked.classes else "examples",
-        steps=100 if looked.model == "pictures" else 200,
+        steps=100 if looked.model.endswith("pictures") else 200,
         hub_tasks=_hub_tasks(looked),
+        piece=_piece(looked),
     )
 
 
@@ -117,6 +146,13 @@ def _more_train(looked: Looked) -> str:
     if not looked.classes:
         return '\nloss = "squared_error"\naccuracy = "closeness"'
     return ""
+
+
+def _piece(looked: Looked) -> str:
+    layer = looked.trained.layer if looked.trained else "features"
+    if not layer:
+        return 'road = "whole"'
+    return f'road = "cut" # the model up to the layer of this name\nlayer = {_toml(layer)}'
 
 
 def _hub_tasks(looked: Looked) -> str:

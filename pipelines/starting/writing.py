@@ -25,10 +25,10 @@ def write_recipe(folder: Path, name: str, looked: Looked, plan: Plan) -> list[Pa
         "recipe.toml": recipe_text(name, looked, plan),
         "schema.pbtxt": _schema(looked, plan),
         "data.py": _filled(looked.data, looked.constants.get(looked.data, {})),
-        "model.py": _filled(looked.model, looked.constants.get(looked.model, {})),
+        "model.py": _with_own(_filled(looked.model, looked.constants.get(looked.model, {})), looked),
         "test_recipe.py": _filled("test_recipe", {}),
     }
-    if looked.columns is not None and (looked.model == "columns" or looked.data == "csv_table"):
+    if looked.columns is not None and (looked.model.endswith("columns") or looked.data == "csv_table"):
         contents["columns.json"] = json.dumps(looked.columns, indent=2, ensure_ascii=False) + "\n"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
@@ -36,20 +36,31 @@ def write_recipe(folder: Path, name: str, looked: Looked, plan: Plan) -> list[Pa
         staged.mkdir()
         for file, text in contents.items():
             (staged / file).write_text(text, encoding="utf-8")
+        if looked.trained:
+            looked.trained.write(staged)
         if folder.exists():
             folder.rmdir()
         shutil.move(staged, folder)
-    return [folder / file for file in contents]
+    return sorted(folder.iterdir(), key=lambda path: [*contents, path.name].index(path.name))
 
 
 def _filled(template: str, constants: Mapping[str, Any]) -> str:
     """A template with other constants."""
     text = (TEMPLATES / f"{template}.py").read_text("utf-8")
     for name, value in constants.items():
-        shown = ", ".join(map(repr, value)) if isinstance(value, tuple) else _quoted(value)
+        several = isinstance(value, tuple) and "," in name
+        shown = ", ".join(map(repr, value)) if several else _quoted(value)
         before = next(line for line in text.splitlines() if line.startswith(f"{name} = "))
         text = text.replace(f"\n{before}\n", f"\n{name} = {shown}\n", 1)
     return text
+
+
+def _with_own(text: str, looked: Looked) -> str:
+    """The file of a model with its own classes, where it has any."""
+    if not looked.trained or not looked.trained.own:
+        return text
+    taken = text.replace("\nOWN = {}\n", "\nOWN = vars(own)\n")
+    return taken.replace("\nimport piecehub\n", "\nimport piecehub\n\nfrom . import own\n", 1)
 
 
 def _quoted(value: Any) -> str:

@@ -95,6 +95,7 @@ def test_whole_numbers_are_classes_in_their_own_order(tmp_path: Path) -> None:
         (list(_rows(20)), {"held_out": ["e"]}, r"Expected held-out classes that have examples\. Received: 'e'"),
         (list(_rows(20)), {"held_out": ["a"]}, r"Expected two classes or more upstream.* Received: a;"),
         (list(_rows(20)), {"held_out": ["a", "b", "c"]}, r"Expected two classes or more upstream.* Received: d;"),
+        (list(_rows(20)), {"held_out": [*"abcd"]}, r"Expected two classes or more upstream.* Received: none;"),
         (list(_rows(20, "a")), {}, r"Expected two classes or more upstream.* Received: a;"),
         (list(_rows(4)), {}, r"Expected examples for each split\. Received: too few for 'train'; add some\."),
     ],
@@ -105,3 +106,12 @@ def test_what_cannot_be_dealt_is_refused(
     with pytest.raises(DataError, match=sentence):
         write_splits(tmp_path, rows, task="task", **words)
     assert not list(tmp_path.iterdir())
+
+
+def test_with_nothing_to_train_on_all_examples_are_the_tasks(tmp_path: Path) -> None:
+    assert write_splits(tmp_path, _rows(80), task="task", upstream=False) == {"task/pool": 48, "task/test": 32}
+    assert {label for _, label in _read(tmp_path, "task/test")} == {0, 1, 2, 3}
+    assert not (tmp_path / "upstream").exists()
+    values = ({"x": np.float32(n), "label": n / 4} for n in range(50))
+    counts = write_splits(tmp_path / "values", values, task="task", classes=False, upstream=False)
+    assert counts == {"task/pool": 30, "task/test": 20}

@@ -30,15 +30,16 @@ def tf_keras_pair() -> tuple[Any, Any]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, list[np.ndarray]]:
-    """Three checkpoints of one pretrainer, as people keep them, and the weights of its core."""
+    """Four checkpoints of one pretrainer, as people keep them, and the weights of its core."""
     keras.utils.set_random_seed(1)
     core, pretrainer = build(seed=1)
     tf.train.Checkpoint(model=pretrainer, step=tf.Variable(3)).save(str(tmp_path / "kept" / "checkpoint"))
     pretrainer.save_weights(tmp_path / "pretrainer.weights.h5")
+    pretrainer.save(tmp_path / "pretrainer.keras")
     return tmp_path, [v.numpy() for v in core.variables]
 
 
-@pytest.mark.parametrize("name", ["kept", "kept/checkpoint-1", "pretrainer.weights.h5"])
+@pytest.mark.parametrize("name", ["kept", "kept/checkpoint-1", "pretrainer.weights.h5", "pretrainer.keras"])
 def test_the_core_of_a_restored_pretrainer_has_its_weights(written: tuple[Path, list[np.ndarray]], name: str) -> None:
     folder, expected = written
     keras.utils.set_random_seed(2)
@@ -65,7 +66,9 @@ def test_training_starts_from_the_checkpoint_and_controls_do_not(written: tuple[
     assert not np.array_equal(control.get_layer("core").variables[0].numpy(), expected[0])
 
 
-@pytest.mark.parametrize("name", ["none", "none.weights.h5", "kept/checkpoint-1", "pretrainer.weights.h5"])
+@pytest.mark.parametrize(
+    "name", ["none", "none.weights.h5", "none.keras", "kept/checkpoint-1", "pretrainer.weights.h5", "pretrainer.keras"]
+)
 def test_a_checkpoint_that_is_missing_or_of_another_model_is_one_sentence(
     written: tuple[Path, list[np.ndarray]], name: str
 ) -> None:

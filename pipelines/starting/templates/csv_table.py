@@ -16,7 +16,7 @@ from piecehub import write_splits
 COLUMNS = Path(__file__).with_name("columns.json")
 
 
-def write(folder: Path, *, source: str, task: str, held_out: Sequence[str]) -> None:
+def write(folder: Path, *, source: str, task: str, held_out: Sequence[str] = (), upstream: bool = True) -> None:
     """Writes `upstream/{train,eval}` and `<task>/{pool,test}`.
 
     Args:
@@ -26,10 +26,11 @@ def write(folder: Path, *, source: str, task: str, held_out: Sequence[str]) -> N
         task: the name of the downstream task.
         held_out: the classes that make it; the model is trained on all others. None: the task has all classes, but
             rows of its own.
+        upstream: whether there is anything to train on; else all rows are the task's.
     """
     columns = json.loads(COLUMNS.read_text(encoding="utf-8"))
     rows = examples(read(Path(source)), columns)
-    print(write_splits(folder, rows, task=task, held_out=held_out, classes=columns["classes"]))
+    print(write_splits(folder, rows, task=task, held_out=held_out, classes=columns["classes"], upstream=upstream))
 
 
 def read(source: Path) -> pd.DataFrame:

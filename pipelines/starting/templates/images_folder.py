@@ -16,7 +16,7 @@ from piecehub.errors import DataError
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 
 
-def write(folder: Path, *, source: str, task: str, held_out: Sequence[str]) -> None:
+def write(folder: Path, *, source: str, task: str, held_out: Sequence[str] = (), upstream: bool = True) -> None:
     """Writes `upstream/{train,eval}` and `<task>/{pool,test}`, and says what was left out.
 
     Args:
@@ -25,8 +25,9 @@ def write(folder: Path, *, source: str, task: str, held_out: Sequence[str]) -> N
         task: the name of the downstream task.
         held_out: the classes that make it; the model is trained on all others. None: the task has all classes, but
             pictures of its own.
+        upstream: whether there is anything to train on; else all pictures are the task's.
     """
-    print(write_splits(folder, examples(Path(source)), task=task, held_out=held_out))
+    print(write_splits(folder, examples(Path(source)), task=task, held_out=held_out, upstream=upstream))
 
 
 def examples(source: Path) -> Iterator[dict[str, Any]]:

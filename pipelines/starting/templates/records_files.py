@@ -18,7 +18,7 @@ FEATURES = {"picture": "picture"}
 CLASSES = True
 
 
-def write(folder: Path, *, source: str, task: str, held_out: Sequence[Any]) -> None:
+def write(folder: Path, *, source: str, task: str, held_out: Sequence[Any] = (), upstream: bool = True) -> None:
     """Writes `upstream/{train,eval}` and `<task>/{pool,test}`.
 
     Args:
@@ -27,8 +27,11 @@ def write(folder: Path, *, source: str, task: str, held_out: Sequence[Any]) -> N
         task: the name of the downstream task.
         held_out: the classes that make it; the model is trained on all others. None: the task has all classes, but
             records of its own.
+        upstream: whether there is anything to train on; else all records are the task's.
     """
-    print(write_splits(folder, examples(Path(source)), task=task, held_out=held_out, classes=CLASSES))
+    print(
+        write_splits(folder, examples(Path(source)), task=task, held_out=held_out, classes=CLASSES, upstream=upstream)
+    )
 
 
 def examples(source: Path) -> Iterator[dict[str, Any]]:
