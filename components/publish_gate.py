@@ -1,4 +1,4 @@
-"""Evidence of all tasks, ConformanceReport, Incumbent -> ModelBlessing."""
+"""Evidence of all tasks, ConformanceReport, Incumbent, FullModel -> ModelBlessing."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from tfx.types.standard_artifacts import ModelBlessing
 
 from components.artifacts import ConformanceReport as ConformanceArtifact
 from components.artifacts import Evidence as EvidenceArtifact
-from components.artifacts import Incumbent
+from components.artifacts import FullModel, Incumbent
 from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, component
 from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.transfer import gate, plot_gains
@@ -20,6 +20,7 @@ def PublishGate(
     evidence: InputArtifact[list[EvidenceArtifact]],
     conformance: InputArtifact[ConformanceArtifact],
     incumbent: InputArtifact[Incumbent],
+    full_model: InputArtifact[FullModel],
     blessing: OutputArtifact[ModelBlessing],
     min_gain: Parameter[float],
     non_inferiority_margin: Parameter[float],
@@ -27,6 +28,7 @@ def PublishGate(
     confidence: Parameter[float],
     incomparable_incumbent: Parameter[str],
     min_tasks: Parameter[int],
+    mode: Parameter[str],
     tasks: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
@@ -40,6 +42,7 @@ def PublishGate(
         incomparable_incumbent,
         min_tasks,
         json.loads(tasks),
+        mode,
     )
     evidences = [Evidence.read(Path(item.uri)) for item in evidence]
     verdict = gate.judge(
@@ -47,6 +50,7 @@ def PublishGate(
         ConformanceReport.read(Path(conformance.uri)),
         gate.read_incumbent(Path(incumbent.uri)),
         rule,
+        json.loads((Path(full_model.uri) / "facts.json").read_text(encoding="utf-8")),
     )
     verdict.write(Path(blessing.uri))
     plot_gains.write(evidences, rule, Path(blessing.uri))

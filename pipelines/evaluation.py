@@ -33,7 +33,7 @@ from piecehub.transfer.spill import rows_folder, spilled
 from piecehub.transfer.tasks import Task, task_from_features
 from pipelines.data import examples_folder
 from pipelines.protocols import protocol_of
-from pipelines.recipe.loader import load_recipe
+from pipelines.recipe.loader import load_tasks
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe
 
 
@@ -78,7 +78,7 @@ def evaluate(
         >>> evidence.task, evidence.complete
         ('my-task', True)
     """
-    loaded, places = load_recipe(recipe, settings or {}), Workdir(Path(workdir))
+    loaded, places = load_tasks(recipe, settings or {}), Workdir(Path(workdir))
     mark(places.root)
     with (
         telling_no_space(),

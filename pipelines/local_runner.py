@@ -61,6 +61,7 @@ class PieceOutcome:
 
     Attributes:
         evidence: the folders of its evidence, one a task.
+        mode: what the gate judged of it, fine-tuning or frozen features.
     """
 
     name: str
@@ -68,6 +69,7 @@ class PieceOutcome:
     handle: str
     why: str
     evidence: tuple[Path, ...]
+    mode: str = "fine_tuning"
 
 
 @dataclass(frozen=True)
@@ -285,7 +287,7 @@ def _outcome(workdir: Workdir, record: runs.Run, config: Recipe) -> Outcome:
 def _piece_outcome(piece: Piece, suffix: str, config: Recipe, states: Mapping[str, runs.Event]) -> PieceOutcome:
     pushed = read_outcome(Path(states[f"HubPusher{suffix}"].outputs["pushed_model"]))
     evidence = [Path(states[node].outputs["evidence"]) for node in evaluator_ids(config, piece, suffix)]
-    return PieceOutcome(piece.name, pushed.pushed, pushed.handle, pushed.why, tuple(evidence))
+    return PieceOutcome(piece.name, pushed.pushed, pushed.handle, pushed.why, tuple(evidence), config.gate.mode)
 
 
 class _Node(beam_dag_runner.PipelineNodeAsDoFn):

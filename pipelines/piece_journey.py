@@ -225,6 +225,7 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
     }
     gate = PublishGate(
         **judged,
+        full_model=full_model,
         **asdict(config.gate),
         tasks=json.dumps(task_rules(config), sort_keys=True),
         **code.of("publish_gate"),

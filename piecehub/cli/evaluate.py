@@ -69,9 +69,9 @@ def evaluate(
     working folder: stopped and called again, the command goes on from there. Without --controls, the piece's weights
     are drawn anew for the from-scratch control, which is approximate.
     """
-    from pipelines.recipe.loader import load_recipe
+    from pipelines.recipe.loader import load_tasks
 
-    loaded, places = load_recipe(recipe, settings), Workdir(workdir)
+    loaded, places = load_tasks(recipe, settings), Workdir(workdir)
     mark(places.root)
     with (
         relied_on(places),

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from piecehub.documentation.advice import advice
-from piecehub.facts.reference import metric_words, mode_words, reference_words
+from piecehub.facts.reference import CONTROLS, metric_words, mode_words, reference_words
 
 Json = Mapping[str, Any]
+FINE_TUNING = "fine_tuning"
 
 
 def evidence_table(evidence: Json, guidance: Json | None = None) -> str:
@@ -32,7 +33,12 @@ def evidence_table(evidence: Json, guidance: Json | None = None) -> str:
 
 def main_gain(evidence: Json) -> dict[str, Any]:
     """The contrast that says whether the piece pays: fine-tuning over from scratch, over the curve."""
-    wanted = ("fine_tuning", "from_scratch", "curve")
+    return gain_of(evidence, FINE_TUNING)
+
+
+def gain_of(evidence: Json, mode: str) -> dict[str, Any]:
+    """The contrast of a mode with its control, over the curve."""
+    wanted = (mode, CONTROLS[mode], "curve")
     return next(c for c in evidence["contrasts"] if (c["candidate"], c["reference"], c["shots"]) == wanted)
 
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import jinja2
 
 from piecehub.documentation.advice import advice
-from piecehub.documentation.evidence_table import main_gain
+from piecehub.documentation.evidence_table import FINE_TUNING, gain_of, main_gain
 from piecehub.documentation.recommendation import recommend
 from piecehub.documentation.template import DRAFT, TEMPLATE
 from piecehub.errors import NotReusableError
@@ -23,7 +23,7 @@ from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.manifest import UNSAID
 from piecehub.facts.piece_manifest import RANDOM, PieceManifest
-from piecehub.facts.reference import metric_words, mode_words, reference_words
+from piecehub.facts.reference import control_words, metric_words, mode_words, used_words
 
 FILE_NAME = "documentation.md"
 GUIDANCE = "guidance.json"
@@ -96,6 +96,8 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
     shared = _shared(sources.reusable_model / "saved_model")
     full = _json(sources.full_model / "facts.json")
     blessed = (sources.blessing / "BLESSED").is_file()
+    mode = verdict["rule"].get("mode", FINE_TUNING)
+    frozen = blessed and mode != FINE_TUNING
     complete = [path for path in sources.evidence if (path / GUIDANCE).is_file()]
     roles = {task: rule.get("role", "gate") for task, rule in verdict["rule"]["tasks"].items()}
     return _template(TEMPLATE).render(
@@ -106,7 +108,8 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         person=person,
         hub_tasks=json.loads(person.hub_tasks),
         blessed=blessed,
-        recommendation=recommend(blessed, [_json(path / GUIDANCE) for path in complete]),
+        fine_tunable=blessed and not frozen,
+        recommendation=recommend(blessed, [_json(path / GUIDANCE) for path in complete], frozen_blessed=frozen),
         reasons=" ".join(verdict["reasons"]),
         warnings=verdict["warnings"],
         digest=digest,
@@ -117,7 +120,7 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         full=full,
         decode=full.get("decode"),  # full models of before say nothing of it
         optimizer_regularization=_optimizer_regularization(full["optimizer"]),
-        evidence=[_summary(path, roles) for path in complete],
+        evidence=[_summary(path, roles, mode) for path in complete],
         conformance=_checks(ConformanceReport.read(sources.conformance)),
     )
 
@@ -139,7 +142,7 @@ def draft(publisher: str, name: str, person: Person, inputs: Any, outputs: Any, 
         version=1,
         person=person.provisional,
         hub_tasks=json.loads(person.hub_tasks),
-        blessed=True,
+        fine_tunable=True,
         inputs=inputs,
         outputs=outputs,
         hyperparameters=hyperparameters,
@@ -180,26 +183,36 @@ def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _summary(folder: Path, roles: dict[str, str]) -> dict[str, Any]:
-    """The evidence of one task as the page's table and list show it."""
+def _summary(folder: Path, roles: dict[str, str], mode: str) -> dict[str, Any]:
+    """The evidence of one task as the page's table and list show it; `mode` is what was judged."""
     evidence = _json(folder / "evidence.json")
     metric = metric_words(evidence["metric"])
     cells: list[dict[str, Any]] = evidence["cells"]
     modes = {mode: [c for c in cells if c["mode"] == mode] for mode in dict.fromkeys(c["mode"] for c in cells)}
-    gain = main_gain(evidence)
+    told, gain = advice(_json(folder / GUIDANCE), evidence), main_gain(evidence)
+    gains = [gain] if mode == FINE_TUNING else [gain_of(evidence, mode), gain]
     return {
         "task": evidence["task"],
         "parent": evidence["parent"],
         "shots": [cell["shots"] for cell in next(iter(modes.values()))],
         "modes": modes,
-        "gain": gain,
+        "gains": [_gain(found, evidence["parent"]) for found in gains],
         "examples": gain["examples"],
         "seeds": gain["seeds"],
         "unit": "examples a class" if evidence["kind"] == "classification" else "examples",
         "metric": metric[0].upper() + metric[1:],
         "role": _ROLES[roles.get(evidence["task"], "gate")],
-        "advice": advice(_json(folder / GUIDANCE), evidence),
+        "advice": told if mode == FINE_TUNING else told[1:],  # the first recommends a mode, which the gate did here
     }
+
+
+def _gain(contrast: dict[str, Any], parent: str) -> str:
+    """The gain of a mode over its control, as a sentence."""
+    mode = contrast["candidate"]
+    return (
+        f"Gain of {used_words(mode)} over {control_words(mode, parent)}: {_points(contrast['estimate'])} points "
+        f"[{_points(contrast['low'])}, {_points(contrast['high'])}], paired over seeds and test examples."
+    )
 
 
 def _checks(report: ConformanceReport) -> str:
@@ -244,6 +257,5 @@ _WORDS = {
     "mode_words": mode_words,
     "percent": _percent,
     "points": _points,
-    "reference_words": reference_words,
     "spec": _spec,
 }

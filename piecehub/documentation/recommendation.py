@@ -24,13 +24,18 @@ class Recommendation:
         return ", trainable=True" if self.trains else ""
 
 
-def recommend(fine_tunable: bool, guidance: Sequence[Mapping[str, Any]]) -> Recommendation:
+def recommend(
+    fine_tunable: bool, guidance: Sequence[Mapping[str, Any]], *, frozen_blessed: bool = False
+) -> Recommendation:
     """What to do with a version.
 
     Args:
         fine_tunable: whether its publisher may say so: its evidence was blessed.
         guidance: the JSON of `guidance.json` of each task; none of a version from before there was any.
+        frozen_blessed: whether its frozen features were blessed instead.
     """
+    if frozen_blessed:
+        return Recommendation(False, "Frozen features are recommended: they were judged, and fine-tuning was not.")
     if not fine_tunable:
         return Recommendation(False, "Fine-tuning is not recommended.")
     tuned = [found["task"] for found in guidance if found["recommended"] in _TRAINED]

@@ -9,7 +9,7 @@ HEAD = """\
 {% for task in hub_tasks -%}
 <!-- task: {{ task }} -->
 {% endfor -%}
-<!-- fine-tunable: {{ "true" if blessed else "false" }} -->
+<!-- fine-tunable: {{ "true" if fine_tunable else "false" }} -->
 <!-- format: saved_model_2 -->
 <!-- license: {{ person.license_id }} -->
 
@@ -111,9 +111,9 @@ over seeds and examples.
 {% for mode, cells in item.modes.items() -%}
 | {{ mode_words(mode, item.parent) }} |{% for cell in cells %} {{ interval(cell) }} |{% endfor %}
 {% endfor %}
-Gain of fine-tuning over {{ reference_words(item.parent) }}: {{ points(item.gain.estimate) }} points \
-[{{ points(item.gain.low) }}, {{ points(item.gain.high) }}], paired over seeds and test examples.
-
+{% for gain in item.gains -%}
+{{ gain }}
+{% endfor %}
 {% for line in item.advice -%}
 - {{ line }}
 {% endfor -%}

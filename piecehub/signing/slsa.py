@@ -49,6 +49,7 @@ PARAMETERS = frozenset(
         "min_gain",
         "min_seeds",
         "min_tasks",
+        "mode",
         "model",
         "name",
         "non_inferiority_margin",

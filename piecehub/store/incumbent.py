@@ -1,6 +1,6 @@
 """The incumbent: the newest published version of a name, brought into a run as files.
 
-incumbent.json      {"handle": "publisher/name/version" or "", "version": 0 if there is none, "digest"}
+incumbent.json      {"handle": "publisher/name/version" or "", "version": 0 if there is none, "digest", "fine_tunable"}
 evidence/<task>/    what was published as evidence of that task
 """
 
@@ -19,23 +19,32 @@ EVIDENCE = "evidence/"
 
 @dataclass(frozen=True)
 class Incumbent:
-    """The newest published version; `version` is 0 and the texts are empty if there is none."""
+    """The newest published version; `version` is 0 and the texts are empty if there is none.
+
+    `fine_tunable` says whether its evidence was blessed for fine-tuning.
+    """
 
     handle: str = ""
     version: int = 0
     digest: str = ""
+    fine_tunable: bool = False
 
 
 def write_incumbent(store_folder: Path | str, publisher: str, name: str, destination: Path) -> Incumbent:
     """Writes what the store holds now into `destination`; an empty or missing store gives an incumbent of version 0."""
     store = Store.open(store_folder)
     newest = store.newest(check_publisher(publisher), check_name(name))
-    found = Incumbent(str(newest.handle), newest.handle.version, newest.digest) if newest else Incumbent()
+    found = _incumbent(newest) if newest else Incumbent()
     destination.mkdir(parents=True, exist_ok=True)
     if newest:
         copy_evidence(store, newest, destination)
     (destination / FILE_NAME).write_text(json.dumps(asdict(found), indent=1, sort_keys=True) + "\n", encoding="utf-8")
     return found
+
+
+def _incumbent(newest: Manifest) -> Incumbent:
+    fine_tunable = newest.facts.get("fine_tunable") is True
+    return Incumbent(str(newest.handle), newest.handle.version, newest.digest, fine_tunable)
 
 
 def copy_evidence(store: Store, manifest: Manifest, destination: Path) -> None:

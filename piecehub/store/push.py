@@ -112,7 +112,7 @@ def _verdict(candidate: Candidate) -> dict[str, Any]:
 def _publish(
     candidate: Candidate, publisher: str, name: str, store_folder: Path | str, attest: Attest | None
 ) -> Outcome:
-    incumbent = read_incumbent(candidate.incumbent)
+    incumbent, verdict = read_incumbent(candidate.incumbent), _verdict(candidate)
     published = publish(
         Store.create(store_folder),
         candidate.reusable_model / "saved_model",
@@ -121,8 +121,9 @@ def _publish(
         version=None,
         blobs=_blobs(candidate),
         facts={
-            "fine_tunable": True,
-            "verdict": _verdict(candidate),
+            # Of fine-tuning nothing was judged where frozen features were.
+            "fine_tunable": verdict["rule"].get("mode", "fine_tuning") == "fine_tuning",
+            "verdict": verdict,
             "guidance": _guidance(candidate),
             **_parent(candidate),
         },

@@ -33,6 +33,12 @@ def balanced(stream: Stream, label: str) -> dict[int, float]:
     return _balanced(_counts(stream, label))
 
 
+def most_frequent(stream: Stream, label: str) -> float:
+    """The share of the most frequent class, which always naming it gets right."""
+    counts = _counts(stream, label)
+    return max(counts.values()) / sum(counts.values())
+
+
 def _balanced(counts: Mapping[int, int]) -> dict[int, float]:
     return {each: sum(counts.values()) / (len(counts) * count) for each, count in counts.items()}
 

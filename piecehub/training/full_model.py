@@ -9,7 +9,7 @@ preview.json           the same, for the pages
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +25,7 @@ from piecehub.training import checkpoint, curves, epochs, own_fit, weights
 from piecehub.training.batches import Batches, in_order
 from piecehub.training.building import blank, build_models, feature_specs, knows_its_input, model_output
 from piecehub.training.callbacks import callbacks_of, early_stopping, quiet_stopping_is_an_error
-from piecehub.training.class_weights import class_weights
+from piecehub.training.class_weights import class_weights, most_frequent
 from piecehub.training.compiling import compile_model, make_optimizer
 from piecehub.training.decoding import RecipeDecode
 from piecehub.training.determinism import deterministic_operations
@@ -57,6 +57,7 @@ class TrainFacts:
         settings: what `train` was told.
         devices: on what it ran: their kind, and how many copies of the model there were.
         decode: how examples were decoded (`decoding.RecipeDecode.facts`); empty if they were not.
+        majority: the share of the most frequent class in the evaluation split; None for what is no plain classifier.
     """
 
     history: dict[str, list[float]]
@@ -69,6 +70,7 @@ class TrainFacts:
     settings: dict[str, Any]
     devices: dict[str, Any]
     decode: dict[str, str]
+    majority: float | None = None
 
 
 def build_full_model(build: Build, build_kwargs: Mapping[str, Any], seed: int) -> keras.Model:
@@ -139,7 +141,8 @@ def train(
             work = _work(model, train_stream, eval_stream, label, settings, own)
             fit = _own_fit if own.fit else _fit
             history = fit(work, settings, own, log_dir, checkpoints)
-            facts = _facts(work, settings, history, devices)
+            majority = most_frequent(eval_stream, labels.label) if labels.label and not own.fit else None
+            facts = replace(_facts(work, settings, history, devices), majority=majority)
     found = (value for values in facts.history.values() for value in values)
     if not np.isfinite([*facts.train.values(), *facts.evaluation.values(), *found]).all():
         labels.refuse()  # beyond the classes a loss is NaN where a GPU computes it

@@ -200,14 +200,14 @@ def read_all(folder: Path) -> tuple[Evidence, ...]:
     return tuple(Evidence.read(path) for path in found if _is_of_this_schema(path))
 
 
-def comparable(one: Evidence, other: Evidence) -> bool:
-    """Whether row s, t means the same in both: equal examples, shots, seeds and budget."""
+def comparable(one: Evidence, other: Evidence, mode: str = "fine_tuning") -> bool:
+    """Whether row s, t of a mode means the same in both: equal examples, shots, seeds and budget."""
     return (
         one.task_digest == other.task_digest
         and one.protocol == other.protocol
         and one.complete
         and other.complete
-        and all("fine_tuning" in each.scores for each in (one, other))
+        and all(mode in each.scores for each in (one, other))
     )
 
 

@@ -8,6 +8,8 @@ Rules, each of which gives its sentence: (1) the piece conforms and few training
 scratch: the lower end of the two-sided interval lies above `min_gain`; (3) it is not worse than the incumbent: the
 one-sided lower bound lies above the margin; (4) frozen features are not significantly worse than random ones, which
 would be a broken export. A piece with a parent is held against its parent where others are against from scratch.
+Where the rule's mode is `feature_extraction`, frozen features stand for fine-tuning, and random ones for from scratch,
+so (4) says nothing more; what the raw input or training from scratch gives as well is a warning.
 Differences are paired over seeds and test examples, averaged over the shot counts up to 25, and their intervals are
 two-way (see `statistics`). A mean above a threshold instead blessed an untrained piece in up to 13 of 100 tries.
 
@@ -16,36 +18,43 @@ step-down rule keeps the chance small that one of many is a lucky one. A negativ
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from piecehub.facts.conformance_report import ConformanceReport
-from piecehub.facts.reference import reference_words
+from piecehub.facts.reference import control_words, used_words
 from piecehub.transfer.evidence import Evidence, comparable, read_all
+from piecehub.transfer.full_model import weakness
 from piecehub.transfer.rule import Rule
 from piecehub.transfer.statistics import Interval, holm, one_sided, p_value, two_way_bootstrap
 from piecehub.transfer.verdict import GateContrast, Verdict
 
 _INCUMBENT = "incumbent.json"
 _LARGEST_DIVERGED_SHARE = 0.05
-_CANDIDATE = "fine_tuning"
-_CONTROL = "from_scratch"
 _FROZEN = "feature_extraction"
 _RANDOM = "random_features"
+# What needs no piece, and so must be beaten by frozen features that are worth their download.
+_WITHOUT_A_PIECE = {"raw_input": "a linear model on the raw input", "from_scratch": "training from scratch"}
 
 
 @dataclass(frozen=True)
 class IncumbentEvidence:
-    """What was published with the newest version; `digest` is that of its SavedModel."""
+    """What was published with the newest version.
+
+    Attributes:
+        digest: of its SavedModel.
+        fine_tunable: whether it was blessed for fine-tuning.
+    """
 
     handle: str
     digest: str
     evidences: tuple[Evidence, ...]
+    fine_tunable: bool = False
 
 
 def read_incumbent(folder: Path) -> IncumbentEvidence | None:
@@ -53,7 +62,8 @@ def read_incumbent(folder: Path) -> IncumbentEvidence | None:
     value = json.loads((folder / _INCUMBENT).read_text(encoding="utf-8"))
     if not value["version"]:
         return None
-    return IncumbentEvidence(value["handle"], value["digest"], read_all(folder / "evidence"))
+    fine_tunable = value.get("fine_tunable", False)  # earlier releases did not note it
+    return IncumbentEvidence(value["handle"], value["digest"], read_all(folder / "evidence"), fine_tunable)
 
 
 def judge(
@@ -61,8 +71,16 @@ def judge(
     conformance: ConformanceReport,
     incumbent: IncumbentEvidence | None,
     rule: Rule,
+    full_model: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """Applies `rule` to the evidence of all tasks; all numbers are computed from the predictions.
+
+    Args:
+        evidences: of every task, about one and the same piece.
+        conformance: the validator's report of that piece.
+        incumbent: the published version; None if there is none.
+        rule: the recipe's.
+        full_model: the facts of the full model that the piece was cut from, if they are known; a weak one is a warning.
 
     Raises:
         DataError: if predictions are missing or damaged.
@@ -76,7 +94,7 @@ def judge(
         open_questions.append(f"Expected checks that come to an end. Received: {conformance.first_failure}")
     if open_questions:
         return Verdict("INCONCLUSIVE", tuple(open_questions), (), rule)
-    diverging = [reason for evidence in judged for reason in _divergence(evidence)]
+    diverging = [reason for evidence in judged for reason in _divergence(evidence, rule)]
     if diverging:
         return Verdict("NOT_BLESSED", tuple(diverging), (), rule)
     outcomes = [outcome for evidence in judged for outcome in _judge_task(evidence, incumbent, rule)]
@@ -85,8 +103,9 @@ def judge(
     failed = tuple(outcome.sentence for outcome in outcomes if not outcome.held)
     reasons = failed or tuple(outcome.sentence for outcome in outcomes)
     contrasts = tuple(contrast for outcome in outcomes for contrast in outcome.contrasts)
-    warnings = tuple(sentence for evidence in evidences for sentence in _warnings(evidence, rule))
-    return Verdict("NOT_BLESSED" if failed else "BLESSED", reasons, contrasts, rule, warnings)
+    warnings = [sentence for evidence in evidences for sentence in _warnings(evidence, rule)]
+    warnings += [*_less_than(incumbent, rule), *weakness(full_model or {})]
+    return Verdict("NOT_BLESSED" if failed else "BLESSED", reasons, contrasts, rule, tuple(warnings))
 
 
 @dataclass(frozen=True)
@@ -119,13 +138,14 @@ def _integrity(judged: Sequence[Evidence], evidences: Sequence[Evidence], confor
     return found
 
 
-def _divergence(evidence: Evidence) -> list[str]:
-    cells = [cell for cell in evidence.cells if cell.mode == _CANDIDATE]
+def _divergence(evidence: Evidence, rule: Rule) -> list[str]:
+    cells = [cell for cell in evidence.cells if cell.mode == rule.mode]
     diverged, total = sum(cell.diverged for cell in cells), sum(len(cell.per_seed) for cell in cells)
     if diverged <= _LARGEST_DIVERGED_SHARE * total:
         return []
+    what = "fine-tunings" if rule.mode != _FROZEN else "linear models"
     return [
-        f"Expected at most 5 % of the fine-tunings to diverge. Received: {diverged} of {total} on {evidence.task}; "
+        f"Expected at most 5 % of the {what} to diverge. Received: {diverged} of {total} on {evidence.task}; "
         "lower the learning rates."
     ]
 
@@ -154,12 +174,14 @@ def _warnings(evidence: Evidence, rule: Rule) -> list[str]:
     """What a person should know of a task, which neither blesses nor refuses."""
     found: list[str] = []
     if rule.of(evidence.task).role == "negative_control" and evidence.complete:
-        interval = _interval(evidence.curve(_CANDIDATE) - evidence.curve(_CONTROL), rule.confidence)
+        interval = _interval(_differences(evidence, rule), rule.confidence)
         if interval.low > 0:
             found.append(
                 f"Expected no gain on {evidence.task}, which is a negative control. Received: {_gain(interval)}; look "
                 "for examples that upstream and downstream share, and for a fault of the evaluation."
             )
+    if rule.mode == _FROZEN and evidence.complete and rule.of(evidence.task).role == "gate":
+        found += _no_better_without(evidence, rule)
     if evidence.leakage and evidence.leakage.rate:
         found.append(
             f"{evidence.leakage.exact + evidence.leakage.near} of {evidence.leakage.examples} examples of "
@@ -182,32 +204,57 @@ def _warnings(evidence: Evidence, rule: Rule) -> list[str]:
     return found
 
 
-def _judge_task(evidence: Evidence, incumbent: IncumbentEvidence | None, rule: Rule) -> list[_Outcome]:
-    missing = [mode for mode in (_CANDIDATE, _CONTROL, _FROZEN, _RANDOM) if mode not in evidence.scores]
-    if missing:
-        sentence = f"Expected predictions of every mode on {evidence.task}. Received: none of {', '.join(missing)}."
-        return [_Outcome(False, sentence)]
+def _less_than(incumbent: IncumbentEvidence | None, rule: Rule) -> list[str]:
+    """Whether the newest version would be one that may no longer be fine-tuned."""
+    if incumbent is None or not incumbent.fine_tunable or rule.mode != _FROZEN:
+        return []
     return [
-        _superiority(evidence, rule),
-        _non_inferiority(evidence, incumbent, rule),
-        _features(evidence, rule),
+        f"Expected a version that may be fine-tuned, as {incumbent.handle} may. Received: one of which frozen features "
+        "were judged; who takes the newest version gets it for those only."
     ]
 
 
+def _no_better_without(evidence: Evidence, rule: Rule) -> list[str]:
+    """What frozen features are not better than for sure, though it needs no piece."""
+    intervals = {
+        words: _interval(evidence.curve(_FROZEN) - evidence.curve(mode), rule.confidence)
+        for mode, words in _WITHOUT_A_PIECE.items()
+        if mode in evidence.scores
+    }
+    return [
+        f"Expected frozen features that beat {words} on {evidence.task}, too. Received: {_gain(interval)}."
+        for words, interval in intervals.items()
+        if interval.low <= 0
+    ]
+
+
+def _judge_task(evidence: Evidence, incumbent: IncumbentEvidence | None, rule: Rule) -> list[_Outcome]:
+    missing = [
+        mode for mode in dict.fromkeys((rule.mode, rule.control, _FROZEN, _RANDOM)) if mode not in evidence.scores
+    ]
+    if missing:
+        sentence = f"Expected predictions of every mode on {evidence.task}. Received: none of {', '.join(missing)}."
+        return [_Outcome(False, sentence)]
+    gain, no_loss = _superiority(evidence, rule), _non_inferiority(evidence, incumbent, rule)
+    return [gain, no_loss] if rule.mode == _FROZEN else [gain, no_loss, _features(evidence, rule)]
+
+
 def _superiority(evidence: Evidence, rule: Rule) -> _Outcome:
-    interval = _interval(_differences(evidence), rule.confidence)
+    interval = _interval(_differences(evidence, rule), rule.confidence)
     bound = rule.of(evidence.task).min_gain
     held = interval.low > bound
     sentence = (
-        f"Expected a gain over {reference_words(evidence.parent)} whose {_percent(rule.confidence)} interval lies "
+        f"Expected a gain {_over(rule, evidence.parent)} whose {_percent(rule.confidence)} interval lies "
         f"above {_points(bound)}. Received: {_gain(interval)} on {evidence.task}."
     )
-    return _Outcome(held, sentence, (_contrast("superiority", evidence.task, _CONTROL, interval, bound, held),))
+    return _Outcome(
+        held, sentence, (_contrast("superiority", evidence.task, rule.control, interval, bound, held, rule.mode),)
+    )
 
 
 def _superior_on_some(judged: Sequence[Evidence], outcomes: Sequence[_Outcome], rule: Rule) -> _Outcome:
-    """Whether fine-tuning beats from scratch on as many tasks as the rule asks for, by Holm's step-down rule."""
-    p_values = [p_value(_differences(evidence), rule.of(evidence.task).min_gain) for evidence in judged]
+    """Whether the mode beats its control on as many tasks as the rule asks for, by Holm's step-down rule."""
+    p_values = [p_value(_differences(evidence, rule), rule.of(evidence.task).min_gain) for evidence in judged]
     superior = holm(p_values, rule.level)
     contrasts = [c for outcome in outcomes for c in outcome.contrasts if c.rule == "superiority"]
     held = sum(superior) >= rule.min_tasks
@@ -216,15 +263,21 @@ def _superior_on_some(judged: Sequence[Evidence], outcomes: Sequence[_Outcome], 
         for evidence, contrast, p in zip(judged, contrasts, p_values, strict=True)
     )
     sentence = (
-        f"Expected a gain over from scratch on at least {rule.min_tasks} of {len(judged)} tasks, with a family-wise "
+        f"Expected a gain {_over(rule, '')} on at least {rule.min_tasks} of {len(judged)} tasks, with a family-wise "
         f"error of {_percent(rule.level)} (Holm). Received: {sum(superior)}; {found}."
     )
     kept = tuple(replace(contrast, held=h) for contrast, h in zip(contrasts, superior, strict=True))
     return _Outcome(held, sentence, kept)
 
 
-def _differences(evidence: Evidence) -> NDArray[np.float64]:
-    return evidence.curve(_CANDIDATE) - evidence.curve(_CONTROL)
+def _differences(evidence: Evidence, rule: Rule) -> NDArray[np.float64]:
+    return evidence.curve(rule.mode) - evidence.curve(rule.control)
+
+
+def _over(rule: Rule, parent: str) -> str:
+    """What must gain over what; of fine-tuning it goes without saying."""
+    whose = "of frozen features " if rule.mode == _FROZEN else ""
+    return f"{whose}over {control_words(rule.mode, parent)}"
 
 
 def _non_inferiority(evidence: Evidence, incumbent: IncumbentEvidence | None, rule: Rule) -> _Outcome:
@@ -232,20 +285,20 @@ def _non_inferiority(evidence: Evidence, incumbent: IncumbentEvidence | None, ru
         return _Outcome(True, f"There is no published version to compare with on {evidence.task}.")
     if incumbent.digest == evidence.piece_digest:
         return _Outcome(True, f"The piece is the published {incumbent.handle}, so it is not worse on {evidence.task}.")
-    published = next((e for e in incumbent.evidences if comparable(e, evidence)), None)
+    published = next((e for e in incumbent.evidences if comparable(e, evidence, rule.mode)), None)
     if published is None:
         return _incomparable(evidence, incumbent, rule)
-    difference = evidence.curve(_CANDIDATE) - published.curve(_CANDIDATE)
+    difference = evidence.curve(rule.mode) - published.curve(rule.mode)
     interval = one_sided(difference, rule.confidence)
     margin = rule.of(evidence.task).non_inferiority_margin
     bound = -margin
     held = interval.low > bound
     sentence = (
-        f"Expected fine-tuning to be at most {_points(margin)} points worse than "
+        f"Expected {used_words(rule.mode)} to be at most {_points(margin)} points worse than "
         f"{incumbent.handle}, with {_percent(rule.confidence)} confidence. Received: {_signed(interval.estimate)} "
         f"points, lower bound {_signed(interval.low)}, on {evidence.task}."
     )
-    contrast = _contrast("non_inferiority", evidence.task, incumbent.handle, interval, bound, held)
+    contrast = _contrast("non_inferiority", evidence.task, incumbent.handle, interval, bound, held, rule.mode)
     return _Outcome(held, sentence, (contrast,))
 
 
@@ -271,7 +324,7 @@ def _features(evidence: Evidence, rule: Rule) -> _Outcome:
         f"Expected frozen features that are not significantly worse than {reference}. Received: {_gain(interval)} on "
         f"{evidence.task}."
     )
-    return _Outcome(held, sentence, (_contrast("features", evidence.task, _RANDOM, interval, 0.0, held),))
+    return _Outcome(held, sentence, (_contrast("features", evidence.task, _RANDOM, interval, 0.0, held, _FROZEN),))
 
 
 def _interval(differences: NDArray[np.float64], confidence: float) -> Interval:
@@ -285,8 +338,8 @@ def _contrast(
     interval: Interval,
     bound: float,
     held: bool,
+    candidate: str,
 ) -> GateContrast:
-    candidate = _FROZEN if rule == "features" else _CANDIDATE
     numbers = {name: round(value, 6) for name, value in asdict(interval).items()}
     return GateContrast(rule, task, candidate, reference, **numbers, bound=bound, held=held)
 

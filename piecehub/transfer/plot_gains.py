@@ -1,4 +1,4 @@
-"""`gains.svg`, `.png`: the gain of fine-tuning on each task, with the line that the gate draws; beside a verdict."""
+"""`gains.svg`, `.png`: the gain of what is judged on each task, with the line that the gate draws; beside a verdict."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
-from piecehub.facts.reference import reference_words
+from piecehub.facts.reference import control_words, used_words
 from piecehub.transfer.evidence import CURVE, Evidence
 from piecehub.transfer.plot_style import INK, PLAIN, QUIET, STYLES, draw_interval, new_rows, save
-from piecehub.transfer.rule import Rule, TaskRule
+from piecehub.transfer.rule import Rule
 
 NAME = "gains"
 Shots = int | Literal["curve"]
@@ -31,24 +31,24 @@ def _draw(evidences: Sequence[Evidence], rule: Rule) -> Figure:
     # Tasks stand apart, and each ends with its average.
     places = [number + _BETWEEN * evidences.index(evidence) for number, (evidence, _) in enumerate(rows)]
     note = "points of the metric; bars: 95 % intervals; large: the average that is judged"
-    title = f"Gain of fine-tuning over {reference_words(evidences[0].parent)}"
+    title = f"Gain of {used_words(rule.mode)} over {control_words(rule.mode, evidences[0].parent)}"
     labels = [_label(evidence, shots, rule) for evidence, shots in rows]
     figure, axes = new_rows(title, note, labels, places, below=0.9)  # where the gate's name stands
     for y, (evidence, shots) in zip(places, rows, strict=True):
-        _draw_gain(axes, y, evidence, shots, rule.of(evidence.task))
+        _draw_gain(axes, y, evidence, shots, rule)
     axes.axvline(0, color=QUIET, lw=1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:+g}" if value else "0")
     axes.set_xlabel("points", color=INK)
     return figure
 
 
-def _draw_gain(axes: Any, y: float, evidence: Evidence, shots: Shots, asked: TaskRule) -> None:
+def _draw_gain(axes: Any, y: float, evidence: Evidence, shots: Shots, rule: Rule) -> None:
     """One interval; beside the one that is judged, the line that it must lie right of."""
-    gain, judged = evidence.contrast("fine_tuning", "from_scratch", shots), shots == CURVE
-    colour = STYLES["fine_tuning"][0] if asked.role == "gate" else PLAIN[0]
+    gain, judged, asked = evidence.contrast(rule.mode, rule.control, shots), shots == CURVE, rule.of(evidence.task)
+    colour = STYLES[rule.mode][0] if asked.role == "gate" else PLAIN[0]
     draw_interval(axes, y, 100 * gain.low, 100 * gain.estimate, 100 * gain.high, colour, bold=judged)
     if judged and asked.role == "gate":
-        line, least = STYLES["from_scratch"][0], 100 * asked.min_gain
+        line, least = STYLES[rule.control][0], 100 * asked.min_gain
         axes.plot([least] * 2, [y - 0.42, y + 0.42], color=line, lw=2)
         axes.annotate(
             "the gate", (least, y + 0.55), (5, 0), textcoords="offset points", fontsize=8, color=line, va="center"

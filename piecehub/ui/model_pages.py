@@ -168,7 +168,12 @@ def _recommendation(store: Store, manifest: Manifest) -> Recommendation:
     """By the facts that were published; those of a version from before there were any stand on its page alone."""
     page = _documentation(store, manifest)
     told = ("fine-tunable", "true") in page.metadata if page else False
-    return recommend(bool(manifest.facts.get("fine_tunable", told)), manifest.facts.get("guidance", ()))
+    rule = manifest.facts.get("verdict", {}).get("rule", {})
+    return recommend(
+        bool(manifest.facts.get("fine_tunable", told)),
+        manifest.facts.get("guidance", ()),
+        frozen_blessed=rule.get("mode") == "feature_extraction",
+    )
 
 
 def _card(store: Store, manifest: Manifest, state: ModelState) -> ModelCard:

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -27,7 +27,19 @@ def load_recipe(recipe: str | PathLike[str], settings: Settings = ()) -> LoadedR
     Raises:
         RecipeError: naming what is wrong; `RecipeFaults` if that is more than one thing.
     """
-    read = read_recipe(recipe, settings)
+    return _without_faults(read_recipe(recipe, settings))
+
+
+def load_tasks(recipe: str | PathLike[str], settings: Settings = ()) -> LoadedRecipe:
+    """The same for who asks its tasks of another model: its own one, and what its page says, may be missing.
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    return _without_faults(read_recipe(recipe, settings, unused=("model", "documentation")))
+
+
+def _without_faults(read: "Read") -> LoadedRecipe:
     refuse(read.faults)
     assert read.config is not None  # or there would be faults
     return LoadedRecipe(read.folder, read.config)
@@ -42,8 +54,13 @@ class Read:
     config: Recipe | None = None
 
 
-def read_recipe(recipe: str | PathLike[str], settings: Settings = ()) -> Read:
+def read_recipe(recipe: str | PathLike[str], settings: Settings = (), unused: Collection[str] = ()) -> Read:
     """The recipe with all that is wrong with it; needs neither TensorFlow nor the recipe's code.
+
+    Args:
+        recipe: a folder, or a name.
+        settings: laid over it.
+        unused: the tables of which only keys and types are looked at.
 
     Raises:
         RecipeError: if there is none, or a setting is none.
@@ -59,7 +76,8 @@ def read_recipe(recipe: str | PathLike[str], settings: Settings = ()) -> Read:
     laid = lay_over(values, settings)
     found = typed(values)
     config = _completed(found.recipe) if found.recipe else None
-    faults = [*found.faults, *(fault for fault in _of_values(config, folder) if not found.is_guessed(fault.entries))]
+    others = (fault for fault in _of_values(config, folder) if not found.is_guessed(fault.entries))
+    faults = [*found.faults, *(fault for fault in others if not (fault.entries and fault.entries[0][0] in unused))]
     places = _places(text, found)
     return Read(folder, told(faults, places, laid), config)
 

@@ -242,3 +242,20 @@ def test_what_a_person_has_not_written_is_listed_beside_a_page_that_holds_withou
     assert json.loads((tmp_path / "unsaid" / UNSAID).read_text("utf-8")) == person.unsaid
     assert [path.name for path in (tmp_path / "said").iterdir()] == ["documentation.md"]
     assert PERSON.provisional == PERSON
+
+
+def test_n9_a_page_of_blessed_frozen_features_says_that_the_piece_is_not_fine_tunable(tmp_path: Path) -> None:
+    sources = _sources(tmp_path, PLAIN, "", {}, ["A full model that is weak."])
+    assert "<!-- fine-tunable: true -->" in page("piecehub", "digits", PERSON, sources)
+    verdict = json.loads((sources.blessing / "verdict.json").read_text(encoding="utf-8"))
+    verdict["rule"]["mode"] = "feature_extraction"
+    _write(sources.blessing, "verdict.json", verdict)
+    evidence = json.loads((sources.evidence[0] / "evidence.json").read_text(encoding="utf-8"))
+    gain = {"candidate": "feature_extraction", "reference": "random_features", "estimate": 0.276}
+    evidence["contrasts"].append({**evidence["contrasts"][0], **gain})
+    _write(sources.evidence[0], "evidence.json", evidence)
+    text = page("piecehub", "digits", PERSON, sources)
+    assert "<!-- fine-tunable: false -->" in text and "trainable=True" not in text
+    assert "Frozen features are recommended: they were judged, and fine-tuning was not." in text
+    assert "Gain of frozen features over random ones: +27.6 points [+5.0, +20.0]" in text
+    assert "Recommended: fine-tuning" not in text and "Warning: A full model that is weak." in text

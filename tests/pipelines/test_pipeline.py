@@ -27,7 +27,9 @@ def test_anomalies_stop_the_training_and_the_gate_sees_all_evidence(tmp_path: Pa
     upstream = _nodes(tmp_path)
     assert "UpstreamAnomalies" in upstream["FullModelTrainer"]
     assert "DownstreamAnomalies" in upstream["FineTuneEvaluator"]
-    assert upstream["PublishGate"] == {"FineTuneEvaluator", "ReusabilityValidator", "IncumbentResolver"}
+    assert upstream["PublishGate"] == {
+        *("FineTuneEvaluator", "FullModelTrainer", "ReusabilityValidator", "IncumbentResolver"),
+    }
     assert "IncumbentResolver" not in upstream["FineTuneEvaluator"]
 
 
