@@ -101,6 +101,7 @@ class Shared:
     upstream: BaseNode
     trainer: BaseNode
     downstream: tuple[Downstream, ...]
+    devices: str
 
     def upstream_schema_of(self, downstream: Downstream) -> dict[str, Any]:
         """The schema of upstream's examples, for a task that has another."""
@@ -203,6 +204,7 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
             parent=config.model.parent,
             protocol=json.dumps(asdict(protocol_of(config, downstream.task)), sort_keys=True),
             trials_folder=places.trials,
+            devices=shared.devices,
             **shared.upstream_schema_of(downstream),
             **shared.decoded(downstream.task),
         ).with_id(f"FineTuneEvaluator{suffix}{downstream.suffix}")

@@ -43,14 +43,15 @@ _NONE = -1  # at no trial
 class Job:
     """What the workers are given; the task lies in the folder `task`, written by `Task.write`.
 
-    `deadline` is a reading of this machine's monotonic clock, after which no trial is started.
+    `gpus` has for each worker the GPU that it sees (devices.py). `deadline` is a reading of this machine's monotonic
+    clock, after which no trial is started.
     """
 
     saved_model: str
     controls: str
     task: str
     trials_folder: str
-    workers: int
+    gpus: tuple[str, ...]
     output: str
     deadline: float | None
     trials: tuple[Trial, ...]
@@ -63,7 +64,7 @@ class Job:
     def read(cls, path: Path) -> Self:
         """Reads what `write` wrote."""
         value = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**value | {"trials": tuple(map(Trial.from_json, value["trials"]))})
+        return cls(**value | {"gpus": tuple(value["gpus"]), "trials": tuple(map(Trial.from_json, value["trials"]))})
 
 
 def control_folder(controls: Path, seed: int) -> Path:
@@ -209,12 +210,12 @@ class _Team:
         self._job, self._out = job, out
         self._context = multiprocessing.get_context("fork")
         self._taken = self._context.Value("q", 0)
-        self._at = self._context.Array("q", [_NONE] * job.workers, lock=False)
+        self._at = self._context.Array("q", [_NONE] * len(job.gpus), lock=False)
         self._killed_at: set[int] = set()
 
     def run(self) -> int:
         """Has all trials run; returns the exit code."""
-        workers = {place: self._start(place, _NONE) for place in range(self._job.workers)}
+        workers = {place: self._start(place, _NONE) for place in range(len(self._job.gpus))}
         code = 0
         while workers:
             multiprocessing.connection.wait([worker.sentinel for worker in workers.values()])
@@ -244,6 +245,7 @@ class _Team:
         return True
 
     def _work(self, place: int, first: int) -> None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = self._job.gpus[place]  # TensorFlow looks when it computes first
         _work(self._job, functools.partial(self._take, place), self._out, first)
 
     def _take(self, place: int) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from piecehub.transfer import predictions
+from piecehub.transfer.devices import Kind
 from piecehub.transfer.evaluation import Means, Subject, evaluate
 from piecehub.transfer.evidence import FACTS, PREDICTIONS, Cell, Evidence
 from piecehub.transfer.protocol import Protocol
@@ -154,6 +155,7 @@ def make_evidence(tmp_path) -> Callable[..., Evidence]:
         diverged: int = 0,
         task: str = "trees",
         without: str = "",
+        device: Kind = "cpu",
         **accuracies: float,
     ) -> Evidence:
         rates = {
@@ -194,6 +196,7 @@ def make_evidence(tmp_path) -> Callable[..., Evidence]:
             trials=len(tables),
             packages={},
             folder=path,
+            device=device,
         )
         (path / FACTS).write_text(evidence.to_json(), encoding="utf-8")
         return Evidence.read(path)

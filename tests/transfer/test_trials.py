@@ -89,7 +89,7 @@ def test_an_id_changes_with_every_field(trials):
     trial = trials[0]
     for field in dataclasses.fields(Trial):
         value = getattr(trial, field.name)
-        others = {"packages": (("numpy", "0"),), "probe_settings": (7.0,)}
+        others = {"packages": (("numpy", "0"),), "probe_settings": (7.0,), "device": "gpu"}
         changed = others.get(field.name) or value + (value if isinstance(value, str) else 1)
         if changed != value:
             assert dataclasses.replace(trial, **{field.name: changed}).id != trial.id
@@ -188,7 +188,7 @@ def test_a_trial_at_which_two_processes_were_killed_fails_once_all_others_were_r
 
     monkeypatch.setattr(engine, "use_one_thread", lambda: None)
     monkeypatch.setattr(workers, "Bench", lambda _: SimpleNamespace(run=run))
-    job = workers.Job("", "", "", str(tmp_path), 2, "", None, tuple(trials[:5]))
+    job = workers.Job("", "", "", str(tmp_path), ("-1", "-1"), "", None, tuple(trials[:5]))
     reader, writer = os.pipe()
     assert workers._Team(job, writer).run() == 1
     told = sorted(json.loads(line)["trial"] for line in os.read(reader, 4096).splitlines())
@@ -323,7 +323,7 @@ def test_on_a_full_disk_no_half_trial_is_left_and_the_process_tells_it(trials, t
     result = TrialResult(0.5, np.zeros((40, 5), np.float32), False, np.zeros(8, np.float32))
     monkeypatch.setattr(engine, "use_one_thread", lambda: None)
     monkeypatch.setattr(workers, "Bench", lambda _: SimpleNamespace(run=lambda _: result))
-    job = workers.Job("", "", "", str(tmp_path), 1, "", None, (trials[0],))
+    job = workers.Job("", "", "", str(tmp_path), ("-1",), "", None, (trials[0],))
     reader, writer = os.pipe()
     with full(tmp_path, room=200), pytest.raises(SystemExit):
         workers._work(job, itertools.count().__next__, writer)
