@@ -143,7 +143,7 @@ def _probe_all(setting: Setting, protocol: Protocol) -> dict[Trial, TrialResult]
     with tempfile.TemporaryDirectory() as folder:
         setting.task.write(Path(folder) / "task")
         places = str(setting.subject.saved_model), str(setting.subject.controls), str(Path(folder) / "task")
-        bench = workers.Bench(Job(*places, folder, 1, "", None, trials))
+        bench = workers.Bench(Job(*places, folder, ("-1",), "", None, trials))
     return {trial: bench.run(trial) for trial in trials}
 
 

@@ -17,6 +17,7 @@ from piecehub.facts.reference import mode_words
 from piecehub.facts.tables import LimitsTable, ModelTable, TaskTable
 from piecehub.training.decoding import decode_of
 from piecehub.transfer import evaluation as evaluations
+from piecehub.transfer.devices import find_gpus
 from piecehub.transfer.evidence import PREDICTIONS
 from piecehub.transfer.kinds import check_kind
 from piecehub.transfer.leakage import find_leakage, find_overlap, refuse_leakage, refuse_overlap
@@ -48,6 +49,7 @@ def FineTuneEvaluator(
     model: Parameter[str],
     upstream_model: Parameter[str],
     trials_folder: Parameter[str],
+    devices: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
     upstream_examples: OptionalInput[Examples] = None,
@@ -59,6 +61,7 @@ def FineTuneEvaluator(
     where it is the task's own: Kubeflow hands no artifact to a task under two names.
     `task`, `protocol` and `limits` are JSON (piecehub/facts/tables.py, piecehub/transfer/protocol.py). So are `model`
     and `upstream_model`, which say how the recipe decodes the task's examples and upstream's; empty where it does not.
+    `devices` are told by the runner (piecehub/transfer/devices.py).
     """
     asked, most = TaskTable.from_json(task), LimitsTable.from_json(limits)
     refuse_anomalies(Path(anomalies.uri))
@@ -90,6 +93,7 @@ def FineTuneEvaluator(
                 budget=Budget(most.max_seconds or None, most.max_trials or None),
                 on_progress=_tell,
                 runner=partial(run_trials_on_beam, beam_args=beam_args) if beam_args else run_trials,
+                gpus=find_gpus(devices),
             ),
             Path(evidence.uri),
             leakage,

@@ -23,6 +23,7 @@ from piecehub.tensors.literal_path import linked
 from piecehub.training.decoding import decode_of
 from piecehub.transfer import cost, evaluation
 from piecehub.transfer.approximate_controls import write_controls
+from piecehub.transfer.devices import find_gpus, kind_of
 from piecehub.transfer.evaluation import Means, Subject
 from piecehub.transfer.evidence import Evidence
 from piecehub.transfer.kinds import check_kind
@@ -47,6 +48,7 @@ def evaluate(
     controls: str | PathLike[str] | None = None,
     out: str | PathLike[str] | None = None,
     workers: int | None = None,
+    devices: str = "",
     trust: bool = False,
     workdir: str | PathLike[str] = DEFAULT_NAME,
 ) -> tuple[Evidence, ...]:
@@ -64,7 +66,8 @@ def evaluate(
         controls: a folder with `seed-K/` for each seed; without it the piece's weights are drawn anew for the
             from-scratch control, which is approximate.
         out: where to keep the evidence, in a folder a task.
-        workers: processes; one a processor if None.
+        workers: processes; one a processor or GPU if None.
+        devices: on what trials run: all GPUs, or processors, if empty; `cpu`, or `gpu:2`.
         trust: whether to run a model that came from elsewhere.
         workdir: where trials, data and the local store lie.
 
@@ -97,7 +100,7 @@ def evaluate(
         asked = chosen_tasks(loaded, tasks)
         checked(evaluator.saved_model)
         target = Path(scratch, "evidence") if out is None else Path(out)
-        means = Means(places.trials.resolve(), workers)
+        means = Means(places.trials.resolve(), workers, gpus=find_gpus(devices))
         return tuple(evaluator.evaluate(task, means, target / task.name) for task in asked)
 
 
@@ -180,14 +183,15 @@ class Evaluator:
         """What `evaluate` would run; it runs one missing trial of each kind of training, which are kept."""
         protocol, subject = protocol_of(self.loaded.config, stated), self.subject(stated)
         with self.task(stated, means.trials_folder) as (task, _):
-            trials = evaluation.planned(subject, task, protocol)
+            trials = evaluation.planned(subject, task, protocol, kind_of(means.gpus))
             more = evaluation.sensitivity_count(task, protocol)
             missing = missing_trials(trials, means.trials_folder)
             about = {"saved_model": subject.saved_model, "controls": subject.controls, "output": subject.output}
+            about |= {"gpus": means.gpus}
             seconds = cost.measured(missing, partial(run_trials, **about, task=task, trials_folder=means.trials_folder))
         counts = {name: sum(t.mode == name for t in trials) for name in MODES}
         total = cost.total(missing, seconds) + more * seconds["tuning"]
-        workers = means.workers or evaluation.cpu_count()
+        workers = means.workers or len(means.gpus) or evaluation.cpu_count()
         return Planned(stated.name, counts | {"sensitivity": more}, len(missing) + more, total / workers)
 
 

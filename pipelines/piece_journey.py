@@ -101,6 +101,7 @@ class Shared:
     upstream: BaseNode | None
     trainer: BaseNode
     downstream: tuple[Downstream, ...]
+    devices: str
 
     def upstream_of(self, downstream: Downstream) -> dict[str, Any]:
         """Upstream's examples, if there are any, and their schema, for a task that has another."""
@@ -205,6 +206,7 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
             parent=config.model.parent,
             protocol=json.dumps(asdict(protocol_of(config, downstream.task)), sort_keys=True),
             trials_folder=places.trials,
+            devices=shared.devices,
             **shared.upstream_of(downstream),
             **shared.decoded(downstream.task),
         ).with_id(f"FineTuneEvaluator{suffix}{downstream.suffix}")

@@ -71,7 +71,7 @@ def create_pipeline(
         places: where it reads and writes.
         metadata: a connection config, which Kubeflow does without.
         beam_args: for components of TFX that start Beam.
-        devices: what the full model is trained on (piecehub/training/devices.py).
+        devices: what the full model is trained on (piecehub/training/devices.py), and trials run on.
     """
     config, folder = loaded.config, str(loaded.folder)
     code = Code(folder, config.model.module)
@@ -111,7 +111,8 @@ def create_pipeline(
         read.downstream(schemas[_path(loaded, task.schema)], task, suffix)
         for suffix, task in zip(task_suffixes(config), config.task, strict=True)
     ]
-    shared = Shared(config, places, code, builder, digest, schema, upstream.get("examples"), trainer, tuple(downstream))
+    reads = upstream.get("examples")
+    shared = Shared(config, places, code, builder, digest, schema, reads, trainer, tuple(downstream), devices)
     return tfx.dsl.Pipeline(
         pipeline_name=config.recipe.name.replace("/", "-"),
         pipeline_root=places.pipeline_root,

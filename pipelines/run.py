@@ -33,7 +33,8 @@ def run(
         signing_key: the private key that signs what is published; no record holds its path.
         beam_args: given such as `["--runner=FlinkRunner"]`, examples are read and trials are run by Beam pipelines, to
             the same bytes.
-        devices: what the full model is trained on: all GPUs, or the processor, if empty; `cpu:2` are two replicas.
+        devices: what the full model is trained and trials run on: all GPUs, or the processor, if empty; `cpu:2` are two
+            replicas.
 
     Raises:
         RecipeError: if the recipe or a setting is wrong.

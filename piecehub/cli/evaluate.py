@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Say how many trials there are and how long they take; two of each run.")
 @click.option("--max-seconds", type=click.FloatRange(min=0), help="Of each task; what needs more is inconclusive.")
 @click.option("--max-trials", type=click.IntRange(min=0), help="That are run anew, of each task.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one a processor.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; by default one a processor or GPU.")
+@click.option("--devices", default="", help="What trials run on: all GPUs or the processors; cpu, or gpu:2 for two.")
 @click.option(
     "--beam-arg", "beam_args", multiple=True, help="Run trials on Beam, such as --beam-arg=--runner=FlinkRunner."
 )
@@ -57,6 +58,7 @@ def evaluate(
     max_seconds: float | None,
     max_trials: int | None,
     workers: int | None,
+    devices: str,
     beam_args: tuple[str, ...],
     out: Path | None,
     as_json: bool,
@@ -79,12 +81,14 @@ def evaluate(
         tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,
     ):
         click.echo("loading TensorFlow …", err=True)
+        from piecehub.transfer.devices import find_gpus
         from piecehub.transfer.evaluation import Means
         from pipelines import evaluation
 
         tasks = evaluation.chosen_tasks(loaded, names)
         evaluator = evaluation.make_evaluator(loaded, folder, output, controls, Path(scratch), places.data.resolve())
-        means = Means(places.trials.resolve(), workers, on_progress=_say, runner=_runner(beam_args))
+        gpus = find_gpus(devices)
+        means = Means(places.trials.resolve(), workers, on_progress=_say, runner=_runner(beam_args), gpus=gpus)
         if dry_run:
             _print_plan([evaluator.plan(task, means) for task in tasks], as_json)
             return

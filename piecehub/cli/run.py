@@ -30,7 +30,9 @@ _NOT_PUBLISHED = 4
     multiple=True,
     help="Read examples and run trials on Beam, to the same bytes, such as --beam-arg=--runner=FlinkRunner.",
 )
-@click.option("--devices", default="", help="What to train on: all GPUs or the processor; cpu:2 are two replicas.")
+@click.option(
+    "--devices", default="", help="What to train and try on: all GPUs or the processor; cpu:2 are two replicas."
+)
 @click.option(
     "--dry-run",
     is_flag=True,

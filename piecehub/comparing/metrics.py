@@ -102,6 +102,8 @@ def _incomparable(a: Evidence | None, b: Evidence | None) -> str:
             return f"{evidence.incomplete_because} for {name}"
     if a.task_digest != b.task_digest:
         return "the examples are others"
+    if a.device != b.device:
+        return f"A was measured on a {a.device}, B on a {b.device}"
     return "" if comparable(a, b) else "the protocol is another"
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 from piecehub.errors import DataError
 from piecehub.facts.content import content_digest, list_files
 from piecehub.transfer import findings
+from piecehub.transfer.devices import Kind, kind_of
 from piecehub.transfer.evidence import FACTS, Evidence
 from piecehub.transfer.findings import Chosen
 from piecehub.transfer.leakage import Leakage
@@ -48,14 +49,16 @@ class Subject:
 
 @dataclass(frozen=True)
 class Means:
-    """How trials are run, none of which changes a number.
+    """How trials are run, which changes no number, but for one.
 
     Attributes:
         trials_folder: finished trials, which are not run again.
-        workers: processes, by default one a processor.
+        workers: processes, by default one a processor or GPU.
         budget: what may be spent; an evaluation that needs more is incomplete.
         on_progress: called after each trial that was run.
         runner: runs them: the pool of processes here, or Beam.
+        gpus: on which they run, from `devices.find_gpus`; on processors if there are none. It is the one that changes
+            numbers.
     """
 
     trials_folder: Path
@@ -63,9 +66,10 @@ class Means:
     budget: Budget = UNLIMITED
     on_progress: Progress | None = None
     runner: Runner = run_trials
+    gpus: tuple[str, ...] = ()
 
 
-def planned(subject: Subject, task: Task, protocol: Protocol) -> list[Trial]:
+def planned(subject: Subject, task: Task, protocol: Protocol, device: Kind = "cpu") -> list[Trial]:
     """The trials of the first round.
 
     Raises:
@@ -75,7 +79,7 @@ def planned(subject: Subject, task: Task, protocol: Protocol) -> list[Trial]:
     digests = {seed: _control_digest(subject.controls, seed) for seed in protocol.seeds}
     piece = content_digest(list_files(subject.saved_model))
     # Of several outputs, the one that is read is a part of what a trial's numbers depend on.
-    return plan(task.digest, f"{piece}#{subject.output}" if subject.output else piece, digests, protocol)
+    return plan(task.digest, f"{piece}#{subject.output}" if subject.output else piece, digests, protocol, device)
 
 
 def sensitivity_count(task: Task, protocol: Protocol) -> int:
@@ -95,13 +99,14 @@ def evaluate(
 ) -> Evidence:
     """Measures a piece on a task, and writes the evidence into the folder `destination`.
 
-    The same numbers come out whatever the means. Of an evaluation that its budget ended, the evidence says so and holds
-    no numbers; finished trials are kept, and the next evaluation goes on from there.
+    The same numbers come out whatever the means, on devices of one kind. Of an evaluation that its budget ended, the
+    evidence says so and holds no numbers; finished trials are kept, and the next evaluation goes on from there.
 
     Raises:
         DataError: if a class has too few examples, or a control is missing.
     """
-    trials = planned(subject, task, protocol)
+    device = kind_of(means.gpus)
+    trials = planned(subject, task, protocol, device)
     purse = _Purse(subject, task, means)
     results = purse.run(trials)
     done = len(results)
@@ -115,7 +120,9 @@ def evaluate(
     wanted = len(trials) + (len(others) if chosen else sensitivity_count(task, protocol))
     because = "" if done == wanted else f"the budget was spent after {done} of {wanted} trials"
     piece = content_digest(list_files(subject.saved_model))
-    about = findings.About(task, piece, protocol, subject.parent, subject.control_kind, leakage, because, overlap)
+    about = findings.About(
+        task, piece, protocol, subject.parent, subject.control_kind, leakage, because, overlap, device
+    )
     destination.mkdir(parents=True, exist_ok=True)
     evidence = findings.write(about, {} if because else chosen, results, destination)
     beside = destination / f".{FACTS}"
@@ -144,7 +151,8 @@ class _Purse:
             task=self._task,
             output=self._subject.output,
             trials_folder=means.trials_folder,
-            workers=means.workers or cpu_count(),
+            workers=means.workers or max(cpu_count(), len(means.gpus)),
+            gpus=means.gpus,
             on_progress=means.on_progress,
             budget=self._left(),
         )

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piecehub.errors import DataError
-from piecehub.transfer import predictions, statistics
+from piecehub.transfer import devices, predictions, statistics
 from piecehub.transfer.kinds import Kind
 from piecehub.transfer.leakage import Leakage
 from piecehub.transfer.protocol import Protocol
@@ -125,6 +125,7 @@ class Evidence:
         overlap: what the test part and the pool have in common; None in evidence of before it was looked for.
         controls: `exact`, or `approximate` where the piece came without the code that initialises it.
         incomplete_because: why trials are missing; cells and contrasts are then empty.
+        device: the kind of what computed, "cpu" or "gpu".
     """
 
     task: str
@@ -146,6 +147,7 @@ class Evidence:
     controls: Literal["exact", "approximate"] = "exact"
     incomplete_because: str = ""
     overlap: Leakage | None = None
+    device: devices.Kind = "cpu"
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -201,10 +203,11 @@ def read_all(folder: Path) -> tuple[Evidence, ...]:
 
 
 def comparable(one: Evidence, other: Evidence, mode: str = "fine_tuning") -> bool:
-    """Whether row s, t of a mode means the same in both: equal examples, shots, seeds and budget."""
+    """Whether row s, t of a mode means the same in both: equal examples, shots, seeds and budget, one kind of device."""
     return (
         one.task_digest == other.task_digest
         and one.protocol == other.protocol
+        and one.device == other.device
         and one.complete
         and other.complete
         and all(mode in each.scores for each in (one, other))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piecehub.transfer import guidance, kinds, predictions, statistics
+from piecehub.transfer.devices import Kind
 from piecehub.transfer.evidence import (
     CONTRASTS,
     CURVE,
@@ -52,6 +53,7 @@ class About:
     leakage: Leakage | None
     incomplete_because: str
     overlap: Leakage | None = None
+    device: Kind = "cpu"
 
 
 def choose(mode: Mode, shots: int, protocol: Protocol, results: Mapping[Trial, TrialResult]) -> Chosen:
@@ -103,6 +105,7 @@ def write(about: About, chosen: Chosens, results: Mapping[Trial, TrialResult], d
         parent=about.parent,
         leakage=about.leakage,
         overlap=about.overlap,
+        device=about.device,
         controls=about.controls,
         incomplete_because=about.incomplete_because,
     )

@@ -304,8 +304,8 @@ def _non_inferiority(evidence: Evidence, incumbent: IncumbentEvidence | None, ru
 
 def _incomparable(evidence: Evidence, incumbent: IncumbentEvidence, rule: Rule) -> _Outcome:
     sentence = (
-        f"Expected evidence of {incumbent.handle} on the examples of {evidence.task} by the same protocol. Received: "
-        "none that can be compared"
+        f"Expected evidence of {incumbent.handle} on the examples of {evidence.task} by the same protocol, on the same "
+        "kind of device. Received: none that can be compared"
     )
     if rule.incomparable_incumbent == "accept":
         return _Outcome(True, f"{sentence}, which the rule accepts.")

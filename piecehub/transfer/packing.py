@@ -15,7 +15,7 @@ In a digest texts have one width, with zero bytes at their end. Where a text its
 texts of the rows are sealed: each has one more byte at its end. Ragged fields follow after the others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,28 @@ def mapped(form: Form) -> Mapped:
     if "ragged" in form:
         return MappedRagged(mapped(form["ragged"]), form["splits"])
     return MappedFields({field: mapped(inner) for field, inner in form["fields"].items()})
+
+
+def files(form: Form) -> list[Path]:
+    """The files that rows of a form lie in."""
+    if "plain" in form:
+        return [Path(f"{form['plain']}.npy")]
+    if "texts" in form:
+        return [Path(f"{form['texts']}{suffix}") for suffix in (".bytes", ".ends.npy")]
+    if "ragged" in form:
+        return [*files(form["ragged"]), *(Path(f"{path}.npy") for path in form["splits"])]
+    return [file for inner in form["fields"].values() for file in files(inner)]
+
+
+def moved(form: Form, place: Callable[[str], str]) -> Form:
+    """The form of the same rows, of whose files `place` says how their names begin elsewhere."""
+    if "plain" in form:
+        return {"plain": place(form["plain"])}
+    if "texts" in form:
+        return form | {"texts": place(form["texts"])}
+    if "ragged" in form:
+        return {"ragged": moved(form["ragged"], place), "splits": [place(path) for path in form["splits"]]}
+    return {"fields": {field: moved(inner, place) for field, inner in form["fields"].items()}}
 
 
 def fields(rows: Some) -> "dict[str, Some]":

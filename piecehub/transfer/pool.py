@@ -26,6 +26,7 @@ from piecehub import errors
 from piecehub.facts.heap import give_back
 from piecehub.logs import last_words
 from piecehub.transfer import workers as worker_module
+from piecehub.transfer.devices import seen_by_processes
 from piecehub.transfer.spill import rows_folder
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore
@@ -35,13 +36,13 @@ from piecehub.transfer.workers import Job
 Progress = Callable[[int, int, Trial], None]
 
 # One thread makes sums bit-identical, and N processes of one thread are faster than one of N. oneDNN changes numbers,
-# so it is stated rather than left to the shell. A forked process cannot share a GPU.
+# so it is stated rather than left to the shell. Which GPU a worker sees it says itself, once it is forked.
 _ENVIRONMENT = {
-    "CUDA_VISIBLE_DEVICES": "-1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_ENABLE_ONEDNN_OPTS": "1",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
 
 
@@ -83,6 +84,7 @@ def run_trials(
     output: str = "",
     on_progress: Progress | None = None,
     budget: Budget = UNLIMITED,
+    gpus: Sequence[str] = (),
 ) -> dict[Trial, TrialResult]:
     """The results of all trials, or of those that the budget allowed; only those that `trials_folder` lacks are run.
 
@@ -98,6 +100,7 @@ def run_trials(
         output: which output downstream models read, where the piece returns a dict.
         on_progress: called after each trial that was run, in the calling thread.
         budget: what may be run now; the next call goes on from there.
+        gpus: which a process each has for itself, from `devices.find_gpus`, where the trials are planned for GPUs.
 
     Raises:
         PiecehubError: what a trial raised; those that had finished are kept.
@@ -107,13 +110,13 @@ def run_trials(
     if missing:
         with rows_folder(trials_folder) as folder:
             task.write(folder / "task")
-            count = max(1, min(workers, len(missing)))
+            seen = seen_by_processes(gpus, max(1, min(workers, len(missing))))
             job = Job(
                 saved_model=str(saved_model.absolute()),
                 controls=str(controls.absolute()),
                 task=str(folder / "task"),
                 trials_folder=str(trials_folder.resolve()),
-                workers=count,
+                gpus=seen,
                 output=output,
                 deadline=time.monotonic() + budget.seconds if budget.seconds else None,
                 trials=tuple(missing),

@@ -31,6 +31,7 @@ from piecehub.transfer.texts import as_records, exact_array, text_rows
 
 Indices = NDArray[np.int64]
 _ABOUT = "task.json"
+_PORTABLE = ".portable.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +111,27 @@ class Task:
     def read(cls, folder: Path) -> Self:
         """The task that `write` wrote, with mapped rows: what several processes read of it is in memory once."""
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        forms = {name: packing.moved(form, lambda path: str(folder / path)) for name, form in about["forms"].items()}
         pool_x, pool_y, test_x, test_y = (
-            packing.mapped(about["forms"][name]) for name in ("pool_x", "pool_y", "test_x", "test_y")
+            packing.mapped(forms[name]) for name in ("pool_x", "pool_y", "test_x", "test_y")
         )
         return cls(about["name"], about["kind"], tuple(about["classes"]), pool_x, pool_y[:], test_x, test_y[:])
+
+
+def portable(folder: Path) -> dict[str, Path]:
+    """The files of a task that was written into a folder, by the names with which `Task.read` reads them anywhere.
+
+    Mapped rows are among them, which lie in other folders. Equal tasks have equal files under equal names.
+    """
+    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    found: dict[str, Path] = {}
+    for name, form in sorted(about["forms"].items()):
+        numbers = iter(range(len(packing.files(form))))
+        about["forms"][name] = packing.moved(form, lambda _, name=name, numbers=numbers: f"{name}.{next(numbers)}")
+        pairs = zip(packing.files(about["forms"][name]), packing.files(form), strict=True)
+        found |= {str(there): here for there, here in pairs}
+    (folder / _PORTABLE).write_text(json.dumps(about), encoding="utf-8")
+    return found | {_ABOUT: folder / _PORTABLE}
 
 
 def task_from_features(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from piecehub.facts.content import canonical_json, sha256_bytes
 from piecehub.transfer import kinds
-from piecehub.transfer.kinds import Kind
+from piecehub.transfer.devices import Kind
 from piecehub.transfer.protocol import MODES, Mode, Protocol
 
 _PACKAGES = ("numpy", "scikit-learn", "tensorflow")
@@ -47,6 +47,7 @@ class Trial:
         probe_settings: of the probe whose head a training starts from; it is chosen on the trial's own validation part.
         version: of the protocol.
         packages: names and versions of what computes.
+        device: "cpu" or "gpu" (devices.py).
     """
 
     task: str
@@ -62,11 +63,15 @@ class Trial:
     probe_settings: tuple[float, ...]
     version: int
     packages: tuple[tuple[str, str], ...]
+    device: Kind = "cpu"
 
     @cached_property
     def id(self) -> str:
-        """Hex sha256 of all fields."""
-        return sha256_bytes(canonical_json(asdict(self)))
+        """Hex sha256 of all fields; a processor is left out, so trials from before there was the field keep theirs."""
+        told = asdict(self)
+        if self.device == "cpu":
+            del told["device"]
+        return sha256_bytes(canonical_json(told))
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -94,7 +99,7 @@ class TrialResult:
 
     @classmethod
     def score(
-        cls, kind: Kind, validation: Floats, validation_y: NDArray[Any], test: Floats, losses: Floats = NO_LOSSES
+        cls, kind: kinds.Kind, validation: Floats, validation_y: NDArray[Any], test: Floats, losses: Floats = NO_LOSSES
     ) -> Self:
         """A result from what the trained model says of validation and test; a diverged one says nothing of any."""
         if all(np.isfinite(values).all() for values in (validation, test, losses)):
@@ -161,10 +166,10 @@ def _note_use(path: Path) -> None:
         pass  # another user's
 
 
-def plan(task: str, piece: str, controls: Mapping[int, str], protocol: Protocol) -> list[Trial]:
+def plan(task: str, piece: str, controls: Mapping[int, str], protocol: Protocol, device: Kind = "cpu") -> list[Trial]:
     """All trials of one evaluation, those that take longest first; arguments are content digests, controls by seed."""
     return [
-        trial(task, piece, controls, protocol, mode, shots, seed, setting)
+        replace(trial(task, piece, controls, protocol, mode, shots, seed, setting), device=device)
         for mode in sorted(MODES.values(), key=lambda m: m.training == "probe")
         for setting in protocol.settings(mode)
         for shots in protocol.shots

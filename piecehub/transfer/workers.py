@@ -2,13 +2,16 @@
 
 This process imports TensorFlow once, computes nothing, and forks one process a worker, each with one thread. A line
 of JSON goes into the pipe for each finished trial: `{"trial": index}` or, last, `{"error": class, "sentence": …}`.
-If the process that reads the pipe dies, the next line cannot be written and the workers end.
+If the process that reads the pipe dies, the next line cannot be written and the workers end. A worker that is killed is
+replaced, and its trial is run again; if a second one is killed at it, the job fails once all other trials were run.
 """
 
 import contextlib
+import functools
 import gc
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -33,20 +36,22 @@ from piecehub.transfer.trials import NO_LOSSES, Trial, TrialResult, TrialStore
 Run = Callable[[Trial], TrialResult]
 # Of features in double precision, at a time.
 _BLOCK_BYTES = 16 * 2**20
+_NONE = -1  # at no trial
 
 
 @dataclass(frozen=True)
 class Job:
     """What the workers are given; the task lies in the folder `task`, written by `Task.write`.
 
-    `deadline` is a reading of this machine's monotonic clock, after which no trial is started.
+    `gpus` has for each worker the GPU that it sees (devices.py). `deadline` is a reading of this machine's monotonic
+    clock, after which no trial is started.
     """
 
     saved_model: str
     controls: str
     task: str
     trials_folder: str
-    workers: int
+    gpus: tuple[str, ...]
     output: str
     deadline: float | None
     trials: tuple[Trial, ...]
@@ -59,7 +64,7 @@ class Job:
     def read(cls, path: Path) -> Self:
         """Reads what `write` wrote."""
         value = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**value | {"trials": tuple(map(Trial.from_json, value["trials"]))})
+        return cls(**value | {"gpus": tuple(value["gpus"]), "trials": tuple(map(Trial.from_json, value["trials"]))})
 
 
 def control_folder(controls: Path, seed: int) -> Path:
@@ -193,28 +198,76 @@ def main(job_path: str, pipe: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     job, out = Job.read(Path(job_path)), int(pipe)
-    context = multiprocessing.get_context("fork")
-    taken = context.Value("q", 0)
-    workers = [context.Process(target=_work, args=(job, taken, out)) for _ in range(job.workers)]
-    for worker in workers:
-        worker.start()
-    os.close(out)
-    for worker in workers:
-        worker.join()
+    code = _Team(job, out).run()
     gc.freeze()  # else Python looks for garbage among all that TensorFlow made, which takes seconds, before it ends
-    return max(1 if worker.exitcode else 0 for worker in workers)
+    return code
 
 
-def _work(job: Job, taken: Any, out: int) -> None:
-    """Takes trials, one at a time, until there are none left."""
+class _Team:
+    """The workers of a job. One that is killed has another in its place, which runs its trial again, once."""
+
+    def __init__(self, job: Job, out: int) -> None:
+        self._job, self._out = job, out
+        self._context = multiprocessing.get_context("fork")
+        self._taken = self._context.Value("q", 0)
+        self._at = self._context.Array("q", [_NONE] * len(job.gpus), lock=False)
+        self._killed_at: set[int] = set()
+
+    def run(self) -> int:
+        """Has all trials run; returns the exit code."""
+        workers = {place: self._start(place, _NONE) for place in range(len(self._job.gpus))}
+        code = 0
+        while workers:
+            multiprocessing.connection.wait([worker.sentinel for worker in workers.values()])
+            for place, worker in list(workers.items()):
+                if worker.exitcode is None:
+                    continue
+                del workers[place]
+                if self._was_killed(worker.exitcode, self._at[place]):
+                    workers[place] = self._start(place, self._at[place])
+                elif worker.exitcode:
+                    code = 1
+        return code
+
+    def _start(self, place: int, first: int) -> Any:
+        worker = self._context.Process(target=self._work, args=(place, first))
+        worker.start()
+        return worker
+
+    def _was_killed(self, code: int, trial: int) -> bool:
+        """Whether a worker ended by a signal, and not as the second one at a trial, which may need too much memory."""
+        if code >= 0:
+            return False
+        if trial in self._killed_at:
+            print("two processes that were killed at one trial (out of memory?)", file=sys.stderr, flush=True)
+            return False
+        self._killed_at.add(trial)
+        return True
+
+    def _work(self, place: int, first: int) -> None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = self._job.gpus[place]  # TensorFlow looks when it computes first
+        _work(self._job, functools.partial(self._take, place), self._out, first)
+
+    def _take(self, place: int) -> int:
+        self._at[place] = _NONE
+        with self._taken.get_lock():
+            self._at[place] = self._taken.value
+            self._taken.value += 1
+        return self._at[place]
+
+
+def _work(job: Job, take: Callable[[], int], out: int, first: int = _NONE) -> None:
+    """Runs trials, one at a time, until `take` gives none that there is; that at `first` before them."""
     from piecehub.transfer import engine
 
     engine.use_one_thread()
     try:
         bench, store = Bench(job), TrialStore(Path(job.trials_folder))
-        while (index := _take(taken)) < len(job.trials) and not _too_late(job):
+        index = take() if first == _NONE else first
+        while index < len(job.trials) and not _too_late(job):
             store.write(job.trials[index], bench.run(job.trials[index]))
             _tell(out, {"trial": index})
+            index = take()
     except BrokenPipeError:
         sys.exit(1)
     except Exception as error:
@@ -227,12 +280,6 @@ def _work(job: Job, taken: Any, out: int) -> None:
 
 def _too_late(job: Job) -> bool:
     return job.deadline is not None and time.monotonic() > job.deadline
-
-
-def _take(taken: Any) -> int:
-    with taken.get_lock():
-        taken.value += 1
-        return taken.value - 1
 
 
 def _tell(out: int, message: dict[str, Any]) -> None:

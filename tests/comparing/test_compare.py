@@ -100,6 +100,7 @@ def test_evidence_beside_a_folder_decides(
         ({"seeds": 6}, "the protocol is another"),
         ({"task": "leaves"}, "there is no evidence of B"),
         ({"without": "fine_tuning"}, "the protocol is another"),
+        ({"device": "gpu"}, "A was measured on a cpu, B on a gpu"),
     ],
 )
 def test_what_cannot_be_paired_is_said(folder: Make, make_evidence: Any, change: dict[str, Any], why: str) -> None:

@@ -1,22 +1,17 @@
 """A small model folder, a store, a real server on loopback, and stores in other places."""
 
-import logging
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from obstore.store import MemoryStore
-from werkzeug.serving import make_server
 
 from piecehub.store.catalog import Store
 from piecehub.store.cloud import BucketBackend
 from tests.loopback import served
+from tests.s3_server import running_s3
 from tests.store import engines
 from tests.store.engines import Engine
 from tests.store.hub_client import HubClient, running_client
@@ -57,32 +52,11 @@ def store_url(store: Store) -> Iterator[str]:
         yield url
 
 
-class _OneWriteAtATime:
-    """moto 5.2 looks whether a key is there, and writes it later: of 32 racing creators two could win. S3 does not."""
-
-    def __init__(self, app: Any) -> None:
-        self._app, self._lock = app, threading.Lock()
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        with self._lock if environ["REQUEST_METHOD"] == "PUT" else nullcontext():
-            return self._app(environ, start_response)
-
-
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """An S3 server with one bucket, `bucket`."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server(
-        "127.0.0.1", 0, _OneWriteAtATime(DomainDispatcherApplication(create_backend_app)), threaded=True
-    )
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-    endpoint = f"http://127.0.0.1:{server.server_port}"
-    boto3.client("s3", endpoint_url=endpoint, **keys).create_bucket(Bucket="bucket")
-    yield endpoint
-    server.shutdown()
-    thread.join(10)
+    with running_s3() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture

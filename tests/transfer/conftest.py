@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from piecehub.transfer import predictions
+from piecehub.transfer.devices import Kind
 from piecehub.transfer.evaluation import Means, Subject, evaluate
 from piecehub.transfer.evidence import FACTS, PREDICTIONS, Cell, Evidence
 from piecehub.transfer.leakage import Leakage
@@ -155,6 +156,7 @@ def make_evidence(tmp_path) -> Callable[..., Evidence]:
         diverged: int = 0,
         task: str = "trees",
         without: str = "",
+        device: Kind = "cpu",
         **accuracies: float,
     ) -> Evidence:
         rates = {
@@ -196,6 +198,7 @@ def make_evidence(tmp_path) -> Callable[..., Evidence]:
             packages={},
             folder=path,
             leakage=Leakage(examples=200, exact=0, near=0, upstream_examples=9, rule="equal", samples=()),
+            device=device,
         )
         (path / FACTS).write_text(evidence.to_json(), encoding="utf-8")
         return Evidence.read(path)

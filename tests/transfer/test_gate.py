@@ -82,7 +82,7 @@ def test_the_published_piece_itself_is_not_inferior_without_any_evidence(make_ev
     assert judge([make_evidence()], GOOD, incumbent, Rule()).blessed
 
 
-@pytest.mark.parametrize("change", [{"seeds": 6}, {"without": "fine_tuning"}])
+@pytest.mark.parametrize("change", [{"seeds": 6}, {"without": "fine_tuning"}, {"device": "gpu"}])
 def test_an_incumbent_that_cannot_be_compared_is_refused_or_accepted_as_the_rule_says(make_evidence, change):
     incumbent = published(make_evidence(folder="old", piece="sha256:published", **change))
     evidence = make_evidence()

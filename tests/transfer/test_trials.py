@@ -1,7 +1,7 @@
 import dataclasses
 import importlib.metadata
+import itertools
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -89,7 +89,7 @@ def test_an_id_changes_with_every_field(trials):
     trial = trials[0]
     for field in dataclasses.fields(Trial):
         value = getattr(trial, field.name)
-        others = {"packages": (("numpy", "0"),), "probe_settings": (7.0,)}
+        others = {"packages": (("numpy", "0"),), "probe_settings": (7.0,), "device": "gpu"}
         changed = others.get(field.name) or value + (value if isinstance(value, str) else 1)
         if changed != value:
             assert dataclasses.replace(trial, **{field.name: changed}).id != trial.id
@@ -149,6 +149,51 @@ def test_killed_in_the_middle_the_rest_is_run_and_equals_the_uninterrupted_run(f
     assert len(ran) == len(trials) - len([name for name in kept if name.endswith(".npz")])
     whole = of_trials((finished[0], trials))
     assert {name: data for name, data in contents(tmp_path).items() if not name.endswith(".part")} == whole
+
+
+def _workers(of: psutil.Process) -> list[psutil.Process]:
+    """The processes that run trials: forked from the fresh interpreter, whose command they have."""
+    found = [child for child in of.children(recursive=True) if "piecehub.transfer.workers" in child.cmdline()]
+    return [each for each in found if each.ppid() in {parent.pid for parent in found}]
+
+
+def test_a_trial_whose_process_was_killed_is_run_by_another_and_nothing_is_lost(finished, run, trials, tmp_path):
+    trials, killed, ran = trials[::4], list[int](), list[Trial]()
+
+    def kill(done: int, _total: int, trial: Trial) -> None:
+        ran.append(trial)
+        if done in (1, 6):
+            [worker, *_] = _workers(psutil.Process())
+            worker.kill()
+            killed.append(worker.pid)
+
+    results = run(tmp_path, 2, kill, trials)
+    assert list(results) == trials and len(set(killed)) == 2 and set(ran) == set(trials)
+    kept = {name: data for name, data in contents(tmp_path).items() if not name.endswith(".part")}
+    assert kept == of_trials((finished[0], trials))
+
+
+def test_a_trial_at_which_two_processes_were_killed_fails_once_all_others_were_run(
+    trials, tmp_path, monkeypatch, capfd
+):
+    """As one does that needs more memory than there is."""
+    from piecehub.transfer import engine, workers
+
+    result = TrialResult(0.5, np.zeros((4, 5), np.float32), False, np.zeros(8, np.float32))
+
+    def run(trial: Trial) -> TrialResult:
+        if trial == trials[1]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    monkeypatch.setattr(engine, "use_one_thread", lambda: None)
+    monkeypatch.setattr(workers, "Bench", lambda _: SimpleNamespace(run=run))
+    job = workers.Job("", "", "", str(tmp_path), ("-1", "-1"), "", None, tuple(trials[:5]))
+    reader, writer = os.pipe()
+    assert workers._Team(job, writer).run() == 1
+    told = sorted(json.loads(line)["trial"] for line in os.read(reader, 4096).splitlines())
+    assert told == [0, 2, 3, 4] and TrialStore(tmp_path).read(trials[1]) is None
+    assert "two processes that were killed at one trial (out of memory?)" in capfd.readouterr().err
 
 
 def test_e2_a_person_who_stops_the_trials_waits_for_none(run, trials, tmp_path):
@@ -278,14 +323,14 @@ def test_on_a_full_disk_no_half_trial_is_left_and_the_process_tells_it(trials, t
     result = TrialResult(0.5, np.zeros((40, 5), np.float32), False, np.zeros(8, np.float32))
     monkeypatch.setattr(engine, "use_one_thread", lambda: None)
     monkeypatch.setattr(workers, "Bench", lambda _: SimpleNamespace(run=lambda _: result))
-    job = workers.Job("", "", "", str(tmp_path), 1, "", None, (trials[0],))
+    job = workers.Job("", "", "", str(tmp_path), ("-1",), "", None, (trials[0],))
     reader, writer = os.pipe()
     with full(tmp_path, room=200), pytest.raises(SystemExit):
-        workers._work(job, multiprocessing.Value("q", 0), writer)
+        workers._work(job, itertools.count().__next__, writer)
     told = json.loads(os.read(reader, 4096))
     assert told["error"] == "NoSpace" and "Received: no space left on device; free some" in told["sentence"]
     assert contents(tmp_path) == {}
-    workers._work(job, multiprocessing.Value("q", 0), writer)
+    workers._work(job, itertools.count().__next__, writer)
     assert json.loads(os.read(reader, 4096)) == {"trial": 0}
     assert TrialStore(tmp_path).read(trials[0]).validation_score == 0.5
 
