@@ -41,6 +41,15 @@ class RecipeError(PiecehubError):
     exit_code = 2
 
 
+class SeveralFaults(RecipeError):
+    """Several things are wrong, each told on a line of its own."""
+
+    @property
+    def sentence(self) -> str:
+        """The message, a line a fault."""
+        return "\n".join(" ".join(line.split()) for line in str(self).splitlines())
+
+
 class EnvironmentProblem(PiecehubError):
     """The machine lacks something: a package, a writable folder, a reachable store."""
 

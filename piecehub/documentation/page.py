@@ -6,7 +6,7 @@ come from the recipe, every number from an artifact.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,7 @@ import jinja2
 from piecehub.documentation.advice import advice
 from piecehub.documentation.evidence_table import main_gain
 from piecehub.documentation.recommendation import recommend
-from piecehub.documentation.template import DRAFT, TEMPLATE
+from piecehub.documentation.template import DRAFT, OFFERED, TEMPLATE
 from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import ConformanceReport
@@ -95,6 +95,57 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What is known of a model that no run of ours made.
+
+    Attributes:
+        shared: its manifest, or what its files tell in place of one.
+        parameters: numbers in its variables.
+        digest: of its content.
+        evidence: the folders of complete evidence, one a task.
+        verdict: the JSON of the verdict on it; None where nobody measured it.
+    """
+
+    shared: PieceManifest
+    parameters: int
+    digest: str
+    evidence: Sequence[Path] = ()
+    verdict: Mapping[str, Any] | None = None
+
+
+def offered_page(publisher: str, name: str, version: int, person: Person, shown: Shown) -> str:
+    """The page of a model that no run of ours made, for a person to finish."""
+    shared, verdict = shown.shared, shown.verdict
+    blessed = verdict is not None and verdict["status"] == "BLESSED"
+    roles = {task: rule.get("role", "gate") for task, rule in verdict["rule"]["tasks"].items()} if verdict else {}
+    guidance = [_json(path / GUIDANCE) for path in shown.evidence]
+    return _template(OFFERED).render(
+        publisher=publisher,
+        name=name,
+        version=version,
+        person=person,
+        hub_tasks=json.loads(person.hub_tasks),
+        blessed=blessed,
+        recommendation=recommend(blessed, guidance),
+        reasons=" ".join(verdict["reasons"]) if verdict else "Nobody has measured how well it fine-tunes.",
+        warnings=verdict["warnings"] if verdict else (),
+        digest=shown.digest,
+        piece={
+            "parameters": shown.parameters,
+            "input": shared.input,
+            "output": shared.output,
+            "trainable_variables": shared.trainable_variables,
+        },
+        shared=shared,
+        lost=[item for item in shared.lost if item.get("what") != RANDOM],
+        parent=_parent(shared.parent),
+        decode=None,
+        optimizer_regularization="",
+        evidence=[_summary(path, roles) for path in shown.evidence],
+    )
+
+
 def draft(publisher: str, name: str, person: Person, inputs: Any, outputs: Any, hyperparameters: Sequence[str]) -> str:
     """What the page will say that a check of it looks at, before anything is measured, or even trained.
 
@@ -144,8 +195,10 @@ def _shared(saved_model: Path) -> PieceManifest:
 
 
 def _parent(text: str) -> dict[str, str] | None:
-    """The parent, `handle@digest` in the manifest."""
-    handle, _, digest = text.partition("@")
+    """The parent: `handle@digest` in the manifest, or one of the two."""
+    handle, at, digest = text.rpartition("@")
+    if not at:
+        handle, digest = ("", text) if text.startswith("sha256:") else (text, "")
     return {"handle": handle, "digest": digest} if text else None
 
 
@@ -203,13 +256,16 @@ def _points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def _spec(specs: Any) -> str:
+def spec_words(specs: Any) -> str:
     """Specs of tensors, one `{"shape", "dtype"}` or a list or dict of them, as a reader writes them."""
     if isinstance(specs, list):
-        return ", ".join(map(_spec, cast(list[Any], specs)))
+        return ", ".join(map(spec_words, cast(list[Any], specs)))
     if "shape" not in specs:
-        return ", ".join(f"{key}: {_spec(spec)}" for key, spec in specs.items())
-    return f"`{specs['dtype']} [{', '.join('batch' if d is None else str(d) for d in specs['shape'])}]`"
+        return ", ".join(f"{key}: {spec_words(spec)}" for key, spec in specs.items())
+    if specs["shape"] is None:
+        return f"`{specs['dtype']}` of any shape"
+    sizes = [("any" if place else "batch") if d is None else str(d) for place, d in enumerate(specs["shape"])]
+    return f"`{specs['dtype']} [{', '.join(sizes)}]`"
 
 
 _WORDS = {
@@ -218,5 +274,5 @@ _WORDS = {
     "percent": _percent,
     "points": _points,
     "reference_words": reference_words,
-    "spec": _spec,
+    "spec": spec_words,
 }
