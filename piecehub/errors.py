@@ -46,13 +46,13 @@ class RecipeError(PiecehubError):
     exit_code = 2
 
 
-class RecipeFaults(RecipeError):
-    """Several things are wrong with a recipe: each line of the message is one, `FILE:LINE: Expected … Received: …`."""
+class SeveralFaults(RecipeError):
+    """Several things are wrong: each line of the message is one, such as `FILE:LINE: Expected … Received: …`."""
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The faults, by file and line."""
-        return tuple(str(self).splitlines())
+        """The faults, in the order in which they stand."""
+        return tuple(" ".join(line.split()) for line in str(self).splitlines())
 
 
 class EnvironmentProblem(PiecehubError):

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--beam-arg", "beam_args", multiple=True, help="Run trials on Beam, such as --beam-arg=--runner=FlinkRunner."
 )
-@click.option("--out", type=FOLDER, help="Keep the evidence here.")
+@click.option("--out", type=FOLDER, help="Keep the evidence here, for `piecehub publish --evidence`.")
 @click.option("--json", "as_json", is_flag=True, help="Evidence, guidance and verdict as one JSON document.")
 @click.option("--trust", is_flag=True, help="Run a model that is not from the local store.")
 @workdir_option("Where trials and data lie.")
@@ -96,7 +96,10 @@ def evaluate(
         report = evaluation.checked(evaluator.saved_model)
         target = out or Path(scratch) / "evidence"
         found = [evaluator.evaluate(task, means, target / task.name) for task in tasks]
-        _print(found, _judged(evaluator, found, report), as_json)
+        verdict = _judged(evaluator, found, report)
+        if out:
+            verdict.write(out)  # with the recipe's rule, for `piecehub publish --evidence`
+        _print(found, verdict, as_json)
 
 
 @contextmanager

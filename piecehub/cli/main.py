@@ -13,13 +13,15 @@ import click
 from piecehub.cli.check import check
 from piecehub.cli.compare import compare
 from piecehub.cli.evaluate import evaluate
-from piecehub.cli.export import expand, export
+from piecehub.cli.export import expand
+from piecehub.cli.export import export as export_store
 from piecehub.cli.init import init
 from piecehub.cli.kubeflow import kubeflow
 from piecehub.cli.models import lineage, models, serve
 from piecehub.cli.options import VERSION
 from piecehub.cli.recipe import recipe_commands
 from piecehub.cli.run import run
+from piecehub.cli.share import export, page
 from piecehub.cli.store import store
 from piecehub.cli.trust import cache, fetch, keys, publish, verify
 from piecehub.cli.workdir import workdir_commands
@@ -34,12 +36,12 @@ def cli() -> None:
 
 
 for _command in (
-    *(init, run, models, lineage, serve, check, evaluate, compare),
+    *(init, run, models, lineage, serve, export, check, page, evaluate, compare),
     *(publish, verify, fetch, keys, cache, store, workdir_commands, kubeflow),
 ):
     cli.add_command(_command)
 cli.add_command(recipe_commands, "recipe")
-for _command in (export, expand):
+for _command in (export_store, expand):
     store.add_command(_command)
 
 

@@ -4,6 +4,7 @@ What was found goes to standard output; what does not hold is one sentence and e
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,20 @@ def fingerprint(path: Path) -> None:
 @click.argument("saved_model")
 @click.option("--name", required=True, metavar="PUBLISHER/NAME", help="As the first line of the page has it.")
 @click.option("--version", type=click.IntRange(min=1), help="As the first line of the page has it.")
-@click.option("--documentation", required=True, type=_FILE, help="The model page.")
+@click.option("--documentation", required=True, type=_FILE, help="The model page; `piecehub page` begins one.")
+@click.option(
+    "--evidence",
+    type=click.Path(path_type=Path),
+    help="What `piecehub evaluate --out` kept. Judged by the recipe's rule, which lies beside it in verdict.json; "
+    "without one a gain of more than 0.75 points is asked for.",
+)
+@click.option(
+    "--with-preprocessor",
+    "preprocessor",
+    type=(str, _FILE),
+    metavar="SAVED_MODEL PAGE",
+    help="Publish the model that makes its inputs together with it, both or none; the first line of PAGE names it.",
+)
 @click.option("--signing-key", type=_FILE, help="Sign it; see `piecehub keys new`.")
 @click.option("--trust", is_flag=True, help="Run the model even where there is no sandbox.")
 @click.option(
@@ -72,6 +86,8 @@ def publish(
     name: str,
     version: int | None,
     documentation: Path,
+    evidence: Path | None,
+    preprocessor: tuple[str, Path] | None,
     signing_key: Path | None,
     trust: bool,
     without_keras_metadata: bool,
@@ -80,7 +96,8 @@ def publish(
 ) -> None:
     """Publish SAVED_MODEL, which was made elsewhere: a folder, an archive, or an address.
 
-    It must pass `piecehub check`. Nothing proves that it fine-tunes, so its page must say `fine-tunable: false`.
+    Page, names, version, interface and evidence are looked at first, and all faults are told at once. Then it must pass
+    `piecehub check`, which takes minutes. Its page may say `fine-tunable: true` only if --evidence is blessed.
     """
     from piecehub.publishing.offered import publish as publish_offered
 
@@ -88,18 +105,26 @@ def publish(
         saved_model,
         name,
         documentation=documentation,
+        evidence=evidence,
+        preprocessor=preprocessor,
         version=version,
         store=place,
         signing_key=signing_key,
         trust=trust,
         without_keras_metadata=without_keras_metadata,
         workdir=workdir,
+        on_check=_say_check,
     )
     click.echo(f"{done.handle}  {done.digest}")
     if done.warning:
         click.echo(f"piecehub: {done.warning}", err=True)
     if not done.created:
         click.echo("The same content was published before; nothing was written, and nothing signed.", err=True)
+
+
+def _say_check(handle: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"checking the model of {handle} …", err=True)
 
 
 @click.command()

@@ -93,8 +93,9 @@ def dropout_rate_told(loaded: Loaded) -> Verdict:
 def _how_to_offer(hyperparameter: str) -> str:
     """How consumers of a Keras model get an argument of `__call__` for it."""
     return (
-        f"let consumers set it: `piecehub.export(…, ExportOptions(hyperparameters=('{hyperparameter}',)))`, or in a "
-        f"recipe `hyperparameters = ['{hyperparameter}']` of its [piece]"
+        f"let consumers set it: `piecehub.export(…, ExportOptions(hyperparameters=('{hyperparameter}',)))`, `piecehub "
+        f"export --hyperparameter {hyperparameter}`, or in a recipe `hyperparameters = ['{hyperparameter}']` of its "
+        "[piece]"
     )
 
 

@@ -97,7 +97,7 @@ def check_saved_model(
     with tempfile.TemporaryDirectory(prefix="piecehub-check-") as elsewhere:
         moved, cwd = Path(elsewhere, "moved", "model"), Path(elsewhere, "empty")
         cwd.mkdir()
-        regular = _copy(folder, moved)
+        regular = copy_regular(folder, moved)
         copied = Path(elsewhere, "moved", "model.tar.gz") if archive else None
         if archive and copied:
             shutil.copyfile(archive, copied)
@@ -142,7 +142,7 @@ def _survived(run: Progress, call: Any, name: str, arguments: dict[str, str]) ->
                 ended[check] = error.sentence.replace(f"'{function}'", f"check {check}")
 
 
-def _copy(folder: Path, moved: Path) -> bool:
+def copy_regular(folder: Path, moved: Path) -> bool:
     """Copies regular files and folders; whatever else lies there becomes a link to nothing, which S1 then names.
 
     Returns:

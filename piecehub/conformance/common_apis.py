@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from piecehub.conformance.inputs import OPEN_SIZES, draw
 from piecehub.conformance.loaded import STRANGERS, Loaded, flat
-from piecehub.conformance.page import Page, parse
+from piecehub.conformance.page import parse
 from piecehub.conformance.passes import answers
 from piecehub.conformance.verdict import Verdict, held, nothing, short
 
@@ -77,8 +77,7 @@ def apis_hold(model: Declared) -> Verdict:
 
 
 def _tasks(documentation: str) -> list[str]:
-    page = parse(documentation)
-    return [t for t in page.metadata.get("task", []) if t in _APIS] if isinstance(page, Page) else []
+    return [task for task in parse(documentation).metadata.get("task", []) if task in _APIS]
 
 
 def _outputs(loaded: Loaded) -> Any:
@@ -113,8 +112,7 @@ def _widths(loaded: Loaded) -> dict[int, int]:
 
 
 def _classification(model: Declared) -> Verdict | None:
-    page = parse(model.documentation)
-    if isinstance(page, Page) and not _CLASSES.search(page.body):
+    if not _CLASSES.search(parse(model.documentation).text):
         return short("a page that says what the classes are", "nothing about them", "list them in the order of outputs")
     return _image(model)
 

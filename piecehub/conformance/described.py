@@ -1,18 +1,22 @@
 """What a SavedModel's files say of its `__call__`: inputs, hyperparameters, trainable variables. Loads nothing."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import tensorflow as tf
 from tensorflow.python.saved_model import nested_structure_coder
 
 from piecehub.conformance.graph import Graph, read_graph
 from piecehub.consume.traces import Trace
+from piecehub.tensors.specs import facts
 
 Domain = Literal["image", "text", ""]
 
 _CHANNELS = (1, 3, 4)
+_SEED = "seed_generator_state"  # as keras.random.SeedGenerator calls its variable
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,28 @@ class Described:
     trainable_variables: int
 
 
+@dataclass(frozen=True)
+class Interface:
+    """What a SavedModel's `__call__` takes and gives, as plain JSON values.
+
+    Attributes:
+        input, output: their specs, in their structure, as the manifest has them.
+        variables, trainable_variables, regularization_losses: how many it lists.
+        parameters: numbers in all variables, but for the states of seeds.
+        hyperparameters: optional arguments with their defaults; None where they have none.
+        domain: as of `Described`.
+    """
+
+    input: Any
+    output: Any
+    variables: int
+    trainable_variables: int
+    parameters: int
+    regularization_losses: int
+    hyperparameters: Mapping[str, Any]
+    domain: Domain
+
+
 def describe(folder: Path) -> Described:
     """The facts of the SavedModel in `folder`.
 
@@ -42,6 +68,31 @@ def describe(folder: Path) -> Described:
     graph = read_graph(folder)
     specs: list[Any] = _inputs(graph)
     return of_specs(specs, hyperparameters(graph), listed(graph, "trainable_variables"))
+
+
+def interface(folder: Path) -> Interface | None:
+    """What `__call__` takes and gives, and what the SavedModel in `folder` trains; None if there is nothing to call.
+
+    Raises:
+        NotReusableError: if there is no SavedModel.
+        ArchiveError: if it is damaged.
+    """
+    graph = read_graph(folder)
+    if not traces(graph):
+        return None
+    first, described = traces(graph)[0], describe(folder)
+    variables = _variables(graph)
+    shapes = [v.shape.dim for v in variables if not v.name.endswith(_SEED)]
+    return Interface(
+        input=_facts(first.inputs),
+        output=_facts(first.outputs),
+        variables=len(variables),
+        trainable_variables=described.trainable_variables,
+        parameters=sum(math.prod(dim.size for dim in shape) for shape in shapes),
+        regularization_losses=listed(graph, "regularization_losses"),
+        hyperparameters={name: _default(graph, name) for name in described.hyperparameters},
+        domain=described.domain,
+    )
 
 
 def of_specs(specs: list[Any], hyperparameters: list[str], trainable_variables: int) -> Described:
@@ -72,6 +123,31 @@ def listed(graph: Graph, name: str) -> int:
     nodes = graph.first.object_graph_def.nodes
     place = next((child.node_id for child in nodes[0].children if child.local_name == name), None) if nodes else None
     return 0 if place is None else len(nodes[place].children)
+
+
+def _variables(graph: Graph) -> list[Any]:
+    """The variables that the root lists."""
+    nodes = graph.first.object_graph_def.nodes
+    root = next((child.node_id for child in nodes[0].children if child.local_name == "variables"), None)
+    listed = [nodes[child.node_id] for child in nodes[root].children] if root is not None else []
+    return [node.variable for node in listed if node.WhichOneof("kind") == "variable"]
+
+
+def _default(graph: Graph, argument: str) -> Any:
+    assert graph.call is not None
+    spec = _decoded(graph.call.function_spec.fullargspec)
+    defaults = dict(zip(reversed(spec.args), reversed(spec.defaults or ()), strict=False))
+    value = (defaults | (spec.kwonlydefaults or {})).get(argument)
+    return value if isinstance(value, float | int) else None
+
+
+def _facts(structure: Any) -> Any:
+    """The specs of a structure as plain JSON; what is no spec, such as a constant output, is left out."""
+    if isinstance(structure, Mapping):
+        return {str(key): _facts(value) for key, value in cast(Mapping[Any, Any], structure).items()}
+    if isinstance(structure, list | tuple):
+        return [_facts(value) for value in cast(list[Any], structure)]
+    return facts(structure) if isinstance(structure, tf.TypeSpec) else {}
 
 
 def _trace(graph: Graph, name: str) -> Trace:

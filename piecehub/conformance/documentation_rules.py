@@ -1,36 +1,23 @@
 """X1 and X4: what a model page must say, by TensorFlow Hub's documentation rules, and by the model that it describes.
 
 The rules are those of tensorflow/hub, docs/writing_documentation.md, as tfhub.dev's tools/validator.py holds them, and
-that `fine-tunable` is a boolean, which the validator does not look at. The page is compared with the SavedModel's files
-only; nothing is loaded.
+that `fine-tunable` is a boolean, which the validator does not look at. No question may be left in it that a person was
+to answer. The page is compared with the SavedModel's files only; nothing is loaded.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from piecehub.conformance import documentation_terms as terms
-from piecehub.conformance.described import Described, describe
-from piecehub.conformance.page import Page, parse, sentence
+from piecehub.conformance.page import QUESTION, Fault, Page, parse, sentence
 from piecehub.facts.conformance_report import Finding
+from piecehub.facts.nearest import nearest
 
-_REQUIRED = ("asset-path", "fine-tunable", "format")
-_ONCE = (*_REQUIRED, "license", "interactive-visualizer")
-_FORMATS = frozenset({"hub", "saved_model", "saved_model_2"})
-_TASK_PREFIXES = ("image-", "text-", "audio-", "video-")
-_ALLOWED: Mapping[str, Callable[[str], bool]] = {
-    "asset-path": lambda v: v.endswith(".tar.gz") and not re.match("https?://github.com/", v),
-    "task": lambda v: v in terms.TASKS and v.startswith(_TASK_PREFIXES),
-    "fine-tunable": lambda v: v in ("true", "false"),
-    "format": lambda v: v in _FORMATS,
-    "license": lambda v: v in terms.LICENSES,
-    "dataset": lambda v: v in terms.DATASETS,
-    "language": lambda v: v in terms.LANGUAGES,
-    "network-architecture": lambda v: v in terms.ARCHITECTURES,
-    "interactive-visualizer": lambda v: v in terms.VISUALIZERS,
-    "colab": lambda v: v.startswith("https://colab.research.google.com/"),
-}
+if TYPE_CHECKING:
+    from piecehub.conformance.described import Described
+
 # Regularization that an optimizer does by itself: no `model.losses` holds it, and no SavedModel carries it (G17).
 _OF_OPTIMIZERS = {
     "weight_decay": r"weight[_ -]decay",
@@ -58,6 +45,8 @@ def check_documentation(
         NotReusableError: if the folder holds no SavedModel.
         ArchiveError: if that is damaged.
     """
+    from piecehub.conformance.described import describe  # with TensorFlow, which the rules of a page's form need not
+
     model = describe(saved_model_folder)
     return [optimizer_told(text, optimizer), page_conforms(text, model)]
 
@@ -74,49 +63,73 @@ def optimizer_told(text: str, optimizer: Mapping[str, Any] | None) -> Finding:
     return Finding(*_X1, True, f"The optimizer regularized by {', '.join(active) or 'nothing'}; the page says so.")
 
 
-def page_conforms(text: str, model: Described) -> Finding:
-    """X4: the page keeps TensorFlow Hub's form, and says nothing that the model is not."""
-    page = parse(text)
-    fault = page if isinstance(page, str) else _metadata_fault(page, model) or _disagreement(page, model)
-    if fault:
-        return Finding(*_X4, False, fault)
-    note = "" if not isinstance(page, Page) or "task" in page.metadata else " It names no task: there is none for it."
+def page_conforms(text: str, model: "Described") -> Finding:
+    """X4: the page keeps TensorFlow Hub's form, answers its questions, and says nothing that the model is not."""
+    if faults := page_faults(text, model):
+        return Finding(*_X4, False, " ".join(fault.sentence for fault in faults))
+    note = "" if "task" in parse(text).metadata else " It names no task: there is none for it."
     return Finding(*_X4, True, f"The page keeps TensorFlow Hub's form, and agrees with the model.{note}")
 
 
-def _metadata_fault(page: Page, model: Described) -> str | None:
+def page_faults(text: str, model: "Described | None") -> list[Fault]:
+    """All that is wrong with a page, by lines; of a model that cannot be read (None) only what needs no model."""
+    page = parse(text)
+    faults = [*page.faults, *_unanswered(text), *_metadata_faults(page, model), *_disagreements(page, model)]
+    return sorted(faults, key=lambda fault: fault.line)
+
+
+def _unanswered(text: str) -> Iterator[Fault]:
+    """The questions that stand in the page still."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if found := QUESTION.search(line):
+            asked = line[found.start() :].removesuffix("-->").strip()
+            yield Fault(number, sentence("an answer", f"'{asked[:120]}'", "write it in the question's place"))
+
+
+def _metadata_faults(page: Page, model: "Described | None") -> Iterator[Fault]:
     """What breaks a rule about metadata; the task is asked of models of images, texts and sounds only."""
-    required = (*_REQUIRED, *(["task"] if model.domain else []))
+    required = (*terms.REQUIRED, *(["task"] if model and model.domain else []))
     if missing := [key for key in required if key not in page.metadata]:
-        return sentence(f"the metadata {', '.join(required)}", f"no {', '.join(missing)}", "add '<!-- key: value -->'")
+        remedy = "add " + ", ".join(f"'<!-- {key}: {terms.METADATA[key].example} -->'" for key in missing)
+        yield Fault(page.last, sentence(f"the metadata {', '.join(required)}", f"no {', '.join(missing)}", remedy))
     for key, values in page.metadata.items():
-        if key not in _ALLOWED:
-            return sentence("metadata that TensorFlow Hub knows", f"'{key}'", "leave it out")
-        if key in _ONCE and len(set(values)) > 1:
-            return sentence(f"'{key}' once", f"{len(values)} of them", "keep one")
-        if wrong := [value for value in values if not _ALLOWED[key](value)]:
-            return sentence(f"a value of '{key}' that TensorFlow Hub knows", f"'{wrong[0][:80]}'", "use one of those")
-    return None
+        if key not in terms.METADATA:
+            meant = nearest(key, terms.METADATA)
+            remedy = f"did you mean '{meant}', or else leave it out" if meant else "leave it out"
+            yield Fault(page.lines[key], sentence("metadata that TensorFlow Hub knows", f"'{key}'", remedy))
+            continue
+        known = terms.METADATA[key]
+        if known.once and len(set(values)) > 1:
+            yield Fault(page.lines[key], sentence(f"'{key}' once", f"{len(values)} of them", "keep one"))
+        for value in values:
+            if not QUESTION.search(value) and not known.takes(value):
+                expected = f"a value of '{key}' that TensorFlow Hub knows"
+                yield Fault(page.lines[key], sentence(expected, f"'{value[:80]}'", known.remedy(key, value)))
 
 
-def _disagreement(page: Page, model: Described) -> str | None:
+def _disagreements(page: Page, model: "Described | None") -> Iterator[Fault]:
     """What the page says or leaves out against the model's own facts."""
-    if page.metadata["fine-tunable"] == ["true"] and not model.trainable_variables:
-        return sentence("'fine-tunable' as the model is", "true, but no variable is trainable", "say false")
-    if untold := [name for name in model.hyperparameters if name not in page.body]:
-        return sentence("a page that tells every hyperparameter", f"nothing about '{untold[0]}'", "tell what it does")
-    if model.domain == "image" and (untold := _untold_sizes(page.body, model)):
-        return sentence("a page that tells the size of the images", f"nothing about {untold}", "tell height and width")
-    return None
+    if model is None:
+        return
+    if page.metadata.get("fine-tunable") == ["true"] and not model.trainable_variables:
+        said = sentence("'fine-tunable' as the model is", "true, but no variable is trainable", "say false")
+        yield Fault(page.lines["fine-tunable"], said)
+    for name in model.hyperparameters:
+        if name not in page.text:
+            said = sentence("a page that tells every hyperparameter", f"nothing about '{name}'", "tell what it does")
+            yield Fault(page.heading, said)
+    if model.domain == "image" and (untold := _untold_sizes(page.text, model)):
+        said = sentence("a page that tells the size of the images", f"nothing about {untold}", "tell height and width")
+        yield Fault(page.heading, said)
 
 
-def _untold_sizes(body: str, model: Described) -> str:
+def _untold_sizes(told: str, model: "Described") -> str:
     """The sizes of an image input that the page does not have as numbers; or that any size goes, if it must be told."""
     for shape in model.shapes:
         sizes = [size for size in shape[1:3] if size is not None]
-        if untold := [size for size in sizes if not re.search(rf"(?<!\d){size}(?!\d)", body)]:
+        if untold := [size for size in sizes if not re.search(rf"(?<!\d){size}(?!\d)", told)]:
             return f"{untold[0]} pixels"
-        if len(sizes) < 2 and not re.search(r"height|width|size|pixels|resolution", body, re.IGNORECASE):
+        if len(sizes) < 2 and not re.search(r"height|width|size|pixels|resolution", told, re.IGNORECASE):
             return "sizes, though they are open"
     return ""
 

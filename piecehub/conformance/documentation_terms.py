@@ -1,7 +1,14 @@
-"""What TensorFlow Hub's documentation may name: the ids of tasks, datasets, languages, architectures, licenses.
+"""What TensorFlow Hub's documentation may name: keys, and ids of tasks, datasets, languages, architectures, licenses.
 
 From tensorflow/tfhub.dev, `tags/*.yaml`, as it stood when the site became a part of Kaggle Models; it changes no more.
+Imports no TensorFlow: `piecehub page --values` answers from it.
 """
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from piecehub.facts.nearest import nearest
 
 
 def _words(text: str) -> frozenset[str]:
@@ -74,3 +81,83 @@ ARCHITECTURES = _words(
     tridentnet fcos fsaf regnetx yolo convnext deit cait xcit maxim mosaic
     """
 )
+
+# What a common API asks of a model whose page names the task (common_apis.py holds it); the others ask nothing more.
+DEMANDS: Mapping[str, str] = {
+    "image-feature-vector": "float32 [batch, height, width, 3], of which the page says '[0, 1]', gives float32 "
+    "[batch, features], as many for every size",
+    "image-classification": "as image-feature-vector, with logits as output, and the page says what the classes are",
+    "image-classification-logits": "the same as image-classification",
+    "text-embedding": "string [batch] gives float32 [batch, dim]; or a dict of numbers gives a dict with 'default', "
+    "float32 [batch, dim], and the page names the preprocessor",
+    "text-preprocessing": "string [batch] gives a dict of numbers, the same in training; nothing is trainable; for "
+    "Transformers it has 'tokenize' and 'bert_pack_inputs'",
+}
+_OTHERS = "no common API: any inputs and outputs"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a page's metadata.
+
+    Attributes:
+        means: what it tells, for a person.
+        example: a value of it.
+        values: the ones that there are; empty if a form is asked for.
+        form: tells whether a value has that form.
+        once: whether it stands in a page once at most.
+    """
+
+    means: str
+    example: str
+    values: frozenset[str] = frozenset()
+    form: Callable[[str], bool] = bool
+    once: bool = False
+
+    def takes(self, value: str) -> bool:
+        """Whether that is a value of it."""
+        return value in self.values if self.values else self.form(value)
+
+    def remedy(self, key: str, value: str) -> str:
+        """What to do about a value that it does not take."""
+        if not self.values:
+            return f"it is {self.means}, such as '{self.example}'"
+        if len(self.values) <= _FEW:
+            return f"it is one of {', '.join(sorted(self.values))}"
+        meant = nearest(value, self.values)
+        listed = f"`piecehub page --values {key}` lists all"
+        return f"did you mean '{meant}'? {listed}" if meant else listed
+
+
+def _is_archive(value: str) -> bool:
+    return value.endswith(".tar.gz") and not re.match("https?://github.com/", value)
+
+
+_FEW = 16  # that are told in one sentence
+METADATA: Mapping[str, Key] = {
+    "asset-path": Key(
+        "where the archive lies: a path below the store, or an address, that ends in .tar.gz",
+        "publisher/name/1/model.tar.gz",
+        form=_is_archive,
+        once=True,
+    ),
+    "fine-tunable": Key("whether it is recommended for fine-tuning", "false", _words("true false"), once=True),
+    "format": Key("of the model", "saved_model_2", _words("hub saved_model saved_model_2"), once=True),
+    "task": Key("what it is for; of a model of images, texts or sounds", "image-feature-vector", TASKS),
+    "license": Key("what may be done with it", "apache-2.0", LICENSES, once=True),
+    "dataset": Key("what it was trained on", "imagenet", DATASETS),
+    "language": Key("of its texts", "en", LANGUAGES),
+    "network-architecture": Key("what it is built like", "mobilenet-v2", ARCHITECTURES),
+    "interactive-visualizer": Key("how tfhub.dev showed it", "vision", VISUALIZERS, once=True),
+    "colab": Key(
+        "the address of a notebook",
+        "https://colab.research.google.com/…",
+        form=lambda value: value.startswith("https://colab.research.google.com/"),
+    ),
+}
+REQUIRED = ("asset-path", "fine-tunable", "format")
+
+
+def demand(task: str) -> str:
+    """What a page's task asks of the model, in words."""
+    return DEMANDS.get(task, _OTHERS)

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from piecehub.conformance.archive_rules import archive_finding
-from piecehub.conformance.documentation_rules import check_documentation
+from piecehub.conformance.common_apis import Declared, apis_hold
+from piecehub.conformance.described import describe, interface, traces
+from piecehub.conformance.documentation_rules import check_documentation, page_faults
 from piecehub.conformance.dynamic import crashed, dynamic_findings, not_made, unfinished
 from piecehub.conformance.graph import read_graph
+from piecehub.conformance.page import Fault, parse
 from piecehub.conformance.progress import Clock
 from piecehub.conformance.static import hinders_loading, is_for_serving_only, static_findings
 from piecehub.conformance.xla import xla_finding
@@ -55,6 +58,35 @@ def findings_without_loading(folder: str, documentation: str, because: str) -> d
     hindered = hinders_loading(static)
     unmade = not_made(hindered) if hindered else [replace(f, sentence=because) for f in not_made("")]
     return _answer(Path(folder), _joined(static, unmade, documentation, Path(folder)), clock)
+
+
+def glance(folder: str, documentation: str) -> dict[str, Any]:
+    """What costs seconds, as plain JSON: static checks that fall short, the interface, and what is wrong with a page.
+
+    Without a page (empty) nothing is wrong with it.
+    """
+    static = static_findings(Path(folder))
+    found = None if _is_damaged(static) else interface(Path(folder))
+    faults = _page_faults(Path(folder), documentation, found is not None) if documentation else []
+    return {
+        "findings": [asdict(f) for f in static if f.level == "fail" and f.passed is False],
+        "interface": found and asdict(found),
+        "serves": not _is_damaged(static) and is_for_serving_only(read_graph(Path(folder)), static),
+        "faults": [asdict(fault) for fault in faults],
+    }
+
+
+def _page_faults(folder: Path, documentation: str, callable_: bool) -> list[Fault]:
+    """What is wrong with a page, and what its task asks of the model's inputs and outputs."""
+    faults = page_faults(documentation, describe(folder) if callable_ else None)
+    first = traces(read_graph(folder))[0] if callable_ else None
+    if first is None:
+        return faults
+    trainable = describe(folder).trainable_variables
+    declared = apis_hold(Declared(documentation, first.inputs, lambda: first.outputs, trainable))
+    if declared.passed is False:
+        faults.append(Fault(parse(documentation).lines["task"], declared.sentence))
+    return faults
 
 
 def findings_after_end(folder: str, ended: dict[str, str], beyond: dict[str, str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ come from the recipe, every number from an artifact.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +16,7 @@ import jinja2
 from piecehub.documentation.advice import advice
 from piecehub.documentation.evidence_table import FINE_TUNING, gain_of, main_gain
 from piecehub.documentation.recommendation import recommend
-from piecehub.documentation.template import DRAFT, TEMPLATE
+from piecehub.documentation.template import DRAFT, OFFERED, TEMPLATE
 from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import ConformanceReport
@@ -27,6 +27,7 @@ from piecehub.facts.reference import control_words, metric_words, mode_words, us
 
 FILE_NAME = "documentation.md"
 GUIDANCE = "guidance.json"
+_UNMEASURED = {"reasons": ["Nobody has measured how well it fine-tunes."], "warnings": [], "rule": {"tasks": {}}}
 # What stands before the numbers of a task that was not judged.
 _ROLES = {"gate": "", "report": "Reported, not judged. ", "negative_control": "A negative control: nothing can help. "}
 
@@ -96,10 +97,7 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
     shared = _shared(sources.reusable_model / "saved_model")
     full = _json(sources.full_model / "facts.json")
     blessed = (sources.blessing / "BLESSED").is_file()
-    mode = verdict["rule"].get("mode", FINE_TUNING)
-    frozen = blessed and mode != FINE_TUNING
     complete = [path for path in sources.evidence if (path / GUIDANCE).is_file()]
-    roles = {task: rule.get("role", "gate") for task, rule in verdict["rule"]["tasks"].items()}
     return _template(TEMPLATE).render(
         publisher=publisher,
         name=name,
@@ -107,11 +105,6 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         version=incumbent["version"] + (incumbent["digest"] != digest),
         person=person,
         hub_tasks=json.loads(person.hub_tasks),
-        blessed=blessed,
-        fine_tunable=blessed and not frozen,
-        recommendation=recommend(blessed, [_json(path / GUIDANCE) for path in complete], frozen_blessed=frozen),
-        reasons=" ".join(verdict["reasons"]),
-        warnings=verdict["warnings"],
         digest=digest,
         piece=_json(sources.piece / "facts.json"),
         shared=shared,
@@ -120,8 +113,53 @@ def page(publisher: str, name: str, person: Person, sources: Sources) -> str:
         full=full,
         decode=full.get("decode"),  # full models of before say nothing of it
         optimizer_regularization=_optimizer_regularization(full["optimizer"]),
-        evidence=[_summary(path, roles, mode) for path in complete],
+        **_judged(verdict, blessed, complete),
         conformance=_checks(ConformanceReport.read(sources.conformance)),
+    )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is known of a model that no run of ours made.
+
+    Attributes:
+        shared: its manifest, or what its files tell in place of one.
+        parameters: numbers in its variables.
+        digest: of its content.
+        evidence: the folders of complete evidence, one a task.
+        verdict: the JSON of the verdict on it; None where nobody measured it.
+    """
+
+    shared: PieceManifest
+    parameters: int
+    digest: str
+    evidence: Sequence[Path] = ()
+    verdict: Mapping[str, Any] | None = None
+
+
+def offered_page(publisher: str, name: str, version: int, person: Person, shown: Shown) -> str:
+    """The page of a model that no run of ours made, for a person to finish."""
+    shared, verdict = shown.shared, shown.verdict
+    blessed = verdict is not None and verdict["status"] == "BLESSED"
+    return _template(OFFERED).render(
+        publisher=publisher,
+        name=name,
+        version=version,
+        person=person,
+        hub_tasks=json.loads(person.hub_tasks),
+        digest=shown.digest,
+        piece={
+            "parameters": shown.parameters,
+            "input": shared.input,
+            "output": shared.output,
+            "trainable_variables": shared.trainable_variables,
+        },
+        shared=shared,
+        lost=[item for item in shared.lost if item.get("what") != RANDOM],
+        parent=_parent(shared.parent),
+        decode=None,
+        optimizer_regularization="",
+        **_judged(verdict or _UNMEASURED, blessed, shown.evidence),
     )
 
 
@@ -174,13 +212,30 @@ def _shared(saved_model: Path) -> PieceManifest:
 
 
 def _parent(text: str) -> dict[str, str] | None:
-    """The parent, `handle@digest` in the manifest."""
-    handle, _, digest = text.partition("@")
+    """The parent: `handle@digest` in the manifest, or one of the two."""
+    handle, at, digest = text.rpartition("@")
+    if not at:
+        handle, digest = ("", text) if text.startswith("sha256:") else (text, "")
     return {"handle": handle, "digest": digest} if text else None
 
 
 def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _judged(verdict: Mapping[str, Any], blessed: bool, evidence: Sequence[Path]) -> dict[str, Any]:
+    """What a page says of the verdict, and of the complete evidence that it was made of."""
+    mode = verdict["rule"].get("mode", FINE_TUNING)
+    frozen = blessed and mode != FINE_TUNING
+    roles = {task: rule.get("role", "gate") for task, rule in verdict["rule"]["tasks"].items()}
+    return {
+        "blessed": blessed,
+        "fine_tunable": blessed and not frozen,
+        "recommendation": recommend(blessed, [_json(path / GUIDANCE) for path in evidence], frozen_blessed=frozen),
+        "reasons": " ".join(verdict["reasons"]),
+        "warnings": verdict["warnings"],
+        "evidence": [_summary(path, roles, mode) for path in evidence],
+    }
 
 
 def _summary(folder: Path, roles: dict[str, str], mode: str) -> dict[str, Any]:
@@ -243,13 +298,16 @@ def _points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def _spec(specs: Any) -> str:
+def spec_words(specs: Any) -> str:
     """Specs of tensors, one `{"shape", "dtype"}` or a list or dict of them, as a reader writes them."""
     if isinstance(specs, list):
-        return ", ".join(map(_spec, cast(list[Any], specs)))
+        return ", ".join(map(spec_words, cast(list[Any], specs)))
     if "shape" not in specs:
-        return ", ".join(f"{key}: {_spec(spec)}" for key, spec in specs.items())
-    return f"`{specs['dtype']} [{', '.join('batch' if d is None else str(d) for d in specs['shape'])}]`"
+        return ", ".join(f"{key}: {spec_words(spec)}" for key, spec in specs.items())
+    if specs["shape"] is None:
+        return f"`{specs['dtype']}` of any shape"
+    sizes = [("any" if place else "batch") if d is None else str(d) for place, d in enumerate(specs["shape"])]
+    return f"`{specs['dtype']} [{', '.join(sizes)}]`"
 
 
 _WORDS = {
@@ -257,5 +315,5 @@ _WORDS = {
     "mode_words": mode_words,
     "percent": _percent,
     "points": _points,
-    "spec": _spec,
+    "spec": spec_words,
 }

@@ -18,6 +18,11 @@ HEAD = """\
 {{ person.intended_use }}
 """
 
+_LIMITATIONS = """
+## Limitations
+
+{{ person.limitations }}
+"""
 # What is known before anything is measured, or even trained.
 DRAFT = (
     HEAD
@@ -29,22 +34,19 @@ Consumers may set `{{ key }}`.
 ## Training
 
 {{ person.training_data }}
-
-## Limitations
-
-{{ person.limitations }}
 """
+    + _LIMITATIONS
 )
 
-TEMPLATE = (
-    HEAD
-    + """
+# What the SavedModel tells, and what was measured of it.
+_MEASURED = """
 The piece has {{ "{:,}".format(piece.parameters) }} parameters. Input: {{ spec(piece.input) }}. \
 Output: {{ spec(piece.output) }}. Its content digest is `{{ digest }}`.
 {% if parent %}
-It was fine-tuned from `{{ parent.handle }}` (content digest `{{ parent.digest }}`).
+It was fine-tuned from {% if parent.handle %}`{{ parent.handle }}`{% else %}a folder{% endif %}\
+{% if parent.digest %} (content digest `{{ parent.digest }}`){% endif %}.
 {% endif %}{% if shared.preprocessor %}
-The SavedModel `{{ shared.preprocessor }}` makes its inputs.
+The SavedModel `{{ shared.preprocessor }}` makes its inputs. It is the preprocessor of this one.
 {% endif %}{% if decode %}
 How an example becomes the piece's input: `{{ decode.function }}` of the recipe's `{{ decode.module }}` \
 (`{{ decode.digest }}`) makes it, the same wherever such examples are read.\
@@ -121,15 +123,28 @@ over seeds and examples.
 {%- for warning in warnings %}
 Warning: {{ warning }}
 {% endfor %}
+"""
+TEMPLATE = (
+    HEAD
+    + _MEASURED
+    + """\
 ## Training
 
 {{ person.training_data }} {% if full.train_examples %}The full model was trained on \
 {{ "{:,}".format(full.train_examples) }} examples and reaches {{ percent(full.evaluation.accuracy) }} accuracy on \
 {{ "{:,}".format(full.eval_examples) }} held-out ones.{% else %}The full model was not trained here: it came with its \
 weights.{% endif %} {{ conformance }}
-
-## Limitations
-
-{{ person.limitations }}
 """
+    + _LIMITATIONS
+)
+# Of a model that no run of ours made: nothing is known of its training.
+OFFERED = (
+    HEAD
+    + _MEASURED
+    + """\
+## Training
+
+{{ person.training_data }}
+"""
+    + _LIMITATIONS
 )

@@ -4,6 +4,7 @@
     keras_models, tf_keras_models, low_level     what the exporter must know of a model (`exportable`), for each kind
     reusable_call, reusable_root       the traces, and the object that is saved
     export_options, hyperparameters, frozen, vocabulary, layer_names     what may be asked for
+    saved_keras                        a model that lies in a file, loaded, and cut
     replicas                           variables that several devices keep
     randomness, masks                  what inference draws, and what it hands on beside its outputs
     members                            what else an object offers by name

@@ -39,7 +39,7 @@ from piecehub.exporting.vocabulary import neutral_names, staged_vocabularies
 from piecehub.extraction import piece as pieces
 from piecehub.facts import piece_manifest
 from piecehub.tensors.fresh import run_fresh
-from piecehub.tensors.whole_folder import whole_folder
+from piecehub.tensors.whole_folder import refuse_taken, whole_folder
 from piecehub.training import recipe_modules
 
 __all__ = [
@@ -74,6 +74,7 @@ def export(
         golden_inputs: inputs to record with their outputs instead of synthetic ones; they are published.
 
     Raises:
+        RecipeError: if something lies in `folder`.
         NotReusableError: if the model has no trainable weight, has frozen layers that the options do not provide for,
             is nested too deep, or computes something else once it is traced.
 
@@ -156,6 +157,7 @@ def _golden_of_recipe(options: Mapping[str, Any], folder: Path, recipe_folder: P
 def _export(
     model: Any, folder: Path, options: ExportOptions, inputs: Any, golden_inputs: Any, require: Any
 ) -> ExportFacts:
+    refuse_taken(folder)
     with _exportable(model, inputs, options) as exportable, aggregated([v.variable for v in exportable.variables]):
         exportable, traced = randomness.trace(require(exportable), options, golden_inputs)
         signature = reusable_root.serving(exportable, traced)

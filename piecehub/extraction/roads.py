@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from piecehub.errors import PieceError
+from piecehub.facts.nearest import nearest
 from piecehub.tensors import specs
 from piecehub.training.building import Built, Specs, blank, knows_its_input, model_input, spec_facts
 
@@ -120,12 +121,17 @@ def _output_in(full: keras.Model, layer_name: str) -> Any:
     )
 
 
+def no_such_layer(model: str, names: Sequence[str], wanted: str) -> str:
+    """What is said of a layer that a model does not have."""
+    meant = nearest(wanted, names)
+    remedy = f"did you mean '{meant}'?" if meant else "name one of them."
+    return f"Expected a layer of '{model}': {', '.join(names)}. Received: '{wanted}'; {remedy}"
+
+
 def _layer(full: keras.Model, name: str) -> keras.Layer:
     names = [layer.name for layer in full.layers]
     if name not in names:
-        raise PieceError(
-            f"Expected a layer of '{full.name}': {', '.join(names)}. Received: '{name}'; name one of them."
-        )
+        raise PieceError(no_such_layer(full.name, names, name))
     return full.get_layer(name)
 
 

@@ -7,6 +7,7 @@ TFX make no statement: what they made is known as what our components read.
 
     {"schema": 1, "handle", "digest",
      "parents": [{"handle", "digest"}],
+     "preprocessors": [{"handle", "digest"}],            where one makes the inputs
      "data": [{"role", "component", "key", "type", "splits": {split: digest}}],
      "components": [{"component", "code_digest", "lock_digest", "parameters", "inputs": [{"key", "type", "digest"}]}],
      "evaluation": {"evidence": [digest…], "conformance": [digest…], "blessing": [digest…]}}
@@ -71,7 +72,10 @@ class Parent:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Everything that a published version was made from; `steps` stand in the order of the data."""
+    """Everything that a published version was made from; `steps` stand in the order of the data.
+
+    `preprocessors` are the versions that make its inputs.
+    """
 
     handle: str
     digest: str
@@ -81,6 +85,7 @@ class Lineage:
     evidence: tuple[str, ...]
     conformance: tuple[str, ...]
     blessing: tuple[str, ...]
+    preprocessors: tuple[Parent, ...] = ()
 
     @property
     def lock_digests(self) -> tuple[str, ...]:
@@ -89,11 +94,13 @@ class Lineage:
 
     def to_json(self) -> dict[str, Any]:
         """The lineage as plain JSON; equal lineages give equal values, whichever record they were read from."""
+        made_by = {"preprocessors": [asdict(each) for each in self.preprocessors]} if self.preprocessors else {}
         return {
             "schema": 1,
             "handle": self.handle,
             "digest": self.digest,
             "parents": [asdict(parent) for parent in self.parents],
+            **made_by,
             "data": [data.to_json() for data in self.data],
             "components": [step.to_json() for step in self.steps],
             "evaluation": {
@@ -121,14 +128,16 @@ def of_published(store: Store, name: str) -> Lineage:
 def of_manifest(store: Store, manifest: Manifest) -> Lineage:
     """The lineage of the version with that manifest; raises StoreError as `of_published` does.
 
-    Of a version that no run made it is the parent alone.
+    Of a version that no run made it is what it was fine-tuned from, and what makes its inputs.
     """
     blob = manifest.blob(provenance.FILE_NAME)
-    if blob is None and (parents := parents_of(manifest)):
-        return Lineage(str(manifest.handle), manifest.digest, parents, (), (), (), (), ())
+    parents, preprocessors = parents_of(manifest), preprocessors_of(manifest)
+    if blob is None and (parents or preprocessors):
+        return Lineage(str(manifest.handle), manifest.digest, parents, (), (), (), (), (), preprocessors)
     if blob is None:
         raise StoreError(
-            f"Expected '{provenance.FILE_NAME}' beside {manifest.handle}. Received: none; it was published without."
+            f"Expected '{provenance.FILE_NAME}' beside {manifest.handle} in '{store.uri}'. Received: none; it was "
+            "published without, as `piecehub publish` does."
         )
     try:
         chain = provenance.from_json(store.read_blob(blob.digest).decode())
@@ -147,7 +156,16 @@ def of_manifest(store: Store, manifest: Manifest) -> Lineage:
 
 def parents_of(manifest: Manifest) -> tuple[Parent, ...]:
     """The piece that a version says it was fine-tuned from: all that is known of one that no run made."""
-    told = str(manifest.facts.get("parent", ""))
+    return _named(str(manifest.facts.get("parent", "")))
+
+
+def preprocessors_of(manifest: Manifest) -> tuple[Parent, ...]:
+    """The version that makes the inputs of another, as that was told when it was published."""
+    return _named(str(manifest.facts.get("preprocessor", "")))
+
+
+def _named(told: str) -> tuple[Parent, ...]:
+    """What a fact names: `handle@digest`, or one of the two; nothing if it is empty."""
     handle, at, digest = told.rpartition("@")
     if not told:
         return ()
@@ -258,6 +276,7 @@ def text(lineage: Lineage) -> str:
     """The lineage for a person to read, some lines a fact."""
     lines = [f"{lineage.handle}  {lineage.digest}", ""]
     lines += [f"fine-tuned from {parent.handle or 'a folder'}  {parent.digest}\n" for parent in lineage.parents]
+    lines += [f"inputs made by {each.handle}  {each.digest}\n" for each in lineage.preprocessors]
     lines += ["data"]
     for data in lineage.data:
         lines += [f"  {data.role:<10}  {data.component}.{data.key}"]
@@ -298,7 +317,9 @@ def _assemble(steps: Mapping[str, Step], digest: str, handle: str) -> Lineage:
         tuple(_parents(steps.values())),
         _once(steps[step] for step in order),
         _once(data),
-        *(_digests_of(reads, kind) for kind in (_EVIDENCE, _CONFORMANCE, _BLESSING)),
+        evidence=_digests_of(reads, _EVIDENCE),
+        conformance=_digests_of(reads, _CONFORMANCE),
+        blessing=_digests_of(reads, _BLESSING),
     )
 
 

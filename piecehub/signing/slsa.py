@@ -3,7 +3,7 @@
     subject               <publisher>/<name>/<version>: the sha256 of its archive; saved_model: the content digest
     buildType             one of the two below
     externalParameters    publisher, name, and each component's parameters that stand in PARAMETERS
-    resolvedDependencies  examples by split, code by component, requirements.lock, parents
+    resolvedDependencies  examples by split, code by component, requirements.lock, parents, preprocessors
     builder               who ran it; version: of piecehub
     byproducts            evidence, conformance report and blessing, and what was published with the archive
 
@@ -19,7 +19,7 @@ from piecehub.errors import NotVerified
 from piecehub.facts.content import canonical_json
 from piecehub.facts.manifest import Blob, Manifest
 from piecehub.facts.tables import value_of
-from piecehub.lineage.published import Lineage, Parent, parents_of
+from piecehub.lineage.published import Lineage, Parent, parents_of, preprocessors_of
 
 TITLE = "provenance.dsse.json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -93,7 +93,7 @@ def statement(manifest: Manifest, lineage: Lineage | None, builder: str, piecehu
                     "components": _parameters(lineage) if lineage else [],
                 },
                 "internalParameters": {"compression": manifest.compression},
-                "resolvedDependencies": list(_dependencies(lineage) if lineage else _parents(parents_of(manifest))),
+                "resolvedDependencies": list(_dependencies(lineage) if lineage else _told(manifest)),
             },
             "runDetails": {
                 "builder": {"id": builder, "version": {"piecehub": piecehub_version}},
@@ -155,10 +155,16 @@ def _dependencies(lineage: Lineage) -> Iterable[Json]:
     yield from _parents(lineage.parents)
 
 
-def _parents(parents: Iterable[Parent]) -> Iterable[Json]:
+def _told(manifest: Manifest) -> Iterable[Json]:
+    """What a version that no run made says that it depends on."""
+    yield from _parents(parents_of(manifest))
+    yield from _parents(preprocessors_of(manifest), "preprocessor")
+
+
+def _parents(parents: Iterable[Parent], role: str = "parent") -> Iterable[Json]:
     for parent in parents:
         digest = {CONTENT_DIGEST: _hex(parent.digest)} if parent.digest else {}
-        yield {"name": f"parent/{parent.handle}", "digest": digest}
+        yield {"name": f"{role}/{parent.handle}", "digest": digest}
 
 
 def _judgements(lineage: Lineage) -> Iterable[Json]:

@@ -9,8 +9,7 @@ from piecehub.errors import RecipeError
 from piecehub.facts.pointers import pointer
 
 _SAVED_MODEL = "saved_model.pb"
-_EXPORT = "export it: `piecehub.export(keras.models.load_model('{}'), 'my_piece')`"
-_KERAS = "a Keras model in one file", _EXPORT
+KERAS = "a Keras model in one file", "export it: `piecehub export {} -o my_piece`"
 _LITE = "a TensorFlow Lite model, which is made for inference alone", "check the SavedModel that it was converted from"
 _TORCH = "a file of PyTorch", "only models of TensorFlow and Keras can be checked"
 _WEIGHTS = "weights without a model", "build the model, load them into it, and export it with `piecehub.export`"
@@ -35,11 +34,10 @@ def told_as_foreign(path: Path) -> str:
 
 def refuse_foreign_file(path: Path) -> None:
     """Raises RecipeError if `path` is a file that is plainly another thing than an archive: what it is, what to do."""
-    if found := _kind(path):
+    if found := kind_of(path):
         what, remedy = found
         raise RecipeError(
-            f"Expected a SavedModel: a folder, or an archive of one. Received: '{path}', {what}; "
-            f"{remedy.format(path.name)}."
+            f"Expected a SavedModel: a folder, or an archive of one. Received: '{path}', {what}; {remedy.format(path)}."
         )
 
 
@@ -75,7 +73,7 @@ def _below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
         yield Path(place), names
 
 
-def _kind(path: Path) -> tuple[str, str] | None:
+def kind_of(path: Path) -> tuple[str, str] | None:
     """What a file is by its first bytes, or else its name, with what to do; None if it may be an archive."""
     if found := pointer(path):
         return found
@@ -84,7 +82,7 @@ def _kind(path: Path) -> tuple[str, str] | None:
     if head.startswith(b"PK"):
         return _kind_of_zip(path)
     if head.startswith(b"\x89HDF"):
-        return _WEIGHTS if ".weights." in path.name else _KERAS
+        return _WEIGHTS if ".weights." in path.name else KERAS
     if head[4:8] == b"TFL3":
         return _LITE
     if head.startswith(b"\x1f\x8b"):
@@ -100,5 +98,5 @@ def _kind_of_zip(path: Path) -> tuple[str, str]:
     except (OSError, zipfile.BadZipFile):
         return _ZIP
     if {"config.json", "metadata.json"} <= names:
-        return _KERAS
+        return KERAS
     return _TORCH if any(name.endswith("/data.pkl") for name in names) else _ZIP

@@ -6,6 +6,7 @@ An unblessed candidate is no error: `pushed` is false and `why` says what the ga
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def _publish(
             # Of fine-tuning nothing was judged where frozen features were.
             "fine_tunable": verdict["rule"].get("mode", "fine_tuning") == "fine_tuning",
             "verdict": verdict,
-            "guidance": _guidance(candidate),
+            "guidance": guidance_of(_complete(candidate)),
             **_parent(candidate),
         },
         judged_against=incumbent.version,
@@ -134,9 +135,18 @@ def _publish(
     return Outcome(True, published.created, str(published.handle), published.digest, why)
 
 
-def _guidance(candidate: Candidate) -> list[dict[str, Any]]:
-    """What the evidence of each task says to a consumer (piecehub/transfer/guidance.py)."""
-    return [json.loads((folder / "guidance.json").read_text(encoding="utf-8")) for folder in _complete(candidate)]
+def guidance_of(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """What complete evidence of each task says to a consumer (piecehub/transfer/guidance.py)."""
+    return [json.loads((folder / "guidance.json").read_text(encoding="utf-8")) for folder in folders]
+
+
+def evidence_blobs(folders: Iterable[Path]) -> dict[str, Path]:
+    """What is published of complete evidence, by title; each folder is that of one task."""
+    blobs: dict[str, Path] = {}
+    for folder in folders:
+        task = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))["task"]
+        blobs |= {f"{EVIDENCE}{task}/{file}": folder / file for file in _PUBLISHED_EVIDENCE}
+    return blobs
 
 
 def _complete(candidate: Candidate) -> list[Path]:
@@ -160,7 +170,4 @@ def _blobs(candidate: Candidate) -> dict[str, Path]:
     }
     if (candidate.blessing / _GAINS).is_file():
         blobs[_GAINS] = candidate.blessing / _GAINS
-    for folder in _complete(candidate):
-        task = json.loads((folder / "evidence.json").read_text(encoding="utf-8"))["task"]
-        blobs |= {f"{EVIDENCE}{task}/{file}": folder / file for file in _PUBLISHED_EVIDENCE}
-    return blobs
+    return blobs | evidence_blobs(_complete(candidate))

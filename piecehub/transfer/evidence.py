@@ -203,7 +203,7 @@ def read_all(folder: Path) -> tuple[Evidence, ...]:
 
 
 def comparable(one: Evidence, other: Evidence, mode: str = "fine_tuning") -> bool:
-    """Whether row s, t of a mode means the same in both: equal examples, shots, seeds and budget, one kind of device."""
+    """Whether row s, t of a mode means the same in both: equal examples, shots, seeds, budget and kind of device."""
     return (
         one.task_digest == other.task_digest
         and one.protocol == other.protocol

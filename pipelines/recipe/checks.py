@@ -25,7 +25,7 @@ def checked(recipe: Recipe) -> Recipe:
     """The recipe, if it holds together.
 
     Raises:
-        RecipeError: naming what does not; `RecipeFaults` if that is more than one thing.
+        RecipeError: naming what does not; `SeveralFaults` if that is more than one thing.
     """
     refuse(told(recipe_faults(recipe), {}, [()]))
     return recipe

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from piecehub.errors import PiecehubError, RecipeError, RecipeFaults
+from piecehub.errors import PiecehubError, RecipeError, SeveralFaults
 from pipelines.recipe.lines import Path
 
 FILE = "recipe.toml"
@@ -70,10 +70,10 @@ def refuse(found: list[Told]) -> None:
 
     Raises:
         RecipeError: with the one that there is.
-        RecipeFaults: with all of them.
+        SeveralFaults: with all of them.
     """
     if len(found) > 1:
-        raise RecipeFaults("\n".join(map(str, found)))
+        raise SeveralFaults("\n".join(map(str, found)))
     if found:
         raise RecipeError(str(found[0]))
 

@@ -25,7 +25,7 @@ def load_recipe(recipe: str | PathLike[str], settings: Settings = ()) -> LoadedR
     """The recipe in a folder, or of a name in `pipelines/recipes`, with settings laid over it (`settings.lay_over`).
 
     Raises:
-        RecipeError: naming what is wrong; `RecipeFaults` if that is more than one thing.
+        RecipeError: naming what is wrong; `SeveralFaults` if that is more than one thing.
     """
     return _without_faults(read_recipe(recipe, settings))
 

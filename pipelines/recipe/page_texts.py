@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from piecehub.conformance import documentation_terms as terms
-from piecehub.conformance.page import Page, parse
+from piecehub.conformance.page import parse
 from pipelines.recipe.faults import Fault, fault
 from pipelines.recipe.lines import Path
 from pipelines.recipe.sentences import did_you_mean
@@ -58,9 +58,9 @@ def _description(text: str, entry: Path | str) -> Iterator[Fault]:
     if _UNWRITTEN.fullmatch(text.strip()):
         return
     page = parse(f"# Module publisher/name/1\n\n{text}\n\n## Overview\n")
-    if not isinstance(page, Page):
+    if page.faults:
         name = entry if isinstance(entry, str) else f"{entry[0]}.{entry[-1]}"
-        yield fault(f"{page.rstrip('.')}, in '{name}'.", entry)
+        yield fault(f"{page.faults[0].sentence.rstrip('.')}, in '{name}'.", entry)
 
 
 def _tasks(tasks: tuple[str, ...], entry: Path | str) -> Iterator[Fault]:

@@ -1,9 +1,9 @@
 """What a key that nobody knows was meant to be."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import fields
 
+from piecehub.facts.nearest import nearest
 from pipelines.recipe.lines import Path
 from pipelines.recipe.tables import table_classes
 
@@ -20,8 +20,8 @@ def known_fields(table: str) -> list[str]:
 def closest(word: str, known: Iterable[str], alike: float = _ALIKE) -> str:
     """The one of those words that is most like a word, or that it is short for, as `lr` is for `learning_rate`."""
     words = list(known)
-    short = [name for name in words if word == "".join(part[0] for part in name.split("_") if part)]
-    return next(iter(short or difflib.get_close_matches(word, words, n=1, cutoff=alike)), "")
+    short = (name for name in words if word == "".join(part[0] for part in name.split("_") if part))
+    return next(short, nearest(word, words, alike))
 
 
 def meant(entry: Path) -> tuple[str, ...]:

@@ -85,6 +85,7 @@ learning_rates = [0.001, 0.003]
 steps = {steps} # of each fine-tuning
 batch_size = 32
 inverse_regularization = [0.1, 1.0, 10.0] # of linear models on frozen features
+max_leakage = 0.1 # the share of examples that may equal one elsewhere or nearly so; each is told, fewer are better
 sensitivity_batch_sizes = [32] # another one tries how much the batch size matters, and takes as long again
 
 [gate] # what it takes to be published

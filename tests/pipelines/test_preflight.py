@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from piecehub.errors import RecipeError, RecipeFaults
+from piecehub.errors import RecipeError, SeveralFaults
 
 pytest.importorskip("tfx")
 
@@ -88,7 +88,7 @@ def test_n11_what_a_function_of_any_arguments_does_with_one_is_told_when_it_is_b
 
 
 def test_n11_a_misspelt_entry_is_named_and_not_only_the_missing_one() -> None:
-    with pytest.raises(RecipeFaults) as raised:
+    with pytest.raises(SeveralFaults) as raised:
         parse({"train": {"epoch": 3, "batch_size": 8, "learning_rate": 0.1}})
     about = [line for line in raised.value.lines if "epoch" in line]
     assert about == ["Expected only known keys in the recipe. Received: 'train.epoch'; did you mean 'train.epochs'?"]

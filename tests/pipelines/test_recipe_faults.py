@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from piecehub.errors import RecipeError, RecipeFaults
+from piecehub.errors import RecipeError, SeveralFaults
 from pipelines.recipe.loader import RECIPES, load_recipe, read_recipe
 from pipelines.recipe.reference import documented, page
 from pipelines.recipe.tables import table_classes
@@ -73,7 +73,7 @@ def test_n8_seven_faults_are_told_in_one_go_each_by_its_line(folder: Path) -> No
     assert len(wanted) == len(faults) == 7
     for (line, words), fault in zip(wanted.items(), faults, strict=True):
         assert fault.startswith(f"recipe.toml:{line}: Expected ") and words in fault and "Received: " in fault
-    with pytest.raises(RecipeFaults) as raised:
+    with pytest.raises(SeveralFaults) as raised:
         load_recipe(folder)
     again = pickle.loads(pickle.dumps(raised.value))
     assert list(again.lines) == str(again).split("\n") == faults

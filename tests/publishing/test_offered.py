@@ -32,6 +32,7 @@ from piecehub.ui.static_pages import static_pages
 from tests.command_line import piecehub
 from tests.conformance.broken_models import of, plain
 
+pytestmark = pytest.mark.usefixtures("glances_here")
 PAGE = """# Module acme/rows/3
 
 Features of rows.
@@ -113,7 +114,7 @@ def test_a_model_that_is_good_for_serving_only_is_refused(for_serving: Path, tmp
 @pytest.mark.parametrize("line", ["<!-- fine-tunable: true -->\n", ""])
 def test_a_page_that_recommends_fine_tuning_without_evidence_is_refused(line: str, tmp_path: Path) -> None:
     page = PAGE.replace("<!-- fine-tunable: false -->\n", line)
-    with pytest.raises(RecipeError, match="Expected '<!-- fine-tunable: false -->'"):
+    with pytest.raises(RecipeError, match="'<!-- fine-tunable: false -->'"):
         publish_made_elsewhere(Store.open(tmp_path / "store"), Offered(tmp_path / "absent", page), "acme/rows")
     assert not (tmp_path / "store").exists()
 

@@ -11,7 +11,7 @@ from piecehub.store.archive import pack
 from piecehub.store.source import find_saved_model
 
 HDF = b"\x89HDF\r\n\x1a\n" + bytes(100)
-EXPORT = r"a Keras model in one file; export it: `piecehub\.export\(keras\.models\.load_model\('{}'\)"
+EXPORT = r"a Keras model in one file; export it: `piecehub export \S*{} -o my_piece`"
 
 
 def _zipped(path: Path, *names: str) -> Path:
