@@ -41,7 +41,8 @@ def check(loaded: LoadedRecipe, store_folder: Path) -> None:
 
 def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
     config = loaded.config
-    _check_training(loaded)
+    if config.data.upstream:
+        _check_training(loaded)
     data = config.data
     examples = _decoded(loaded, data.schema, data.decode, data.label, "upstream")
     features = feature_specs(examples, data.label, config.train.sample_weight)

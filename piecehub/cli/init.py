@@ -67,7 +67,7 @@ def init(
         plan = plan_for(looked)
         written = write_recipe(folder, name, looked, plan)
     click.echo(f"Found in {source}:\n")
-    for note in (*looked.notes, *plan.notes):
+    for note in (*looked.notes, *looked.network, *plan.notes):
         click.echo(f"  {note}")
     click.echo(f"\nWritten into {folder}: {', '.join(file.name for file in written)}.\n\nNext:\n")
     run = f"piecehub run {shlex.quote(str(folder))}"

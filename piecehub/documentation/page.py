@@ -27,7 +27,11 @@ from piecehub.facts.reference import control_words, metric_words, mode_words, us
 
 FILE_NAME = "documentation.md"
 GUIDANCE = "guidance.json"
-_UNMEASURED = {"reasons": ["Nobody has measured how well it fine-tunes."], "warnings": [], "rule": {"tasks": {}}}
+_UNMEASURED: dict[str, Any] = {
+    "reasons": ["Nobody has measured how well it fine-tunes."],
+    "warnings": [],
+    "rule": {"tasks": {}},
+}
 # What stands before the numbers of a task that was not judged.
 _ROLES = {"gate": "", "report": "Reported, not judged. ", "negative_control": "A negative control: nothing can help. "}
 

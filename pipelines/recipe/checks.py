@@ -50,7 +50,7 @@ def recipe_faults(recipe: Recipe) -> Iterator[Fault]:
         )
     yield from _seed_faults(recipe)
     yield from _label_faults(recipe)
-    yield from training_faults(recipe.train, recipe.data.label)
+    yield from training_faults(recipe.train, recipe.data.label) if recipe.data.upstream else ()
     yield from _piece_faults(recipe)
     yield from _task_faults(recipe)
     yield from _judging_faults(recipe)

@@ -57,6 +57,7 @@ class Looked:
         constants: what stands in capitals at the head of either file, by template and name.
         columns: what `columns.json` holds; None where there is none.
         notes: what was guessed, a sentence each.
+        network: what the network takes, as a sentence.
         trained: the model, where it is there already; then nothing is trained.
     """
 
@@ -72,6 +73,7 @@ class Looked:
     constants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     columns: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
     trained: Trained | None = None
 
 

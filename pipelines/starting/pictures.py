@@ -42,7 +42,7 @@ def look_at_images(source: Path) -> Looked:
     if broken:
         notes.append(f"{broken} of {_SAMPLE} that were looked at cannot be read; such are left out, and named.")
     larger = f", made smaller from a median of {shortest} pixels" if shortest > side else ""
-    notes.append(f"The model takes {side} x {side} pixels{larger}, in {'grey' if grey else 'colours'}: SIDE, CHANNELS.")
+    network = f"The model takes {side} x {side} pixels{larger}, in {'grey' if grey else 'colours'}: SIDE, CHANNELS."
     return Looked(
         source=source,
         data="images_folder",
@@ -54,6 +54,7 @@ def look_at_images(source: Path) -> Looked:
         arguments={"widths": [32, 64, 128]},
         constants={"pictures": {"SIDE, CHANNELS": (side, channels)}},
         notes=tuple(notes),
+        network=(network,),
     )
 
 

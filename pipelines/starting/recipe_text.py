@@ -107,7 +107,7 @@ def recipe_text(name: str, looked: Looked, plan: Plan) -> str:
     text = _HEAD + (_TRAINED if looked.trained else _TRAINING) + _REST
     return text.format(
         title=f"A piece from {_what(looked)}.",
-        notes="\n".join(f"#   {note}" for note in (*looked.notes, *plan.notes)),
+        notes="\n".join(f"#   {note}" for note in (*looked.notes, *looked.network, *plan.notes)),
         name_text=_toml(name),
         source=_toml(str(looked.source)),
         decode="" if texts else '\ndecode = "decode" # of model.py: what the model takes, from a record',

@@ -98,10 +98,8 @@ def _of_pictures(
             "records_files": {"LABEL": label, "FEATURES": {picture: "picture"}, "CLASSES": True},
             "pictures": {"SIDE, CHANNELS": (side, channels)},
         },
-        notes=(
-            *notes,
-            f"The feature '{picture}' is a picture; the model takes {side} x {side} pixels: SIDE, CHANNELS.",
-        ),
+        notes=(*notes, f"The feature '{picture}' holds pictures."),
+        network=(f"The model takes {side} x {side} pixels: SIDE, CHANNELS.",),
     )
 
 

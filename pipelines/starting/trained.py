@@ -51,15 +51,22 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None) -> 
 
     unseen = "Nothing is trained: whether it has seen the task's examples cannot be checked."
     part = f", up to its layer {chosen}" if chosen else ""
+    bytes_wide = constants.get("LARGEST", 1.0) > 1
     return replace(
         task,
         model=template,
+        # TensorFlow Hub's API for feature vectors asks for values in [0, 1].
+        hub_tasks=("image-others",) if bytes_wide or _is_grey(constants) else task.hub_tasks,
         constants={**task.constants, template: constants},
-        notes=(*task.notes, note, cut, unseen),
+        network=(note, cut, unseen),
         description=f"The Keras model '{model.name}'{part}. {_takes(task, constants)}",
         arguments={},
         trained=Trained(chosen, code is not None, write),
     )
+
+
+def _is_grey(constants: dict[str, Any]) -> bool:
+    return constants.get("HEIGHT, WIDTH, CHANNELS", (0, 0, 3))[2] == 1
 
 
 def _takes(task: Looked, constants: dict[str, Any]) -> str:

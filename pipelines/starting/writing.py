@@ -26,7 +26,7 @@ def write_recipe(folder: Path, name: str, looked: Looked, plan: Plan) -> list[Pa
         "schema.pbtxt": _schema(looked, plan),
         "data.py": _filled(looked.data, looked.constants.get(looked.data, {})),
         "model.py": _with_own(_filled(looked.model, looked.constants.get(looked.model, {})), looked),
-        "test_recipe.py": _filled("test_recipe", {}),
+        "test_recipe.py": _test(looked),
     }
     if looked.columns is not None and (looked.model.endswith("columns") or looked.data == "csv_table"):
         contents["columns.json"] = json.dumps(looked.columns, indent=2, ensure_ascii=False) + "\n"
@@ -53,6 +53,11 @@ def _filled(template: str, constants: Mapping[str, Any]) -> str:
         before = next(line for line in text.splitlines() if line.startswith(f"{name} = "))
         text = text.replace(f"\n{before}\n", f"\n{name} = {shown}\n", 1)
     return text
+
+
+def _test(looked: Looked) -> str:
+    text = _filled("test_recipe", {})
+    return text.replace('    "train.epochs": 1,\n', "") if looked.trained else text
 
 
 def _with_own(text: str, looked: Looked) -> str:

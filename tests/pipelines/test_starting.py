@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 from PIL import Image
 
 from piecehub.errors import DataError, RecipeError
 from piecehub.examples.records import serialize, write_records
+from piecehub.training.checkpoint import restore
+from piecehub.training.recipe_modules import load_module
 from pipelines.data import examples_folder
 from pipelines.recipe.loader import load_recipe
 from pipelines.starting.columns import guess_label, is_class, look_at_columns
@@ -23,6 +27,7 @@ from pipelines.starting.plan import plan_for
 from pipelines.starting.records import look_at_records
 from pipelines.starting.tables import look_at_table
 from pipelines.starting.texts import look_at_texts
+from pipelines.starting.trained import look_at_trained
 from pipelines.starting.writing import write_recipe
 from tests.command_line import piecehub
 
@@ -119,7 +124,7 @@ def test_pictures_in_grey_are_seen_and_large_ones_made_smaller(tmp_path: Path) -
     assert colours.constants["pictures"] == {"SIDE, CHANNELS": (30, 3)}
     assert grey.constants["pictures"] == {"SIDE, CHANNELS": (96, 1)}
     assert grey.hub_tasks == ("image-others",)
-    assert "made smaller from a median of 150 pixels, in grey" in grey.notes[-1]
+    assert "made smaller from a median of 150 pixels, in grey" in grey.network[0]
 
 
 def test_a_broken_picture_is_told_and_left_out(tmp_path: Path) -> None:
@@ -269,6 +274,128 @@ def test_the_command_says_what_it_found_and_what_comes_next(tmp_path: Path) -> N
     again = piecehub("init", "my birds", "--from", "csv", str(source), cwd=tmp_path)
     assert again.returncode == 2
     assert again.stderr.splitlines()[-1].startswith("piecehub: Expected a folder that is not there, or is empty.")
+
+
+def _trained(form: str) -> keras.Model:
+    """A model as somebody trained it, that takes what `_made` makes, with classes of its own where it has texts."""
+    if form == "images":
+        inputs = keras.Input((20, 24, 3))
+        x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 3)(layers.Rescaling(1 / 255)(inputs)))
+    elif form == "text":
+        inputs = keras.Input((), dtype="string")
+        words = layers.TextVectorization(output_mode="multi_hot", vocabulary=["sweet", "sea", "road", "wood", "hen"])
+        x = words(inputs)
+    elif form == "csv":
+        inputs = {name: keras.Input((1,), name=name, dtype="string") for name in ("wings", "colour")}
+        hashed = [layers.Hashing(8)(tensor) for tensor in inputs.values()]
+        x = layers.Flatten()(layers.Embedding(8, 4)(layers.concatenate(hashed)))
+    else:
+        inputs = keras.Input((17,))
+        x = inputs
+    x = layers.Dropout(0.1)(layers.Dense(8, "relu", name="last")(x))
+    return keras.Model(inputs, layers.Dense(5, "softmax")(x), name="mine")
+
+
+@pytest.mark.parametrize("form", LOOKERS)
+def test_a_trained_model_gets_a_recipe_that_trains_nothing(tmp_path: Path, form: str) -> None:
+    from pipelines import preflight
+
+    model = _trained(form)
+    looked = look_at_trained(model, _looked(form, tmp_path / "data"), "", None)
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    loaded = load_recipe(tmp_path / "recipe")
+    assert loaded.config.piece[0].layer == "last"
+    assert not loaded.config.data.upstream
+    preflight.check(loaded, tmp_path / "store")
+    folder = examples_folder(loaded, tmp_path / "written")
+    assert [path.name for path in folder.iterdir()] == ["downstream"]
+    module = load_module(tmp_path / "recipe", "model.py")
+    drawn, other = module.build_model(seed=1), module.build_model(seed=2)
+    assert not np.array_equal(drawn.weights[-2], other.weights[-2])
+    restore(drawn, tmp_path / "recipe" / "model.keras")
+    for one, same in zip(drawn.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_a_model_that_divides_by_255_is_given_values_to_255(tmp_path: Path) -> None:
+    task = look_at_images(_pictures(tmp_path / "data"))
+    constants = look_at_trained(_trained("images"), task, "", None).constants["trained_pictures"]
+    assert constants == {"HEIGHT, WIDTH, CHANNELS": (20, 24, 3), "LARGEST": 255.0}
+    plain = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=3)
+    looked = look_at_trained(plain, task, "", None)
+    assert looked.constants["trained_pictures"]["LARGEST"] == 1.0
+    assert looked.trained is not None
+    assert looked.trained.layer.startswith("global_average_pooling2d")
+
+
+@pytest.mark.parametrize(
+    ("form", "other", "sentence"),
+    [
+        ("images", "tfrecord", "Expected a model with an input for each column by its name .* Received: 'mine' with"),
+        ("csv", "images", "Expected a model that takes pictures. Received: 'mine', with the inputs colour, wings"),
+        ("tfrecord", "images", "Expected a model that takes pictures, float"),
+        ("images", "text", "Expected a model that takes texts, string"),
+    ],
+)
+def test_a_model_that_does_not_take_the_tasks_examples_is_refused(
+    tmp_path: Path, form: str, other: str, sentence: str
+) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        look_at_trained(_trained(form), _looked(other, tmp_path / "data"), "", None)
+
+
+def test_classes_of_the_models_own_come_along(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import keras\n\n\nclass Doubled(keras.layers.Layer):\n    def call(self, x):\n        return 2 * x\n"
+    )
+    made = "import keras, mine; i = keras.Input((17,)); x = keras.layers.Dense(4, name='last')(mine.Doubled()(i)); "
+    made += "keras.Model(i, keras.layers.Dense(5)(x)).save('mine.keras')"
+    subprocess.run([sys.executable, "-c", made], cwd=tmp_path, check=True, capture_output=True)
+    _records(tmp_path / "data")
+    words = ["init", "recipe", "--from", "keras", "mine.keras", "--task", "tfrecord", "data"]
+    refused = piecehub(*words, cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "name the Python file that defines it by --code" in refused.stderr
+    done = piecehub(*words, "--code", "mine.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    checked = piecehub("recipe", "check", "recipe", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout
+    model = load_module(tmp_path / "recipe", "model.py").build_model(seed=1)
+    assert type(model.layers[1]).__name__ == "Doubled"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--from", "keras", "model"], "Expected --task FORM PATH with --from keras"),
+        (["--from", "keras", "model", "--task", "sounds", "data"], "Received: sounds."),
+        (["--from", "keras", "model", "--task", "csv", "none"], "Received: 'none', which is not there"),
+        (["--from", "csv", "model", "--layer", "last"], "Expected --task, --layer and --code with --from keras"),
+        (["--from", "images", "model", "--label", "x"], "Expected --label with csv or tfrecord"),
+    ],
+)
+def test_words_that_do_not_go_together_are_refused_at_once(tmp_path: Path, words: list[str], sentence: str) -> None:
+    (tmp_path / "model").touch()
+    done = piecehub("init", "recipe", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("form", LOOKERS)
+def test_a_trained_models_recipe_runs_to_its_verdict(tmp_path: Path, form: str) -> None:
+    pytest.importorskip("tfx")
+    _trained(form).save(tmp_path / "mine.keras")
+    source = _made(form, tmp_path / "data")
+    words = ["init", "recipe", "--from", "keras", "mine.keras", "--task", form, str(source)]
+    done = piecehub(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    little = ("evaluation.steps=5", "evaluation.learning_rates=[0.001]", "evaluation.inverse_regularization=[1.0]")
+    ran = piecehub("run", "recipe", *(word for one in little for word in ("--set", one)), cwd=tmp_path)
+    assert ran.returncode == 4, ran.stderr
+    assert "not published: " in ran.stdout
+    (verdict,) = (tmp_path / ".piecehub").glob("artifacts/*/PublishGate/blessing/*/verdict.json")
+    assert any("Leakage was not checked" in each for each in json.loads(verdict.read_text("utf-8"))["warnings"])
 
 
 @pytest.mark.long
