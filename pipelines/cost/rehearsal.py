@@ -283,7 +283,8 @@ class _Rehearsal:
             compared = line(rows / share, (_LEAST_ROWS, self.stopwatch.last.cpu_s), (rows, compared))
         source = f"{rows:,} of {rows / share:,.0f} upstream examples"
         self._draft("leakage").add(took + compared, 0, source)
-        return task_from_features(stated.name, stated.label, *arrays, input_names, check_kind(stated.kind))
+        kind = check_kind(stated.kind)
+        return task_from_features(stated.name, stated.label, *arrays, input_names, kind, stated.slices)
 
     def _stream(self, stated: DownstreamTask | None, part: str, split: str) -> Stream:
         told = stated or self._config.data

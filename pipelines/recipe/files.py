@@ -184,6 +184,16 @@ def _schema_faults(recipe: Recipe, files: _Files) -> Iterator[Fault]:
                 ("data", "label"),
                 ("data", "schema"),
             )
+    for number, task in enumerate(recipe.task):
+        features = files.schemas[task.schema]
+        for name in task.slices:
+            if features is not None and not task.decode and name not in features:
+                yield fault(
+                    f"Expected the feature '{name}' of 'task.slices' in '{task.schema}'. Received: "
+                    f"{', '.join(sorted(features))}{did_you_mean(closest(name, features))}",
+                    ("task", number, "slices"),
+                    ("task", number, "schema"),
+                )
     weight = recipe.train.sample_weight
     known = files.schemas[data.schema]
     if weight and known is not None and not data.decode and weight not in known:

@@ -211,6 +211,7 @@ def test_functions_are_looked_for_without_running_them(
         ({"evaluation.shots": [25, 5]}, "one or more shots, ascending"),
         ({"evaluation.seeds": [1, 1]}, "one or more seeds, ascending"),
         ({"gate.min_tasks": 2}, "'gate.min_tasks' of at most 1"),
+        ({"task": [{"name": "a", "slices": ["imag"]}]}, "Received: image, label; did you mean 'image'?"),
         ({"documentation.hub_tasks": ["image-other"]}, "did you mean 'image-others'?"),
     ],
 )
