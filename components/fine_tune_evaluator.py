@@ -82,11 +82,12 @@ def FineTuneEvaluator(
             leakage = find_leakage(upstream.as_arrays(), pool, test, {asked.label, upstream_label}, len(upstream))
             refuse_leakage(leakage, asked.name, most.max_leakage)
         inputs, kind = input_names(Path(piece.uri)), check_kind(asked.kind)
+        downstream = task_from_features(asked.name, asked.label, pool, test, inputs, kind, asked.slices)
         found = evaluations.evaluate(
             evaluations.Subject(
                 Path(reusable_model.uri) / "saved_model", Path(piece.uri) / "controls", output=features, parent=parent
             ),
-            task_from_features(asked.name, asked.label, pool, test, inputs, kind),
+            downstream,
             Protocol.from_json(protocol),
             evaluations.Means(
                 Path(trials_folder),
@@ -101,7 +102,7 @@ def FineTuneEvaluator(
         )
     if not found.complete:
         return
-    write_metrics(Path(evidence.uri) / PREDICTIONS, Path(evaluation.uri), found.kind)
+    write_metrics(Path(evidence.uri) / PREDICTIONS, Path(evaluation.uri), found.kind, downstream.slices)
     gain = found.contrast("fine_tuning", "from_scratch")
     evidence.set_float_custom_property("gain_over_parent" if parent else "gain_over_scratch", gain.estimate)
     evidence.set_float_custom_property("gain_low", gain.low)

@@ -155,7 +155,7 @@ class Evaluator:
             overlap = find_overlap(pool, test, {stated.label})
             refuse_overlap(overlap, stated.name, self.loaded.config.evaluation.max_leakage)
             inputs, kind = _input_names(self.saved_model), check_kind(stated.kind)
-            yield task_from_features(stated.name, stated.label, pool, test, inputs, kind), overlap
+            yield task_from_features(stated.name, stated.label, pool, test, inputs, kind, stated.slices), overlap
 
     def _streams(self, stated: DownstreamTask) -> list[Stream]:
         config, place = self.loaded.config, self.scratch / "examples" / stated.name

@@ -21,7 +21,7 @@ from piecehub.training.full_model import refuse_settings
 from piecehub.training.own_code import OwnCode
 from piecehub.training.recipe_modules import load_module
 from pipelines.piece_journey import person_of
-from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
+from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Piece, Recipe
 
 
 def check(loaded: LoadedRecipe, store_folder: Path) -> None:
@@ -47,7 +47,7 @@ def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
     examples = _decoded(loaded, data.schema, data.decode, data.label, "upstream")
     features = feature_specs(examples, data.label, config.train.sample_weight)
     for task in config.task:
-        _decoded(loaded, task.schema, task.decode, task.label, task.name)
+        _refuse_slices(task, _decoded(loaded, task.schema, task.decode, task.label, task.name))
     for piece in config.piece:
         builder = Builder(
             file=config.model.module,
@@ -86,6 +86,14 @@ def _decoded(loaded: LoadedRecipe, schema: str, decode: str, label: str, part: s
             f"Expected {what} '{label}' of the examples of '{part}'. Received: {', '.join(sorted(found))}; add it."
         )
     return found
+
+
+def _refuse_slices(task: DownstreamTask, found: dict[str, Any]) -> None:
+    if missing := [name for name in task.slices if name not in found]:
+        raise RecipeError(
+            f"Expected the feature '{missing[0]}' of 'task.slices' in the examples of '{task.name}'. Received: "
+            f"{', '.join(sorted(found))}; mend the name, or the schema."
+        )
 
 
 def _check_page(config: Recipe, piece: Piece, facts: dict[str, Any]) -> None:

@@ -255,6 +255,8 @@ def _summary(folder: Path, roles: dict[str, str], mode: str) -> dict[str, Any]:
         "parent": evidence["parent"],
         "shots": [cell["shots"] for cell in next(iter(modes.values()))],
         "modes": modes,
+        "slices": [found for found in evidence.get("slices", ()) if found["mode"] == mode],
+        "slice_heads": (used_words(mode), control_words(mode, evidence["parent"])),
         "gains": [_gain(found, evidence["parent"]) for found in gains],
         "examples": gain["examples"],
         "seeds": gain["seeds"],

@@ -115,7 +115,13 @@ over seeds and examples.
 {% endfor %}
 {% for gain in item.gains -%}
 {{ gain }}
-{% endfor %}
+{% endfor %}{% if item.slices %}
+| {{ item.metric }} where | test examples | {{ item.slice_heads[0] }} | over {{ item.slice_heads[1] }}, points |
+|---|---|---|---|
+{% for part in item.slices -%}
+| {{ part.feature }} is `{{ part.value }}` | {{ part.examples }} | {{ percent(part.mean) }} | \
+{{ points(part.gain) }} [{{ points(part.low) }}, {{ points(part.high) }}] |
+{% endfor %}{% endif %}
 {% for line in item.advice -%}
 - {{ line }}
 {% endfor -%}

@@ -128,11 +128,20 @@ class TrainTable(Table):
 
 @dataclass(frozen=True)
 class TaskTable(Table):
-    """What is asked of a downstream task's examples. What its verdict needs is no part: evidence outlives a margin."""
+    """What is asked of a downstream task's examples. What its verdict needs is no part: evidence outlives a margin.
+
+    In JSON `slices` stands only where there are some: a task without keeps its cache key.
+    """
 
     name: str
     kind: str = "classification"
     label: str = ""
+    slices: tuple[str, ...] = ()
+
+    def entries(self) -> dict[str, Any]:
+        """Without `slices`, if there are none."""
+        found = super().entries()
+        return found if self.slices else {key: value for key, value in found.items() if key != "slices"}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from piecehub.transfer import devices, predictions, statistics
 from piecehub.transfer.kinds import Kind
 from piecehub.transfer.leakage import Leakage
 from piecehub.transfer.protocol import Protocol
+from piecehub.transfer.slices import Slice
 
 FACTS = "evidence.json"
 PREDICTIONS = "predictions.parquet"
@@ -123,6 +124,7 @@ class Evidence:
             `piecehub/facts/reference.py`); empty where the controls are re-initialised.
         leakage: what upstream and downstream examples have in common; None where upstream is not known.
         overlap: what the test part and the pool have in common; None in evidence of before it was looked for.
+        slices: what is gained on groups of the test examples, where the recipe asks for them; else the JSON has none.
         controls: `exact`, or `approximate` where the piece came without the code that initialises it.
         incomplete_because: why trials are missing; cells and contrasts are then empty.
         device: the kind of what computed, "cpu" or "gpu".
@@ -148,6 +150,7 @@ class Evidence:
     incomplete_because: str = ""
     overlap: Leakage | None = None
     device: devices.Kind = "cpu"
+    slices: tuple[Slice, ...] = ()
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -168,6 +171,8 @@ class Evidence:
         """The text of `evidence.json`."""
         value = {"schema": SCHEMA, **asdict(self)}
         del value["folder"]
+        if not self.slices:
+            del value["slices"]
         return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
     @property
@@ -241,6 +246,7 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "contrasts": _rows(Contrast),
     "sensitivity": _rows(Sensitivity),
     "learning": _rows(LearningCurve),
+    "slices": _rows(Slice),
     "leakage": lambda value: value and Leakage.from_json(value),
     "overlap": lambda value: value and Leakage.from_json(value),
 }

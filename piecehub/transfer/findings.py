@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from piecehub.transfer import guidance, kinds, predictions, statistics
+from piecehub.transfer import guidance, kinds, predictions, slices, statistics
 from piecehub.transfer.devices import Kind
 from piecehub.transfer.evidence import (
     CONTRASTS,
@@ -108,6 +108,7 @@ def write(about: About, chosen: Chosens, results: Mapping[Trial, TrialResult], d
         device=about.device,
         controls=about.controls,
         incomplete_because=about.incomplete_because,
+        slices=slices.measured(task.slices, scores, protocol, task.kind) if scores else (),
     )
     if evidence.complete:
         advice = guidance.guide(evidence)

@@ -31,6 +31,7 @@ from piecehub.facts.reference import control_words, used_words
 from piecehub.transfer.evidence import Evidence, comparable, read_all
 from piecehub.transfer.full_model import weakness
 from piecehub.transfer.rule import Rule
+from piecehub.transfer.slices import Slice, lost
 from piecehub.transfer.statistics import Interval, holm, one_sided, p_value, two_way_bootstrap
 from piecehub.transfer.verdict import GateContrast, Verdict
 
@@ -196,12 +197,22 @@ def _warnings(evidence: Evidence, rule: Rule) -> list[str]:
             f"{evidence.overlap.exact + evidence.overlap.near} of {evidence.overlap.examples} test examples of "
             f"{evidence.task} equal one of its pool or nearly so ({_percent(evidence.overlap.rate)})."
         )
+    if rule.of(evidence.task).role == "gate":
+        found += [_lost(evidence, part, rule) for part in lost(evidence.slices, rule.mode, rule.level)]
     if evidence.controls == "approximate":
         found.append(
             f"The controls on {evidence.task} were drawn without the code that initialises the piece, so the gain is "
             "approximate."
         )
     return found
+
+
+def _lost(evidence: Evidence, part: Slice, rule: Rule) -> str:
+    gain, used = _gain(Interval(part.gain, part.low, part.high, 0)), used_words(rule.mode)
+    return (
+        f"Expected no loss against {control_words(rule.mode, evidence.parent)} on any slice of {evidence.task}. "
+        f"Received: {gain} by {used} where {part.feature} is '{part.value}' ({part.examples} test examples)."
+    )
 
 
 def _less_than(incumbent: IncumbentEvidence | None, rule: Rule) -> list[str]:

@@ -9,6 +9,7 @@ and the slices are the numbers of shots. TFMA's intervals take rows for independ
 # pyright: reportAttributeAccessIssue=false
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,10 @@ _METRICS: dict[Kind, tuple[str, ...]] = {
 }
 
 
-def write_metrics(predictions: Path, destination: Path, kind: Kind = "classification") -> None:
-    """Writes the metrics of every mode, overall and by shots, into `destination`.
+def write_metrics(
+    predictions: Path, destination: Path, kind: Kind = "classification", slices: Mapping[str, Any] | None = None
+) -> None:
+    """Writes the metrics of every mode, overall, by shots, and by slices at each number of shots, into `destination`.
 
     `tfma.load_eval_result(destination, model_name=mode)` reads them.
 
@@ -45,11 +48,13 @@ def write_metrics(predictions: Path, destination: Path, kind: Kind = "classifica
         predictions: a `predictions.parquet` (see `predictions`).
         destination: a folder; it is made if it is missing.
         kind: of the task, which decides the metrics: accuracy and cross-entropy, or squared and absolute errors.
+        slices: by feature, the values of the test examples as texts, `[examples]`.
     """
+    slices = slices or {}
     with tempfile.TemporaryDirectory(prefix="piecehub-metrics-") as folder:
         wide = Path(folder) / "wide.parquet"
-        modes = _widen(predictions, wide, kind)
-        config = eval_config(modes, kind)
+        modes = _widen(predictions, wide, kind, slices)
+        config = eval_config(modes, kind, list(slices))
         # Named, so that no default, which changes with Beam's releases, chooses it.
         options = PipelineOptions(runner="FnApiRunner")
         with beam.Pipeline(options=options) as pipeline:
@@ -62,13 +67,16 @@ def write_metrics(predictions: Path, destination: Path, kind: Kind = "classifica
             )
 
 
-def eval_config(modes: list[str], kind: Kind) -> Any:
+def eval_config(modes: list[str], kind: Kind, features: Sequence[str] = ()) -> Any:
     """What TFMA computes; `tfma.EvalConfig` exists only after TFX was imported, the proto always."""
     config = config_pb2.EvalConfig()
     for mode in modes:
         config.model_specs.add(name=mode, label_key=_LABEL, prediction_key=mode)
     config.slicing_specs.add()
     config.slicing_specs.add(feature_keys=[_SLICE])
+    for feature in features:
+        config.slicing_specs.add(feature_keys=[_column_of(feature)])
+        config.slicing_specs.add(feature_keys=[_column_of(feature), _SLICE])
     metrics = config.metrics_specs.add(model_names=modes)
     for name in _METRICS[kind]:
         metrics.metrics.add(class_name=name)
@@ -81,7 +89,12 @@ def _shared_model(mode: str) -> Any:
     return tfma.EvalSharedModel(model_name=mode, model_type="materialized_prediction")
 
 
-def _widen(predictions: Path, destination: Path, kind: Kind) -> list[str]:
+def _column_of(feature: str) -> str:
+    """The column of a feature, which no mode and no key can be called."""
+    return f"slice:{feature}"
+
+
+def _widen(predictions: Path, destination: Path, kind: Kind, slices: Mapping[str, Any]) -> list[str]:
     """Writes a row for each shots, seed and example (and label) with a column for each mode; returns the modes."""
     said = "prediction" if kind == "regression" else "probabilities"
     table = pq.read_table(predictions, columns=["mode", *_KEYS, _LABEL, said])
@@ -94,10 +107,18 @@ def _widen(predictions: Path, destination: Path, kind: Kind) -> list[str]:
     first = parts[names[0]]
     columns = {key: first[key] for key in [*_KEYS, _LABEL]}
     columns |= {name: part[said] for name, part in parts.items()}
+    columns |= {_column_of(name): _by_example(first, values) for name, values in slices.items()}
     # TFMA takes lists only: a number is a list of one.
     lists = {name: column if pa.types.is_list(column.type) else _singles(column) for name, column in columns.items()}
     pq.write_table(pa.table(lists), destination)
     return names
+
+
+def _by_example(rows: pa.Table, values: Any) -> pa.ChunkedArray:
+    """The value of each row's example; of several labels an example has as many numbers (`_label_by_label`)."""
+    numbers = rows["example_id"].to_numpy()
+    width = (int(numbers.max()) + 1) // len(values)
+    return pa.chunked_array([pa.array(values[numbers // width])])
 
 
 def _label_by_label(table: pa.Table, said: str) -> pa.Table:

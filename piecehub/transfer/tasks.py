@@ -12,7 +12,7 @@ counts of a seed choose their setting on the same examples.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +27,7 @@ from piecehub.transfer.kinds import METRICS, Kind
 from piecehub.transfer.labels import read_labels
 from piecehub.transfer.packing import Mapped, MappedFields, Some, digested
 from piecehub.transfer.ragged import flattened, is_ragged, stacked, unflattened
+from piecehub.transfer.slices import slice_values
 from piecehub.transfer.texts import as_records, exact_array, text_rows
 
 Indices = NDArray[np.int64]
@@ -48,6 +49,7 @@ class Task:
             Of mapped ones what is picked or sliced is such an array.
         pool_y, test_y: `[examples] int64` from 0 to n - 1; `[examples, labels] int64` of 0 and 1; or `[examples]
             float64`.
+        slices: by feature, the values of the test part by which it is looked at, `[examples]`; no trial sees them.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Task:
     pool_y: NDArray[Any]
     test_x: Some
     test_y: NDArray[Any]
+    slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict[str, NDArray[np.str_]])
 
     @classmethod
     def from_arrays(
@@ -141,14 +144,20 @@ def task_from_features(
     test: Mapping[str, ArrayLike | Mapped],
     input_names: Sequence[str] = (),
     kind: Kind = "classification",
+    slices: Sequence[str] = (),
 ) -> Task:
     """A task from decoded examples: the feature `label` is the label, the one other feature the piece's input.
 
-    For a piece that takes a dict, `input_names` are its keys, and there may be other features beside them.
+    For a piece that takes a dict, `input_names` are its keys, and there may be other features beside them. So there may
+    be those of `slices`, by which the test part is looked at.
 
     Raises:
         DataError: if there is no such label, a key without a feature, or, without keys, not exactly one other feature.
     """
+    if slices:
+        own = [_without(slices, label, input_names, split) for split in (pool, test)]
+        task = task_from_features(name, label, *own, input_names=input_names, kind=kind)
+        return replace(task, slices=slice_values(name, test, slices))
     if input_names:
         return _task_of_dicts(name, label, pool, test, input_names, kind)
     inputs = [key for key in pool if key != label]
@@ -159,6 +168,15 @@ def task_from_features(
         )
     (key,) = inputs
     return Task.from_arrays(name, pool[key], _column(pool[label]), test[key], _column(test[label]), kind)
+
+
+def _without(
+    slices: Sequence[str], label: str, input_names: Sequence[str], split: Mapping[str, ArrayLike | Mapped]
+) -> dict[str, ArrayLike | Mapped]:
+    """The features but for slices that are neither label nor input; the only feature beside the label is the input."""
+    others = {key for key in split if key != label and key not in slices}
+    needed = {label, *(input_names if input_names or others else slices)}
+    return {key: rows for key, rows in split.items() if key in needed or key not in slices}
 
 
 def _task_of_dicts(

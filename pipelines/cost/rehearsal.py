@@ -282,7 +282,8 @@ class _Rehearsal:
         with self.stopwatch.during("leakage"):
             arrays = pool.arrays(), test.arrays()
             find_overlap(*arrays, {stated.label})
-        task = task_from_features(stated.name, stated.label, *arrays, input_names, check_kind(stated.kind))
+        kind = check_kind(stated.kind)
+        task = task_from_features(stated.name, stated.label, *arrays, input_names, kind, stated.slices)
         took = self.stopwatch.last.cpu_s
         if not self._config.data.upstream:
             self._draft("leakage").add(took, 0, "all of it: there is no upstream")

@@ -117,7 +117,7 @@ def write_evidence(
     """The evidence of as many trials as a run has, whose results are those of the few, nearly."""
     means = Means(trials, runner=_Actor(protocol, tried.results).run)
     found = evaluation.evaluate(subject, task, protocol, means, folder / "evidence")
-    write_metrics(folder / "evidence" / PREDICTIONS, folder / "evaluation", found.kind)
+    write_metrics(folder / "evidence" / PREDICTIONS, folder / "evaluation", found.kind, task.slices)
     return found
 
 

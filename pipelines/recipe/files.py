@@ -8,7 +8,8 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from pipelines.recipe.faults import Fault, fault
+from piecehub.facts.pointers import refuse_pointers
+from pipelines.recipe.faults import Fault, fault, refused
 from pipelines.recipe.lines import Path
 from pipelines.recipe.python_files import Module, Takes, Unreadable, read_module, takes
 from pipelines.recipe.sentences import did_you_mean
@@ -45,6 +46,9 @@ class _Files:
                 f"Expected a Python file in the recipe's folder. Received: '{file}', not found in {self.folder}.", entry
             )
             return
+        if pointers := list(refused(entry, refuse_pointers, [path], "a Python file")):
+            yield from pointers
+            return
         try:
             self.modules[file] = read_module(path)
         except Unreadable as error:
@@ -74,7 +78,7 @@ class _Files:
         if function is None:
             return
         wanted = takes(function)
-        own = ours if isinstance(ours, tuple) else wanted.names[:ours]
+        own = ours if isinstance(ours, tuple) else wanted.names[: max(0, ours - wanted.by_place)]
         yield from _argument_faults(wanted, name, given, own, entry)
 
     def schema(self, file: str, entry: Path | str) -> Iterator[Fault]:
@@ -85,6 +89,9 @@ class _Files:
         path = self.folder / file
         if not path.is_file():
             yield fault(f"Expected a schema in the recipe's folder. Received: '{file}', not found there.", entry)
+            return
+        if pointers := list(refused(entry, refuse_pointers, [path], "a schema")):
+            yield from pointers
             return
         try:
             schema = text_format.Parse(path.read_text(encoding="utf-8"), _protos.Schema())
@@ -100,19 +107,18 @@ def _argument_faults(
     wanted: Takes, name: str, given: dict[str, Any], own: tuple[str, ...], entry: str
 ) -> Iterator[Fault]:
     free = [argument for argument in wanted.names if argument not in own]
+    open_ones = [argument for argument in free if argument not in given]
+    meant: set[str] = set()
     for argument in given:
         if not wanted.others and argument not in free:
-            end = (
-                did_you_mean(other)
-                if (other := closest(argument, free))
-                else f"; it takes {', '.join(free) or 'none'}."
-            )
+            meant.add(other := closest(argument, open_ones))
+            end = did_you_mean(other) if other else f"; it takes {', '.join(free) or 'none'}."
             yield fault(
                 f"Expected only arguments that '{name}' takes in '{entry}'. Received: '{argument}'{end}",
                 (*entry.split("."), argument),
             )
     for argument in wanted.needed:
-        if argument not in own and argument not in given:
+        if argument in open_ones and argument not in meant:
             yield fault(
                 f"Expected the argument '{argument}' of '{name}' in '{entry}'. Received: none; add it, or give it a "
                 "default.",
@@ -184,6 +190,16 @@ def _schema_faults(recipe: Recipe, files: _Files) -> Iterator[Fault]:
                 ("data", "label"),
                 ("data", "schema"),
             )
+    for number, task in enumerate(recipe.task):
+        features = files.schemas[task.schema]
+        for name in task.slices:
+            if features is not None and not task.decode and name not in features:
+                yield fault(
+                    f"Expected the feature '{name}' of 'task.slices' in '{task.schema}'. Received: "
+                    f"{', '.join(sorted(features))}{did_you_mean(closest(name, features))}",
+                    ("task", number, "slices"),
+                    ("task", number, "schema"),
+                )
     weight = recipe.train.sample_weight
     known = files.schemas[data.schema]
     if weight and known is not None and not data.decode and weight not in known:

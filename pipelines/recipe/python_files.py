@@ -95,11 +95,13 @@ class Takes:
     """What a function takes by name.
 
     Attributes:
-        names: of its arguments, but for those that it takes by place only.
+        by_place: how many it takes by place only.
+        names: of its other arguments.
         needed: those without a default.
         others: whether it takes any other (`**others`).
     """
 
+    by_place: int
     names: tuple[str, ...]
     needed: tuple[str, ...]
     others: bool
@@ -114,4 +116,6 @@ def takes(function: ast.FunctionDef) -> Takes:
     needed = [a for a in arguments.args if a in without]
     needed += [a for a, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if value is None]
     names = tuple(argument.arg for argument in named)
-    return Takes(names, tuple(argument.arg for argument in needed), arguments.kwarg is not None)
+    return Takes(
+        len(arguments.posonlyargs), names, tuple(argument.arg for argument in needed), arguments.kwarg is not None
+    )

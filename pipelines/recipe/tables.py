@@ -194,6 +194,8 @@ class DownstreamTask(TaskTable):
         label: the feature that is asked for, if it is another than `[data]` says.
         decode: the function that makes of an example what the piece takes, if it is another than `[data]` says.
         kind: of the label: a class, several labels (a row of 0 and 1), or a value; it decides the metric.
+        slices: features of its examples, texts or whole numbers of at most 50 values: what the piece gains on the test
+            examples of each value stands on the page, and where it loses the gate warns.
         pieces: the names of those that it judges; none is all.
         role: the tasks of the `gate` bless or refuse; a `report` is only shown, a `negative_control` only warns.
         shots: in place of those of `[evaluation]`.
@@ -205,6 +207,7 @@ class DownstreamTask(TaskTable):
     __pydantic_config__ = _STRICT
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     kind: Literal["classification", "multi_label", "regression"] = "classification"
+    slices: tuple[Text, ...] = ()
     pieces: tuple[Text, ...] = ()
     schema: str = ""
     decode: str = ""

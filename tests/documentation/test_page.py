@@ -259,3 +259,17 @@ def test_n9_a_page_of_blessed_frozen_features_says_that_the_piece_is_not_fine_tu
     assert "Frozen features are recommended: they were judged, and fine-tuning was not." in text
     assert "Gain of frozen features over random ones: +27.6 points [+5.0, +20.0]" in text
     assert "Recommended: fine-tuning" not in text and "Warning: A full model that is weak." in text
+
+
+def test_a_page_tells_what_is_gained_on_each_slice_of_the_mode_that_was_judged(tmp_path: Path) -> None:
+    sources = _sources(tmp_path, PLAIN, "", {}, [])
+    assert "test examples |" not in page("piecehub", "digits", PERSON, sources)
+    evidence = json.loads((sources.evidence[0] / "evidence.json").read_text(encoding="utf-8"))
+    part = {"feature": "site", "value": "north", "examples": 20, "mean": 0.9, "gain": -0.02, "low": -0.05, "high": 0.01}
+    slices = [{**part, "mode": "fine_tuning"}, {**part, "mode": "feature_extraction", "value": "south"}]
+    _write(sources.evidence[0], "evidence.json", {**evidence, "slices": slices})
+    text = page("piecehub", "digits", PERSON, sources)
+    assert (
+        "\n\n| Accuracy where | test examples | fine-tuning | over from scratch, points |\n|---|---|---|---|\n" in text
+    )
+    assert "\n| site is `north` | 20 | 90.0 % | -2.0 [-5.0, +1.0] |\n\n- " in text and "south" not in text

@@ -75,7 +75,9 @@ def test_n3_a_feature_vector_must_say_the_range_of_its_images(tmp_path: Path) ->
 def test_n11_an_argument_that_the_function_does_not_take_is_named(tmp_path: Path) -> None:
     refusal = _refusal("digits", ["model.arguments.widht=3"], tmp_path)
     assert (
-        "'model.arguments'" in refusal and "'widht'; did you mean 'width'?" in refusal and "building.py" not in refusal
+        "'model.arguments'" in refusal
+        and "'widht'; it takes classes, width" in refusal
+        and "building.py" not in refusal
     )
 
 

@@ -30,7 +30,7 @@ label = "label"
 arguments = { eval_fraction = 0.2, test_fraction = 0.4, seed = 0 }
 
 [model]
-arguments = { classes = 40, width = 32, l2 = 0.0001, head_drop = 0.2, head_dropout = 0.1 }  # 'head_drop'
+arguments = { classes = 40, width = 32, l2 = 0.0001, head_drop = 0.2 }  # 'head_drop'; did you mean 'head_dropout'?
 
 [train]
 epoch = 3  # did you mean 'train.epochs'?
@@ -198,6 +198,26 @@ def test_functions_are_looked_for_without_running_them(
 
 
 @pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("def write(folder, *, eval_fraction, test_fraction, seed): ...", ""),
+        ("def write(folder, /, eval_fraction, test_fraction, seed): ...", ""),
+        ("def write(*places, **others): ...", ""),
+        ("def write(folder, eval_fraction): ...", "'test_fraction'; it takes eval_fraction."),
+        ("def write(folder, eval_fraction, seed, more): ...", "the argument 'more' of 'write'"),
+        ("def writes(folder): ...", "function 'write' in 'data.py'. Received: none; did you mean 'writes'?"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "a pointer of Git LFS"),
+    ],
+)
+def test_the_writer_of_examples_takes_the_folder_by_place_and_arguments_by_name(
+    folder: Path, code: str, words: str
+) -> None:
+    (folder / "data.py").write_text(code, encoding="utf-8")
+    faults = read_recipe(folder).faults
+    assert words in " ".join(fault.sentence for fault in faults) and bool(faults) == bool(words)
+
+
+@pytest.mark.parametrize(
     ("setting", "words"),
     [
         ({"data.schema": "gone.pbtxt"}, "a schema in the recipe's folder. Received: 'gone.pbtxt'"),
@@ -211,6 +231,7 @@ def test_functions_are_looked_for_without_running_them(
         ({"evaluation.shots": [25, 5]}, "one or more shots, ascending"),
         ({"evaluation.seeds": [1, 1]}, "one or more seeds, ascending"),
         ({"gate.min_tasks": 2}, "'gate.min_tasks' of at most 1"),
+        ({"task": [{"name": "a", "slices": ["imag"]}]}, "Received: image, label; did you mean 'image'?"),
         ({"documentation.hub_tasks": ["image-other"]}, "did you mean 'image-others'?"),
     ],
 )
