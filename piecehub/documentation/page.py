@@ -128,7 +128,7 @@ def offered_page(publisher: str, name: str, version: int, person: Person, shown:
         hub_tasks=json.loads(person.hub_tasks),
         blessed=blessed,
         recommendation=recommend(blessed, guidance),
-        reasons=" ".join(verdict["reasons"]) if verdict else "Nobody has measured how well it fine-tunes.",
+        reasons=" ".join(verdict["reasons"]) if verdict else "nobody has measured how well it fine-tunes.",
         warnings=verdict["warnings"] if verdict else (),
         digest=shown.digest,
         piece={
