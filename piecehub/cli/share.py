@@ -14,7 +14,6 @@ from piecehub.cli.options import FOLDER, store_option, store_workdir_option
 from piecehub.errors import RecipeError
 
 if TYPE_CHECKING:
-    from piecehub.conformance.described import Interface
     from piecehub.exporting.export_facts import ExportFacts
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -73,25 +72,17 @@ def export(
     The folder is there whole or not at all. Its optimizer is left out. A Lambda layer holds Python code, which is run
     with --trust only.
     """
-    from piecehub.tensors.whole_folder import refuse_taken
+    from piecehub.publishing.exported import export_saved
 
-    refuse_taken(folder)
     specs = _json_specs(inputs)
-    click.echo("loading TensorFlow …", err=True)
-    from piecehub.conformance.described import interface
-    from piecehub.exporting import reusable, saved_keras
-    from piecehub.exporting.export_options import ExportOptions
-    from piecehub.training.building import tensor_specs
-
-    piece = saved_keras.cut(saved_keras.load_keras(model, code=code, trust=trust), layers)
-    write = reusable.export_preprocessor if as_preprocessor else reusable.export
-    facts = write(piece, folder, ExportOptions(**options), inputs=tensor_specs(specs) if specs else None)
-    found = interface(folder)
-    assert found is not None  # it was just exported
+    facts, parameters = export_saved(
+        model, folder, layers, options, inputs=specs, code=code, trust=trust, as_preprocessor=as_preprocessor
+    )
     if as_json:
-        click.echo(json.dumps({**asdict(facts), "parameters": found.parameters}, indent=2))
+        click.echo(json.dumps({**asdict(facts), "parameters": parameters}, indent=2))
     else:
-        _print(folder, facts, found)
+        _print(folder, facts, parameters)
+    click.echo("next:", err=True)
     for command in (
         f"piecehub check {folder}",
         f"piecehub page {folder} --name PUBLISHER/NAME > page.md",
@@ -127,7 +118,7 @@ def _leaves(specs: Any) -> list[Any]:
     return [specs]
 
 
-def _print(folder: Path, facts: "ExportFacts", found: "Interface") -> None:
+def _print(folder: Path, facts: "ExportFacts", parameters: int) -> None:
     from piecehub.documentation.page import spec_words
 
     trainable = len(facts.trainable_variables)
@@ -135,7 +126,7 @@ def _print(folder: Path, facts: "ExportFacts", found: "Interface") -> None:
         "input": spec_words(facts.input).replace("`", ""),
         "output": spec_words(facts.output).replace("`", ""),
         "variables": f"{len(facts.variables)}, of which {trainable} can be trained",
-        "parameters": f"{found.parameters:,}",
+        "parameters": f"{parameters:,}",
         "regularization losses": str(facts.regularization_losses),
         "size": f"{facts.size_bytes / 1e6:,.1f} MB",
     }

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from piecehub.conformance.behaviour import close
 from piecehub.conformance.loaded import STRANGERS, Loaded, flat
-from piecehub.conformance.passes import some_loss, trained
+from piecehub.conformance.passes import answers, some_loss, trained
 from piecehub.conformance.verdict import Verdict, held, nothing, short
 from piecehub.errors import PiecehubError
 from piecehub.facts.heap import give_back
@@ -24,6 +24,8 @@ def both_layers_train_alike(loaded: Loaded) -> Verdict:
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         return nothing(f"Not made, since there is no {missing[0]} here.")
     inputs, trainable = loaded.draw(loaded.few_examples), bool(loaded.trainable_variables)
+    if not trainable and not any(tensor.dtype.is_floating for tensor in tf.nest.flatten(loaded.once(answers))):
+        return _give_alike(loaded, inputs)
     # As in training where that gives the same numbers twice, as at inference where chance is at work.
     training = _is_repeatable(loaded)
     curves: dict[str, list[float]] = {}
@@ -40,6 +42,21 @@ def both_layers_train_alike(loaded: Loaded) -> Verdict:
         received = f"{hub.round(5).tolist()} in hub.KerasLayer and {ours.round(5).tolist()} in ReusableLayer"
         return short("the same losses in both layers", received, "look at D2, D4 and D8")
     return held(f"{_STEPS} steps have the same losses in both layers: {', '.join(f'{loss:.5g}' for loss in hub)}.")
+
+
+def _give_alike(loaded: Loaded, inputs: Any) -> Verdict:
+    """D21 of a preprocessor, such as a tokenizer: there is nothing to train, and no float to make a loss of."""
+    given: list[dict[str, np.ndarray]] = []
+    for name, make in (("hub.KerasLayer", _hub_layer), ("ReusableLayer", _our_layer)):
+        try:
+            given.append(flat(make(loaded, trainable=False)(inputs)))
+        except (*STRANGERS, PiecehubError) as error:
+            what = f"{type(error).__name__} in {name}: {' '.join(str(error).split())[:160]}"
+            return short("a model that both layers call", what, "mend the interface")
+    hub, ours = given
+    if hub.keys() != ours.keys() or not all(np.array_equal(hub[key], ours[key]) for key in hub):
+        return short("the same outputs in both layers", "others", "look at D6 and D8")
+    return held("Both layers give the same; no output is a float, and nothing is trained.")
 
 
 def _hub_layer(loaded: Loaded, trainable: bool) -> Any:

@@ -12,6 +12,8 @@ import keras
 
 from piecehub.errors import NotReusableError
 
+_FEW = 5  # that are named in one sentence
+
 
 @contextmanager
 def frozen_layers(model: Any, policy: str) -> Iterator[None]:
@@ -22,9 +24,11 @@ def frozen_layers(model: Any, policy: str) -> Iterator[None]:
     """
     frozen = [layer for layer in model._flatten_layers() if not layer.trainable and layer.weights]
     if frozen and policy == "refuse":
+        names = [layer.name for layer in frozen[:_FEW]]
+        more = f" and {len(frozen) - _FEW} more" if len(frozen) > _FEW else ""
         raise NotReusableError(
-            f"Expected no frozen layers with weights. Received: {', '.join(layer.name for layer in frozen)}; set "
-            "frozen = 'unfreeze' to let consumers train them, or 'keep' to leave them frozen for ever."
+            f"Expected no frozen layers with weights. Received: {', '.join(names)}{more}; set frozen = 'unfreeze' "
+            "(`--frozen unfreeze`) to let consumers train them, or 'keep' to leave them frozen for ever."
         )
     if policy != "unfreeze":
         yield

@@ -5,6 +5,7 @@ It joins the validator, the gate, signatures and the store, none of which knows 
     offered    a SavedModel that no run of ours made, alone or with its preprocessor
     look       all that is wrong with it, before anybody waits for its checks
     proof      evidence that comes with it, judged by the gate
+    exported   a saved Keras model, exported to be offered
     begun      its page, with questions for what only a person knows
 
 Read `offered.publish_made_elsewhere` first.

@@ -1,6 +1,8 @@
 """`piecehub export` and `piecehub page`: from a saved Keras model to a page that can be published."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from piecehub.cli.main import cli
 from piecehub.conformance import common_apis, documentation_terms
 from piecehub.conformance.page import parse
 from piecehub.errors import NotReusableError, PieceError, PiecehubError, RecipeError
+from piecehub.publishing import exported as exported_models
 from tests.command_line import piecehub
 
 OWN = """
@@ -67,8 +70,14 @@ def exported(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     return folder, piecehub("export", str(saved / "flowers.keras"), "--layer", "features", "-o", str(folder))
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `_run` exports is made here, where TensorFlow is loaded already."""
+    monkeypatch.setattr(exported_models, "run_fresh", lambda _, arguments: exported_models.export_here(**arguments))
+
+
 def _run(*words: str | Path) -> Result:
-    """The command in this process, where TensorFlow is loaded already."""
+    """The command in this process."""
     return CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=True)
 
 
@@ -89,6 +98,7 @@ def test_export_writes_a_piece_and_says_what_it_is_and_what_comes_next(exported:
         "regularization losses  1",
     ):
         assert words in done.stdout
+    assert done.stderr.startswith("next:\n")
     for command in (f"check {folder}", f"page {folder}", f"publish {folder}"):
         assert f"piecehub {command}" in done.stderr
     images = np.random.default_rng(1).random((3, 12, 10, 3), np.float32)
@@ -124,9 +134,6 @@ def test_python_in_a_model_is_run_only_if_it_is_trusted(tmp_path: Path) -> None:
 def test_classes_of_its_own_come_by_code(tmp_path: Path) -> None:
     (tmp_path / "tower.py").write_text(OWN)
     program = "import numpy, tower; m = tower.Tower(); m(numpy.ones((2, 4), 'float32')); m.save('tower.keras')"
-    import subprocess
-    import sys
-
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
     said = _refused(_run("export", tmp_path / "tower.keras", "-o", tmp_path / "piece"), NotReusableError)
     assert "--code" in said and "Tower" in said
@@ -142,6 +149,24 @@ def test_a_folder_that_holds_something_is_left_alone(saved: Path, tmp_path: Path
     said = _refused(_run("export", saved / "flowers.keras", "-o", tmp_path), RecipeError)
     assert "Expected a new or empty folder" in said
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_frozen_layers_are_told_with_the_option_that_settles_it(tmp_path: Path) -> None:
+    model = _classifier()
+    for layer in model.layers[:3]:
+        layer.trainable = False
+    model.save(tmp_path / "frozen.keras")
+    said = _refused(_run("export", tmp_path / "frozen.keras", "-o", tmp_path / "piece"), NotReusableError)
+    assert "`--frozen unfreeze`" in said
+    done = _run("export", tmp_path / "frozen.keras", "--frozen", "unfreeze", "-o", tmp_path / "piece")
+    assert "of which 6 can be trained" in done.stdout
+
+
+def test_what_a_model_takes_can_be_told(tmp_path: Path) -> None:
+    assert "Expected JSON for --inputs" in _refused(
+        _run("export", "m.keras", "-o", tmp_path / "piece", "--inputs", "{"), RecipeError
+    )
+    assert "shape" in _refused(_run("export", "m.keras", "-o", tmp_path / "piece", "--inputs", "[3]"), RecipeError)
 
 
 def test_what_is_no_keras_model_is_named(tmp_path: Path) -> None:

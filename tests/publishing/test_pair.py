@@ -7,7 +7,10 @@ from typing import Any
 
 import keras
 import pytest
+import tensorflow as tf
 
+from piecehub.conformance.consumers import both_layers_train_alike
+from piecehub.conformance.loaded import load
 from piecehub.errors import PiecehubError, StoreError
 from piecehub.exporting.export_options import ExportOptions
 from piecehub.exporting.reusable import export, export_preprocessor
@@ -20,6 +23,7 @@ from piecehub.publishing.offered import publish
 from piecehub.signing.keys import new_key
 from piecehub.store.catalog import Store
 from tests.command_line import piecehub
+from tests.conformance.broken_models import model
 
 PAGE = """# Module {handle}
 
@@ -145,6 +149,24 @@ def test_where_the_encoder_cannot_be_written_neither_is_visible(
     monkeypatch.setattr(offered, "publish_version", real)
     assert _publish(models, tmp_path / "store") == "acme/encoder/1"
     assert len(Store.open(tmp_path / "store").models()) == 2
+
+
+def test_d21_holds_a_preprocessor_to_the_same_outputs_in_both_layers(models: Path, tmp_path: Path) -> None:
+    """There is nothing to train in it, and no float to make a loss of."""
+    found = both_layers_train_alike(load(models / "tokens", TOKENS))
+    assert (found.passed, found.sentence) == (
+        True,
+        "Both layers give the same; no output is a float, and nothing is trained.",
+    )
+    spec = tf.TensorSpec([None], tf.string, name="inputs")
+
+    def by_chance(root: Any, texts: Any, training: bool) -> Any:
+        return tf.random.uniform([8], maxval=2**30, dtype=tf.int32) + 0 * tf.cast(root.state, tf.int32)
+
+    root = model(by_chance, spec, trainable_variables=[], regularization_losses=[])
+    tf.saved_model.save(root, str(tmp_path / "chance"))
+    found = both_layers_train_alike(load(tmp_path / "chance", TOKENS))
+    assert (found.passed, "the same outputs in both layers" in found.sentence) == (False, True)
 
 
 @pytest.mark.long
