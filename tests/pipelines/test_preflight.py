@@ -76,7 +76,7 @@ def test_n11_an_argument_that_the_function_does_not_take_is_named(tmp_path: Path
     refusal = _refusal("digits", ["model.arguments.widht=3"], tmp_path)
     assert (
         "'model.arguments'" in refusal
-        and "'widht'; it takes classes, width" in refusal
+        and "'widht'; it takes classes, l2, width" in refusal
         and "building.py" not in refusal
     )
 
