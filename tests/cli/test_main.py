@@ -13,7 +13,15 @@ HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "matplotlib", 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["kubeflow", "compile", "--help"], ["workdir", "gc", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["kubeflow", "compile", "--help"],
+        ["workdir", "gc", "--help"],
+        ["export", "--help"],
+        ["page", "--help"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
