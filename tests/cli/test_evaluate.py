@@ -21,6 +21,10 @@ from piecehub.errors import CheckUnfinished
 from piecehub.examples.stream import Stream
 from piecehub.exporting import reusable
 from piecehub.facts.conformance_report import Finding, report
+from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.handle import Handle
+from piecehub.publishing.proof import about_another, as_if_it_conformed, judge, read_proof
+from piecehub.store.catalog import Store
 from pipelines import evaluation
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +89,17 @@ def test_a_dry_run_counts_and_an_evaluation_goes_on_from_it_and_says_its_verdict
     assert json.loads((workdir / "out" / "digits-5-9" / "evidence.json").read_text()) == evidence
     assert said["guidance"]["digits-5-9"]["metric"] == "accuracy"
     assert done.stderr.splitlines().count("trial 60/60") == 1
+    # What was kept is what `publish --evidence` judges again, by the same rule.
+    kept = read_proof(workdir / "out")
+    assert (kept.rule.min_gain, [found.task for found in kept.evidences]) == (
+        verdict["rule"]["min_gain"],
+        ["digits-5-9"],
+    )
+    digest = content_digest(list_files(piece))
+    store, conforms = Store.open(workdir / "store"), as_if_it_conformed(digest)
+    again = judge(kept, conforms, store, Handle("acme", "random", 1)).verdict
+    assert (about_another(kept, digest), again.status, again.reasons[0]) == ("", "NOT_BLESSED", verdict["reasons"][0])
+    assert all(path.is_file() for path in kept.blobs(workdir).values())
 
 
 def test_wall_11_pool_and_test_are_decoded_once_and_nothing_of_them_is_left(

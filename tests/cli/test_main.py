@@ -20,6 +20,8 @@ HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "matplotlib", 
         ["kubeflow", "compile", "--help"],
         ["workdir", "gc", "--help"],
         ["recipe", "--help"],
+        ["export", "--help"],
+        ["page", "--help"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:

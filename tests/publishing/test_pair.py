@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_both_are_published_and_linked(models: Path, tmp_path: Path, unchecked: 
     digest = {"piecehubContent": tokens.digest.removeprefix("sha256:")}
     dependencies = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert dependencies == [{"name": "preprocessor/acme/tokens/1", "digest": digest}]
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match=re.escape(f"in '{store.uri}'")):  # N11: it says where it looked
         lineages.of_published(store, "acme/tokens/1")
 
 
