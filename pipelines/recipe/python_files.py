@@ -21,7 +21,8 @@ class Module:
     Attributes:
         names: what it defines, assigns or imports at its top, in branches too.
         functions: those that it defines itself, undecorated.
-        is_open: whether it may have others, by `from … import *`, `globals()` or a `__getattr__`.
+        is_open: whether it may have others, by `from … import *`, `globals()` or a `__getattr__`; or none at all, as it
+            raises an error, which says more than any name that is missing.
     """
 
     names: set[str] = field(default_factory=set[str])
@@ -54,8 +55,11 @@ def read_module(file: Path) -> Module:
             functions.pop(name, None)  # what is defined again is another
         if isinstance(node, ast.FunctionDef) and not node.decorator_list:
             functions[node.name] = node
-    is_open = bool(names & {"*", "__getattr__"}) or any(
-        isinstance(node, ast.Name) and node.id in ("globals", "setattr", "exec") for node in ast.walk(tree)
+    raises = any(isinstance(node, ast.Raise) for node in tree.body)
+    is_open = (
+        raises
+        or bool(names & {"*", "__getattr__"})
+        or any(isinstance(node, ast.Name) and node.id in ("globals", "setattr", "exec") for node in ast.walk(tree))
     )
     return Module(names, functions, is_open)
 

@@ -179,6 +179,7 @@ def test_a_text_that_is_written_is_none_of_those(text: str) -> None:
         ("def build_model(*, seed, classes, width, l2, head_dropout, depth): ...", {}, "the argument 'depth'"),
         ("from elsewhere import build_model", {}, ""),
         ("from elsewhere import *", {}, ""),
+        ("raise RuntimeError('told when it is loaded')", {}, ""),
         ("@decorated\ndef build_model(): ...", {}, ""),
         ("if True:\n    build_model = 3\n", {}, ""),
         ("def build_modle(**others): ...", {}, "function 'build_model' in 'model.py'. Received: none; did you mean"),
