@@ -74,7 +74,9 @@ def test_c4_the_validator_of_a_run_reads_the_page_that_the_recipe_will_make(firs
 def test_the_evaluator_says_how_far_it_is(world: World, first: Finished) -> None:
     events = [e for e in runs.read_events(world.workdir, first.run) if e.node == "FineTuneEvaluator"]
     notes = [e.message for e in events if e.message]
-    assert notes and all(re.fullmatch(r"trial \d+ of \d+: [a-zA-Z, -]+, 5 examples", note) for note in notes)
+    # A search for leakage that takes long on a busy machine says so too.
+    trials = [note for note in notes if not note.startswith("compared ")]
+    assert trials and all(re.fullmatch(r"trial \d+ of \d+: [a-zA-Z, -]+, 5 examples", note) for note in trials)
     assert [e.state for e in events if not e.message] == ["running", "done"]
 
 
