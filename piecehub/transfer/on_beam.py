@@ -144,7 +144,10 @@ def elements_of(trials: Sequence[Trial], seconds: cost.Seconds, workers: int) ->
 def _place(options: PipelineOptions) -> str:
     """The uri that all workers reach; empty if none was given."""
     told = options.view_as(GoogleCloudOptions).temp_location
-    return f"{told.rstrip('/')}/piecehub" if told else ""
+    if not told:
+        return ""
+    uri = str(Path(told).absolute()) if staging.is_path(told) else told.rstrip("/")
+    return f"{uri}/piecehub"
 
 
 def _places(saved_model: Path, controls: Path, task: Path, place: str, trials: str) -> Places:

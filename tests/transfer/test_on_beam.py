@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from piecehub.errors import EnvironmentProblem, PieceError, TrainingError
 from piecehub.facts.content import content_digest, list_files
@@ -127,6 +128,16 @@ def test_results_that_no_worker_left_here_are_missed(subject, task, protocol, mo
     trials = planned(subject, task, protocol)[:2]
     with pytest.raises(EnvironmentProblem, match=r"Received: none of 2, though .*--beam-arg=--temp_location=URI"):
         run_trials_on_beam(trials, **without_workers)
+
+
+def test_a_place_is_the_same_for_workers_that_run_in_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = {
+        "--temp_location=shared/": f"{tmp_path}/shared/piecehub",
+        "--temp_location=s3://b/x/": "s3://b/x/piecehub",
+    }
+    assert {told: on_beam._place(PipelineOptions([told])) for told in places} == places
+    assert on_beam._place(PipelineOptions([])) == ""
 
 
 def test_an_error_in_the_words_of_a_runner_is_ours_again_or_says_that_trials_are_kept():
