@@ -55,6 +55,11 @@ def init(
     name = name or folder.resolve().name.lower().replace("_", "-").replace(" ", "-")
     check_name(name)
     _refuse_words(form, label, task, layer, code)
+    for path in (folder, source):
+        try:
+            str(path.resolve()).encode()
+        except UnicodeEncodeError as error:
+            raise RecipeError(f"Expected a path in UTF-8. Received: {str(path)!a}; rename it.") from error
     click.echo("loading TensorFlow …", err=True)
     with away():
         from pipelines.starting.plan import plan_for

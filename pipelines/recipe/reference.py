@@ -19,8 +19,8 @@ from pipelines.recipe.tables import table_classes
 _HEAD = """\
 # Every key of a recipe
 
-A recipe is a folder with a `recipe.toml` and the files that it names (README, "Your own model"). This page is printed
-by `piecehub recipe reference`, from the code that reads recipes.
+A recipe is a folder with a `recipe.toml` and the files that it names (README, "Your own data and model"). This
+page is printed by `piecehub recipe reference`, from the code that reads recipes.
 
     piecehub recipe check path/to/recipe      # all that is wrong with it, by file and line, in a second
 

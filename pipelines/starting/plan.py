@@ -1,5 +1,6 @@
 """What a recipe asks of data that was looked at: which classes are held out, how many shots, how many steps."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +13,8 @@ from pipelines.starting.looked import Looked
 _LEAST_TO_HOLD_OUT = 4
 _MOST_HELD_OUT = 20
 _HELD_OUT = 0.4
+# Of their names, which are an argument; a recipe's arguments end at 2000 bytes.
+_MOST_BYTES = 1200
 # What write_splits deals to the pool of a class, held out or not.
 _POOL = {True: 0.6, False: 0.25}
 _SHOTS = {True: (5, 10, 25), False: (20, 50, 100)}
@@ -89,6 +92,9 @@ def _held_out(looked: Looked) -> tuple[tuple[Any, ...], list[str]]:
     number = min(_MOST_HELD_OUT, max(2, int(_HELD_OUT * len(names))))
     # Those of which there is most: each needs examples to learn from and to be tested on.
     chosen = sorted(names, key=lambda name: -min(looked.counts[name], 50))[:number]
+    while number > 2 and len(json.dumps(chosen)) > _MOST_BYTES:
+        number -= 1
+        chosen = chosen[:number]
     shown = ", ".join(str(name) for name in sorted(chosen, key=str)[:5]) + (", …" if number > 5 else "")
     return tuple(sorted(chosen, key=lambda name: (isinstance(name, str), name))), [
         f"{number} classes are held out, and make the downstream task ({shown}): data.arguments.held_out."

@@ -106,8 +106,8 @@ def recipe_text(name: str, looked: Looked, plan: Plan) -> str:
     texts = looked.model == "texts"
     text = _HEAD + (_TRAINED if looked.trained else _TRAINING) + _REST
     return text.format(
-        title=f"A piece from {_what(looked)}.",
-        notes="\n".join(f"#   {note}" for note in (*looked.notes, *looked.network, *plan.notes)),
+        title=_comment(f"A piece from {_what(looked)}."),
+        notes="\n".join(f"#   {_comment(note)}" for note in (*looked.notes, *looked.network, *plan.notes)),
         name_text=_toml(name),
         source=_toml(str(looked.source)),
         decode="" if texts else '\ndecode = "decode" # of model.py: what the model takes, from a record',
@@ -127,6 +127,11 @@ def recipe_text(name: str, looked: Looked, plan: Plan) -> str:
         hub_tasks=_hub_tasks(looked),
         piece=_piece(looked),
     )
+
+
+def _comment(text: str) -> str:
+    """A text on one line of a comment, whatever is in the names of somebody's classes and files."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _what(looked: Looked) -> str:
@@ -163,5 +168,6 @@ def _hub_tasks(looked: Looked) -> str:
 
 
 def _toml(value: Any) -> str:
-    """Texts, numbers and lists of them, as TOML has them, which is as JSON has them."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    """Texts, numbers and lists of them, as TOML has them, which is as JSON has them, but for one character."""
+    text = json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")

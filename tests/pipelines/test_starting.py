@@ -253,6 +253,32 @@ def test_too_few_examples_are_refused_with_how_many_it_takes(tmp_path: Path) -> 
         plan_for(look_at_table(tmp_path / "data.csv"))
 
 
+def test_names_that_nobody_would_choose_come_through(tmp_path: Path) -> None:
+    names = ["new\nline", 'quote"d', "back\\slash", "#hash", "{brace}", "bell\x07\x7f", "ümläut 🐟", "]"]
+    rows = [{"words": f"{name} {n}", "label": name} for name in names for n in range(20)]
+    folder = tmp_path / 'odd {place} \n"x"'
+    for row in rows:
+        place = folder / row["label"].replace("/", "_")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{row['words'].rpartition(' ')[2]}.txt").write_text(row["words"], "utf-8")
+    looked = look_at_texts(folder)
+    plan = plan_for(looked)
+    write_recipe(tmp_path / "recipe", "mine", looked, plan)
+    loaded = load_recipe(tmp_path / "recipe")
+    assert set(loaded.config.data.arguments["held_out"]) == set(plan.held_out) < set(names)
+    examples_folder(loaded, tmp_path / "written")
+
+
+def test_many_classes_with_long_names_leave_room_for_the_other_arguments(tmp_path: Path) -> None:
+    rows = [f"{n % 7},{n % 30:02d}{'x' * 150}" for n in range(900)]
+    (tmp_path / "data.csv").write_text("\n".join(["x,label", *rows]))
+    looked = look_at_table(tmp_path / "data.csv")
+    plan = plan_for(looked)
+    assert 2 <= len(plan.held_out) < 10
+    write_recipe(tmp_path / "recipe", "mine", looked, plan)
+    assert load_recipe(tmp_path / "recipe").config.model.arguments["outputs"] == 30 - len(plan.held_out)
+
+
 def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path: Path) -> None:
     looked = _looked("csv", tmp_path / "data")
     (tmp_path / "recipe").mkdir()
