@@ -18,8 +18,9 @@ def _growth_mb(folder: Path, few: int, many: int, side: int) -> float:
 
 
 def test_wall_11_test_pictures_are_in_the_memory_of_no_process(tmp_path):
-    # Held once a process, as bytes, these 2,000 more pictures would take 74 MB, and as features of raw input 300 MB.
-    assert _growth_mb(tmp_path, 1_000, 3_000, 64) < 60
+    # Held once a process, as bytes, these 8,000 more pictures would take 295 MB, and as features of raw input 1,200 MB;
+    # what a start of three processes peaks at differs by up to 80 MB from one to the next.
+    assert _growth_mb(tmp_path, 1_000, 9_000, 64) < 150
 
 
 @pytest.mark.long
