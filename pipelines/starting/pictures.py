@@ -1,8 +1,10 @@
 """Looks at a folder of pictures, one folder a class."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from pipelines.starting.looked import Feature, Looked, evenly, template
 
 _SAMPLE = 200
 # A network for a first run takes minutes on pictures of this size, and hours on four times as many pixels.
-_LARGEST = 96
+LARGEST = 96
 _PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 
 
@@ -37,23 +39,49 @@ def look_at_images(source: Path) -> Looked:
         )
     sizes, grey, broken = _sampled([file for file, _ in found])
     shortest = round(median(min(size) for size in sizes))
-    side, channels = min(_LARGEST, shortest), 1 if grey else 3
+    side, channels = min(LARGEST, shortest), 1 if grey else 3
     notes = [f"{sum(counts.values()):,} pictures of {len(counts)} classes, the folders' names."]
     if broken:
         notes.append(f"{broken} of {_SAMPLE} that were looked at cannot be read; such are left out, and named.")
     larger = f", made smaller from a median of {shortest} pixels" if shortest > side else ""
     network = f"The model takes {side} x {side} pixels{larger}, in {'grey' if grey else 'colours'}: SIDE, CHANNELS."
+    return pictures_of(source, "images_folder", counts, (side, channels), tuple(notes), network)
+
+
+def pictures_of(
+    source: Path,
+    data: str,
+    counts: Mapping[Any, int],
+    taken: tuple[int, int],
+    notes: tuple[str, ...],
+    network: str,
+    constants: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Looked:
+    """What was found, of pictures of whatever carrier.
+
+    Args:
+        source: where they lie.
+        data: the template that reads them.
+        counts: of each class.
+        taken: the side in pixels and the channels of what the network takes.
+        notes: what was guessed of the data.
+        network: what the network takes, as a sentence.
+        constants: of the templates, but for the network's.
+    """
+    side, channels = taken
+    what = "grey" if channels == 1 else "coloured"
     return Looked(
         source=source,
-        data="images_folder",
+        data=data,
         model="pictures",
         features=(Feature("picture", "BYTES"),),
         counts=counts,
-        description=picture_description(side, channels),
-        hub_tasks=("image-others",) if grey else ("image-feature-vector",),
+        description=f"A small convolutional network for {what} pictures of {side} x {side} pixels. It takes float32 "
+        "images with values in [0, 1].",
+        hub_tasks=("image-others",) if channels == 1 else ("image-feature-vector",),
         arguments={"widths": [32, 64, 128]},
-        constants={"pictures": {"SIDE, CHANNELS": (side, channels)}},
-        notes=tuple(notes),
+        constants={**(constants or {}), "pictures": {"SIDE, CHANNELS": taken}},
+        notes=notes,
         network=(network,),
     )
 
@@ -77,15 +105,6 @@ def _sampled(files: list[Path]) -> tuple[list[tuple[int, int]], bool, int]:
     if not sizes:
         raise DataError(f"Expected pictures that can be read. Received: none among {broken}. {last}")
     return sizes, grey, broken
-
-
-def picture_description(side: int, channels: int) -> str:
-    """What the network of the template is, and takes."""
-    what = "grey" if channels == 1 else "coloured"
-    return (
-        f"A small convolutional network for {what} pictures of {side} x {side} pixels. It takes float32 images with "
-        "values in [0, 1]."
-    )
 
 
 def is_grey(contents: bytes) -> bool:

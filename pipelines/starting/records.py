@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from google.protobuf.message import DecodeError
 from piecehub import images
 from piecehub.errors import DataError
 from pipelines.starting.columns import guess_label, look_at_columns
-from pipelines.starting.looked import Feature, Looked, template
-from pipelines.starting.pictures import is_grey, picture_description
+from pipelines.starting.looked import Looked, template
+from pipelines.starting.pictures import LARGEST, is_grey, pictures_of
 from pipelines.starting.tables import looked_at
 
 _SAMPLE = 2000
@@ -48,12 +49,13 @@ def look_at_records(source: Path, label: str = "") -> Looked:
 
 
 def _rows(source: Path) -> Iterator[dict[str, list[Any]]]:
-    files = template("records_files").files(source) if source.exists() else []
+    reader = template("records_files")
+    files = reader.files(source) if source.exists() else []
     if not files:
         raise DataError(f"Expected a TFRecord file, or a folder with some. Received: '{source}' without any.")
     for file in files:
         try:
-            yield from map(template("records_files").values, template("records_files").records(file))
+            yield from map(reader.values, reader.records(file))
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, DecodeError) as error:
             raise DataError(
                 f"Expected TFRecords of tf.Example. Received: '{file}', which holds something else or is damaged; take "
@@ -84,22 +86,15 @@ def _of_pictures(
 ) -> Looked:
     sampled = [row[picture][0] for row in rows[:200] if row.get(picture)]
     shortest = min(min(about.height, about.width) for about in map(images.check, sampled))
-    side, channels = min(96, shortest), 1 if all(map(is_grey, sampled)) else 3
-    return Looked(
-        source=source,
-        data="records_files",
-        model="pictures",
-        features=(Feature("picture", "BYTES"),),
-        counts=Counter(labels),
-        description=picture_description(side, channels),
-        hub_tasks=("image-others",) if channels == 1 else ("image-feature-vector",),
-        arguments={"widths": [32, 64, 128]},
-        constants={
-            "records_files": {"LABEL": label, "FEATURES": {picture: "picture"}, "CLASSES": True},
-            "pictures": {"SIDE, CHANNELS": (side, channels)},
-        },
-        notes=(*notes, f"The feature '{picture}' holds pictures."),
-        network=(f"The model takes {side} x {side} pixels: SIDE, CHANNELS.",),
+    side, channels = min(LARGEST, shortest), 1 if all(map(is_grey, sampled)) else 3
+    return pictures_of(
+        source,
+        "records_files",
+        Counter(labels),
+        (side, channels),
+        (*notes, f"The feature '{picture}' holds pictures."),
+        f"The model takes {side} x {side} pixels: SIDE, CHANNELS.",
+        {"records_files": {"LABEL": label, "FEATURES": {picture: "picture"}, "CLASSES": True}},
     )
 
 
@@ -122,7 +117,7 @@ def _of_columns(
     looked = looked_at(source, "records_files", columns, labels, notes)
     taken = {one["name"]: one["feature"] for key in ("numbers", "words") for one in (looked.columns or {})[key]}
     constants = {"LABEL": label, "FEATURES": taken, "CLASSES": columns.classes}
-    return Looked(**{**vars(looked), "constants": {"records_files": constants}})
+    return replace(looked, constants={"records_files": constants})
 
 
 def _is_vector(rows: list[dict[str, list[Any]]], name: str, sizes: set[int]) -> bool:
