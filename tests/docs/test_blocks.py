@@ -62,7 +62,7 @@ QUICK = (
     Scenario("docs/workdir.md", ("piecehub workdir gc",), worlds.finished_run),
 )
 LONG = (
-    Scenario("README.md", (".venv/bin/piecehub serve", "import tensorflow_hub as hub"), worlds.finished_run),
+    Scenario("README.md", (".venv/bin/piecehub serve", "import tensorflow_hub as hub"), worlds.make_run),
     Scenario("README.md", ("piecehub export",), worlds.flowers, between={"piecehub page": "$EDITOR page.md"}),
     Scenario("docs/sharing.md", ("piecehub export flowers.keras",), worlds.flowers),
     Scenario("docs/check.md", ("import piecehub",), worlds.my_piece),

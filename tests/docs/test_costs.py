@@ -2,11 +2,15 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from piecehub.transfer.protocol import MODES, Protocol
+from piecehub.transfer.trials import plan
 
 _ROOT = Path(__file__).parents[2]
 _RESULTS = _ROOT / "benchmarks" / "results"
@@ -63,6 +67,20 @@ def test_every_table_of_the_page_names_its_files() -> None:
     page = (_ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| ") and not line.endswith("| from |")]
     assert len(_ROWS) == len(rows) >= 20
+
+
+def test_the_number_of_trials_is_that_of_the_recipe() -> None:
+    recipe = tomllib.loads((_ROOT / "pipelines" / "recipes" / "digits" / "recipe.toml").read_text(encoding="utf-8"))
+    grid = recipe["evaluation"]
+    protocol = Protocol(
+        **{key: tuple(grid[key]) for key in ("shots", "seeds", "learning_rates", "inverse_regularization")},
+        steps=grid["steps"],
+        batch_size=grid["batch_size"],
+    )
+    trials = plan("sha256:a", "sha256:b", dict.fromkeys(protocol.seeds, "sha256:c"), protocol)
+    fits = sum(MODES[trial.mode].training == "probe" for trial in trials)
+    page = (_ROOT / "docs" / "costs.md").read_text(encoding="utf-8")
+    assert f"trainings: {len(trials) - fits} of the recipe" in page and f"fits of a linear model: {fits}\n" in page
 
 
 def test_a_figure_that_was_not_measured_is_named() -> None:

@@ -24,6 +24,7 @@ from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
 from piecehub.store.tokens import Tokens
+from tests.command_line import piecehub
 from tests.docs.blocks import ROOT
 from tests.loopback import served
 from tests.s3_server import running_s3
@@ -123,10 +124,19 @@ def signed(folder: Path) -> Generator[Stand]:
 
 @contextmanager
 def finished_run(folder: Path) -> Generator[Stand]:
-    """The working folder of a run of `digits` that published piecehub/digits/1, and the store on a server."""
+    """The working folder of an earlier release's run of `digits`, which published piecehub/digits/1."""
     with tarfile.open(_GOLDEN) as archive:
         archive.extractall(folder, filter="data")
     mark(folder / ".piecehub")  # it was made before working folders were marked
+    yield Stand()
+
+
+@contextmanager
+def make_run(folder: Path) -> Generator[Stand]:
+    """What `make run` leaves, of few trials: piecehub/digits/1 in the store, which is on a server, and .venv/."""
+    little = [f"--set=evaluation.{key}={value}" for key, value in _LITTLE.items()]
+    done = piecehub("run", "digits", *little, "--set=gate.min_gain=-1.0", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / ".venv" / "bin" / "piecehub").symlink_to(folder.with_name(f"{folder.name}-tools") / "piecehub")
     with served(folder / ".piecehub" / "store") as url:
