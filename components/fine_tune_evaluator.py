@@ -10,7 +10,7 @@ from components.dsl import Evaluate, InputArtifact, OptionalInput, OutputArtifac
 from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.examples.features import Features
 from piecehub.examples.stream import Decode, Stream
-from piecehub.extraction.piece import input_names
+from piecehub.extraction.piece import control_kind, input_names
 from piecehub.facts import runs
 from piecehub.facts.beam import beam_arguments
 from piecehub.facts.reference import mode_words
@@ -85,7 +85,11 @@ def FineTuneEvaluator(
         downstream = task_from_features(asked.name, asked.label, pool, test, inputs, kind, asked.slices)
         found = evaluations.evaluate(
             evaluations.Subject(
-                Path(reusable_model.uri) / "saved_model", Path(piece.uri) / "controls", output=features, parent=parent
+                Path(reusable_model.uri) / "saved_model",
+                Path(piece.uri) / "controls",
+                output=features,
+                parent=parent,
+                control_kind=control_kind(Path(piece.uri)),
             ),
             downstream,
             Protocol.from_json(protocol),

@@ -19,11 +19,10 @@ from piecehub.errors import PiecehubError
 from piecehub.facts.workdir import Workdir, mark, relied_on
 
 if TYPE_CHECKING:
-    from piecehub.facts.conformance_report import ConformanceReport
     from piecehub.transfer.evidence import Evidence
     from piecehub.transfer.trials import Trial
     from piecehub.transfer.verdict import Verdict
-    from pipelines.evaluation import Evaluator, Planned
+    from pipelines.evaluation import Planned
 
 
 @click.command()
@@ -96,7 +95,7 @@ def evaluate(
         report = evaluation.checked(evaluator.saved_model)
         target = out or Path(scratch) / "evidence"
         found = [evaluator.evaluate(task, means, target / task.name) for task in tasks]
-        verdict = _judged(evaluator, found, report)
+        verdict = evaluator.judged(found, report)
         if out:
             verdict.write(out)  # with the recipe's rule, for `piecehub publish --evidence`
         _print(found, verdict, as_json)
@@ -126,14 +125,6 @@ def _runner(beam_args: Sequence[str]) -> Any:
     from piecehub.transfer.on_beam import run_trials_on_beam
 
     return partial(run_trials_on_beam, beam_args=list(beam_args))
-
-
-def _judged(evaluator: "Evaluator", found: "list[Evidence]", report: "ConformanceReport") -> "Verdict":
-    """What the recipe's rule says of the evidence, without a published version to compare with."""
-    from piecehub.transfer.gate import judge
-    from pipelines.protocols import rule_of
-
-    return judge(found, report, None, rule_of(evaluator.loaded.config))
 
 
 def _say(done: int, total: int, trial: "Trial") -> None:
