@@ -17,6 +17,7 @@ from piecehub.examples.ingest import ingest
 from piecehub.examples.stream import Stream
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.facts.progress import phase
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir, mark, relied_on
 from piecehub.store.source import find_saved_model
 from piecehub.tensors.approximate_controls import write_controls
@@ -181,7 +182,7 @@ class Evaluator:
     def evaluate(self, stated: DownstreamTask, means: Means, destination: Path) -> Evidence:
         """The evidence of one task, written into `destination`; upstream is not known, so it tells of no leakage."""
         protocol = protocol_of(self.loaded.config, stated)
-        with self.task(stated, means.trials_folder) as (task, overlap):
+        with phase(f"evaluating {stated.name}"), self.task(stated, means.trials_folder) as (task, overlap):
             return evaluation.evaluate(self.subject(stated), task, protocol, means, destination, overlap=overlap)
 
     def judged(self, found: Sequence[Evidence], report: ConformanceReport) -> Verdict:
@@ -191,7 +192,7 @@ class Evaluator:
     def plan(self, stated: DownstreamTask, means: Means) -> Planned:
         """What `evaluate` would run; it runs one missing trial of each kind of training, which are kept."""
         protocol, subject = protocol_of(self.loaded.config, stated), self.subject(stated)
-        with self.task(stated, means.trials_folder) as (task, _):
+        with phase(f"trying {stated.name}"), self.task(stated, means.trials_folder) as (task, _):
             trials = evaluation.planned(subject, task, protocol, kind_of(means.gpus))
             more = evaluation.sensitivity_count(task, protocol)
             missing = missing_trials(trials, means.trials_folder)

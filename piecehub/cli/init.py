@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piecehub.errors import RecipeError
+from piecehub.facts.progress import phase
 from piecehub.logs import away
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def init(
     is trained, and the recipe asks only for a --task.
     """
     from piecehub.facts.handle import check_name
+    from piecehub.ui.shown import form_of, shown
 
     name = name or folder.resolve().name.lower().replace("_", "-").replace(" ", "-")
     check_name(name)
@@ -65,8 +67,7 @@ def init(
             str(path.resolve()).encode()
         except UnicodeEncodeError as error:
             raise RecipeError(f"Expected a path in UTF-8. Received: {str(path)!a}; rename it.") from error
-    click.echo("loading TensorFlow …", err=True)
-    with away():
+    with shown(form_of()), phase("looking at what is there"), away():
         from pipelines.starting.plan import plan_for
         from pipelines.starting.writing import write_recipe
 
