@@ -5,6 +5,8 @@
 #   make test-fast                                      at every save: what needs no TensorFlow, in under two minutes
 #   make test | test-long | check | bench               `.ci/run` is `make check test`, and a part of `test-long`
 #   make engines                                        build other people's stores and cosign for `make test-long`
+#   make docs                                           build the site of docs/ into site/
+#   make docs-pictures                                  take its pictures again, of .piecehub/, with Debian's chromium
 #   make lock [LOCK_FLAGS=--upgrade]                    resolve pyproject.toml into requirements.lock
 #   make clean                                          remove what the build made; .piecehub/ stays
 #
@@ -13,7 +15,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: .venv run test test-fast test-long check bench engines lock clean
+.PHONY: .venv run test test-fast test-long check bench docs docs-pictures engines lock clean
 
 RECIPE ?= digits
 SET ?=
@@ -62,6 +64,14 @@ bench: $(STAMP)
 	for file in benchmarks/bench_*.py; do .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)"; done
 	.venv/bin/python -m benchmarks.make_results
 
+# Strict: a link that leads nowhere ends it. It asks no other host, and neither does what it builds.
+docs: $(STAMP)
+	.venv/bin/mkdocs build --strict --quiet
+	@echo "site/index.html; with the search: python3 -m http.server --bind 127.0.0.1 --directory site"
+
+docs-pictures: $(STAMP)
+	PYTHONPATH=. .venv/bin/python docs/making/pictures.py
+
 # Needs Go and npm. `make test-long` runs what wants one of these where it is, and skips the rest by name.
 # MinIO's releases are no versions to Go, so it is named by the time and the commit of one.
 engines:
@@ -77,7 +87,7 @@ lock: $(UV)
 		--quiet --output-file requirements.lock $(LOCK_FLAGS)
 
 clean:
-	rm -rf .venv build .pytest_cache .ruff_cache .import_linter_cache .hypothesis ./*.egg-info
+	rm -rf .venv build site .pytest_cache .ruff_cache .import_linter_cache .hypothesis ./*.egg-info
 	find . -name .piecehub -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): $(UV)

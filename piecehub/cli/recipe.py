@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.recipe.tables import Recipe
 
 
-@click.group()
+@click.group(name="recipe")
 def recipe_commands() -> None:
     """Recipes: check one, read what it may say."""
 
