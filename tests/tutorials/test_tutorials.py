@@ -17,7 +17,7 @@ _OTHERS: dict[str, dict[str, str]] = {
         "(24, 24, 3)": "(40, 48, 3)",
         "8, 24, 24, 3": "8, 40, 48, 3",
     },
-    "csv": {"write.py": "wine", "--label digit": "--label target"},
+    "csv": {"write.py": "wine", "--label substance": "--label target"},
     "text": {"write.py": "sentences"},
     "tfrecords": {"write.py": "signals", "records.tfrecord.gz": "signals", "--label digit": "--label kind"},
     "keras": {"train.py": "cells", "keras mine.keras": "keras mine.h5", "images pictures/": "csv cells.csv"},
