@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmarks import gate_pieces
 from benchmarks.gate_pieces import SwappingEngine
 from benchmarks.gate_plan import Network
+from piecehub.facts.controls import control_folder
 from piecehub.transfer import kinds, workers
 from piecehub.transfer.packing import Some
 from piecehub.transfer.protocol import MODES, Protocol
@@ -37,7 +38,7 @@ class SharedBench(workers.Bench):
 
     def _set_weights(self, trial: Trial) -> None:
         if trial.control:
-            folder = workers.control_folder(self._controls, trial.seed)
+            folder = control_folder(self._controls, trial.seed)
             self._swapping.set_weights(gate_pieces.control_weights(folder))
         else:
             self._swapping.set_weights(gate_pieces.piece_weights(self._saved_model))

@@ -10,10 +10,8 @@ from components.dsl import Evaluate, InputArtifact, OptionalInput, OutputArtifac
 from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.examples.features import Features
 from piecehub.examples.stream import Decode, Stream
-from piecehub.extraction.piece import input_names
-from piecehub.facts import runs
+from piecehub.extraction.piece import control_kind, input_names
 from piecehub.facts.beam import beam_arguments
-from piecehub.facts.reference import mode_words
 from piecehub.facts.tables import LimitsTable, ModelTable, TaskTable
 from piecehub.training.decoding import decode_of
 from piecehub.transfer import evaluation as evaluations
@@ -27,7 +25,6 @@ from piecehub.transfer.pool import Budget, run_trials
 from piecehub.transfer.protocol import Protocol
 from piecehub.transfer.spill import rows_folder, spilled
 from piecehub.transfer.tasks import task_from_features
-from piecehub.transfer.trials import Trial
 
 
 @component(Evaluate)
@@ -85,14 +82,17 @@ def FineTuneEvaluator(
         downstream = task_from_features(asked.name, asked.label, pool, test, inputs, kind, asked.slices)
         found = evaluations.evaluate(
             evaluations.Subject(
-                Path(reusable_model.uri) / "saved_model", Path(piece.uri) / "controls", output=features, parent=parent
+                Path(reusable_model.uri) / "saved_model",
+                Path(piece.uri) / "controls",
+                output=features,
+                parent=parent,
+                control_kind=control_kind(Path(piece.uri)),
             ),
             downstream,
             Protocol.from_json(protocol),
             evaluations.Means(
                 Path(trials_folder),
                 budget=Budget(most.max_seconds or None, most.max_trials or None),
-                on_progress=_tell,
                 runner=partial(run_trials_on_beam, beam_args=beam_args) if beam_args else run_trials,
                 gpus=find_gpus(devices),
             ),
@@ -115,7 +115,3 @@ def _stream(examples: Examples, split: str, schema: str, decode: Decode | None) 
 
 def _decode(recipe_folder: str, table: str) -> Decode | None:
     return decode_of(Path(recipe_folder), ModelTable.from_json(table)) if table else None
-
-
-def _tell(done: int, total: int, trial: Trial) -> None:
-    runs.progress(f"trial {done} of {total}: {mode_words(trial.mode)}, {trial.shots} examples")

@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ from tfx.types.artifact import Artifact
 from tfx.types.value_artifact import ValueArtifact
 
 from piecehub.containers import executor_input
-from piecehub.facts import runs
 from piecehub.facts.beam import ON_BEAM, beam_with
+from piecehub.facts.progress import Progress, progress_to
 from piecehub.signing.place import mounted_place, signing_with
 
 Arguments = tuple[argparse.Namespace, list[str]]
@@ -41,7 +40,7 @@ def run(arguments: Arguments) -> None:
         _ready_artifacts(),
         signing_with(mounted_place()),
         beam_with(beam_arguments if known.on_beam else ()),
-        runs.progress_to(partial(print, flush=True)),
+        progress_to(_print),
     ):
         if known.resolve_span:
             driver.main(_namespace(known, given))
@@ -60,6 +59,12 @@ def parse(argv: list[str]) -> Arguments:
     parser.add_argument("--resolve_span", action="store_true")
     parser.add_argument(ON_BEAM, action="store_true")
     return parser.parse_known_args(argv[1:])
+
+
+def _print(value: Progress) -> None:
+    """Into the pod's log."""
+    if value.text:
+        print(value.text, flush=True)
 
 
 def _namespace(known: argparse.Namespace, given: executor_input.Json) -> argparse.Namespace:

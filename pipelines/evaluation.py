@@ -17,12 +17,13 @@ from piecehub.examples.ingest import ingest
 from piecehub.examples.stream import Stream
 from piecehub.facts import piece_manifest
 from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.facts.progress import phase
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir, mark, relied_on
 from piecehub.store.source import find_saved_model
+from piecehub.tensors.approximate_controls import write_controls
 from piecehub.tensors.literal_path import linked
 from piecehub.training.decoding import decode_of
-from piecehub.transfer import cost, evaluation
-from piecehub.transfer.approximate_controls import write_controls
+from piecehub.transfer import cost, evaluation, gate
 from piecehub.transfer.devices import find_gpus, kind_of
 from piecehub.transfer.evaluation import Means, Subject
 from piecehub.transfer.evidence import Evidence
@@ -32,8 +33,9 @@ from piecehub.transfer.pool import Budget, missing_trials, run_trials
 from piecehub.transfer.protocol import MODES
 from piecehub.transfer.spill import rows_folder, spilled
 from piecehub.transfer.tasks import Task, task_from_features
+from piecehub.transfer.verdict import Verdict
 from pipelines.data import examples_folder
-from pipelines.protocols import protocol_of
+from pipelines.protocols import protocol_of, rule_of
 from pipelines.recipe.loader import load_tasks
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe
 
@@ -52,7 +54,7 @@ def evaluate(
     trust: bool = False,
     workdir: str | PathLike[str] = DEFAULT_NAME,
 ) -> tuple[Evidence, ...]:
-    """How well a Reusable SavedModel fine-tunes on a recipe's tasks: evidence of each task, no verdict.
+    """How well a Reusable SavedModel fine-tunes on a recipe's tasks: evidence of each task.
 
     Finished trials are kept in the working folder, and not run again. Trials run the model outside of any sandbox: a
     folder is taken at your word, what comes from an archive or an address needs `trust`.
@@ -65,7 +67,8 @@ def evaluate(
         output: which output downstream models read, of a piece that returns a dict.
         controls: a folder with `seed-K/` for each seed; without it the piece's weights are drawn anew for the
             from-scratch control, which is approximate.
-        out: where to keep the evidence, in a folder a task.
+        out: where to keep the evidence, in a folder a task, and what the recipe's rule says of it (`verdict.json`), as
+            `publish(evidence=…)` takes it.
         workers: processes; one a processor or GPU if None.
         devices: on what trials run: all GPUs, or processors, if empty; `cpu`, or `gpu:2`.
         trust: whether to run a model that came from elsewhere.
@@ -77,7 +80,7 @@ def evaluate(
         PiecehubError: if the model may not run here, or cannot be evaluated.
 
     Example:
-        >>> [evidence] = piecehub.evaluate("my_piece", recipe="my_recipe")
+        >>> [evidence] = piecehub.evaluate("my_piece", recipe="my_recipe", out="evidence")
         >>> evidence.task, evidence.complete
         ('my-task', True)
     """
@@ -98,10 +101,13 @@ def evaluate(
             loaded, source.folder, output, Path(controls) if controls else None, Path(scratch), places.data.resolve()
         )
         asked = chosen_tasks(loaded, tasks)
-        checked(evaluator.saved_model)
+        report = checked(evaluator.saved_model)
         target = Path(scratch, "evidence") if out is None else Path(out)
         means = Means(places.trials.resolve(), workers, gpus=find_gpus(devices))
-        return tuple(evaluator.evaluate(task, means, target / task.name) for task in asked)
+        found = tuple(evaluator.evaluate(task, means, target / task.name) for task in asked)
+        if out is not None:
+            evaluator.judged(found, report).write(target)
+        return found
 
 
 @dataclass(frozen=True)
@@ -176,13 +182,17 @@ class Evaluator:
     def evaluate(self, stated: DownstreamTask, means: Means, destination: Path) -> Evidence:
         """The evidence of one task, written into `destination`; upstream is not known, so it tells of no leakage."""
         protocol = protocol_of(self.loaded.config, stated)
-        with self.task(stated, means.trials_folder) as (task, overlap):
+        with phase(f"evaluating {stated.name}"), self.task(stated, means.trials_folder) as (task, overlap):
             return evaluation.evaluate(self.subject(stated), task, protocol, means, destination, overlap=overlap)
+
+    def judged(self, found: Sequence[Evidence], report: ConformanceReport) -> Verdict:
+        """What the recipe's rule says of the evidence, without a published version to compare with."""
+        return gate.judge(found, report, None, rule_of(self.loaded.config))
 
     def plan(self, stated: DownstreamTask, means: Means) -> Planned:
         """What `evaluate` would run; it runs one missing trial of each kind of training, which are kept."""
         protocol, subject = protocol_of(self.loaded.config, stated), self.subject(stated)
-        with self.task(stated, means.trials_folder) as (task, _):
+        with phase(f"trying {stated.name}"), self.task(stated, means.trials_folder) as (task, _):
             trials = evaluation.planned(subject, task, protocol, kind_of(means.gpus))
             more = evaluation.sensitivity_count(task, protocol)
             missing = missing_trials(trials, means.trials_folder)

@@ -1,7 +1,7 @@
 """TFX's IR-based Beam runner on one machine, with SQLite ML Metadata, live progress and nothing left behind.
 
 What it adds to TFX's own runner (measured on TFX 1.21; a test fails if the names that it hooks into move):
-one line and one log file a component; a failure's sentence, also in ML Metadata; a failed input resolution is an error,
+events and one log file a component; a failure's sentence, also in ML Metadata; a failed input resolution is an error,
 not silence; anomalies of examples stop the run where they are found; an output equal to the one before it *is* the one
 before it, so what reads the store (and is never cached) does not make everything after it run again; executions of
 killed runs are closed and their folders removed.
@@ -12,11 +12,13 @@ killed runs are closed and their folders removed.
 
 import contextlib
 import functools
+import json
 import os
 import time
 import traceback
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +37,13 @@ from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
 from piecehub.facts.heap import give_back
+from piecehub.facts.progress import Progress, phase, progress_to
 from piecehub.facts.workdir import Workdir, alone, make_writable, mark, relied_on
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.store.push import read_outcome
 from piecehub.training.devices import resolved
+from piecehub.ui.shown import write_event
 from pipelines import preflight
 from pipelines.cost.stopwatch import Stopwatch
 from pipelines.data import examples_folder
@@ -50,7 +54,6 @@ from pipelines.pipeline import create_pipeline, never_cached
 from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
 from pipelines.sweep import sweep
 
-_SIGNS = {"done": ("✓", "done"), "cached": ("↺", "from cache"), "stopped": ("◼", "stopped")}
 _RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
 _LONG_S = 10.0  # a component that took so long may take half a second more to give memory back
 
@@ -91,6 +94,26 @@ class _Means:
 
     signing: SigningPlace | None
     beam_args: tuple[str, ...]
+    events_fd: int
+
+
+@dataclass(frozen=True)
+class _Diary:
+    """Where the events of a run are written, and shown; plain values, since Beam copies what holds it."""
+
+    root: str
+    run: str
+    events_fd: int
+
+    @property
+    def workdir(self) -> Workdir:
+        """The working folder."""
+        return Workdir(Path(self.root))
+
+    def tell(self, event: runs.Event) -> None:
+        """Shows an event, then writes it down."""
+        write_event(self.events_fd, runs.line_of(self.workdir, self.run, event))
+        runs.append_event(self.workdir, self.run, event)
 
 
 class ComponentFailed(PiecehubError):
@@ -103,6 +126,7 @@ def run(
     signing_key: Path | None = None,
     beam_args: Sequence[str] = (),
     devices: str = "",
+    events_fd: int = -1,
 ) -> Outcome:
     """Runs the recipe's pipeline to its end.
 
@@ -113,27 +137,28 @@ def run(
         beam_args: for Beam, which then reads examples and runs trials, such as `--runner=FlinkRunner`; empty does so
             without it.
         devices: what the full model is trained on (piecehub/training/devices.py).
+        events_fd: a descriptor that gets each event as a line (piecehub/facts/runs.py), and first what will run; -1
+            for none. How far it is before there are components is told as in piecehub/facts/progress.py.
 
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
+        KeyboardInterrupt: if a person stopped it; its sentence says what is kept.
     """
     with telling_no_space():
-        return _run_alone(loaded, workdir, signing_key, beam_args, devices)
+        refuse_patterns(workdir.root)
+        with logs.away():
+            devices = resolved(devices)  # TensorFlow divides a processor only before it has computed anything
+        means = _Means(_signing_place(signing_key, workdir), tuple(beam_args), events_fd)
+        return _run_alone(loaded, workdir, means, devices)
 
 
-def _run_alone(
-    loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None, beam_args: Sequence[str], devices: str
-) -> Outcome:
-    refuse_patterns(workdir.root)
-    with logs.away():
-        devices = resolved(devices)  # TensorFlow divides a processor only before it has computed anything
-    means = _Means(_signing_place(signing_key, workdir), tuple(beam_args))
+def _run_alone(loaded: LoadedRecipe, workdir: Workdir, means: _Means, devices: str) -> Outcome:
     for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
         make_writable(folder)
     mark(workdir.root)
     with alone(workdir):
         sweep(workdir)
-        ir = _compiled(loaded, workdir, devices)
+        ir = _compiled(loaded, workdir, means, devices)
         return _run_ir(ir, loaded, workdir, means)
 
 
@@ -145,7 +170,7 @@ def _signing_place(key: Path | None, workdir: Workdir) -> SigningPlace | None:
     return SigningPlace(key.resolve(), LOCAL_BUILDER, workdir.metadata.resolve())
 
 
-def _compiled(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_pb2.Pipeline:
+def _compiled(loaded: LoadedRecipe, workdir: Workdir, means: _Means, devices: str) -> pipeline_pb2.Pipeline:
     """The recipe's pipeline; what stops a run before it has components leaves a run, too, with its traceback."""
     started_at = runs.now()
     try:
@@ -156,7 +181,7 @@ def _compiled(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_
         with _as_far_as_there_is_room():
             runs.write_run(workdir, record)
             _write_traceback(error, workdir.logs / record.run / runs.RUNNER_LOG)
-            _end(workdir, record, error)
+            _end(_Diary(str(workdir.root), record.run, means.events_fd), error)
         raise
 
 
@@ -167,12 +192,12 @@ def _as_far_as_there_is_room() -> Generator[None]:
         yield
 
 
-def _end(workdir: Workdir, record: runs.Run, error: BaseException, message: str = "") -> None:
+def _end(diary: _Diary, error: BaseException, message: str = "") -> None:
     """Records how a run ended that did not come to its end."""
     stopped = isinstance(error, KeyboardInterrupt)
     sentence = runs.STOPPED if stopped else message or sentence_of(error)
     state: runs.State = "stopped" if stopped else "failed"
-    runs.append_event(workdir, record.run, runs.Event(runs.now(), "", state, message=sentence))
+    diary.tell(runs.Event(runs.now(), "", state, message=sentence))
 
 
 def _write_traceback(error: BaseException, log: Path) -> None:
@@ -188,17 +213,21 @@ def _run_id() -> str:
 
 def _compile(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_pb2.Pipeline:
     """The recipe's pipeline as TFX's IR, its examples written and its code tried out."""
-    preflight.check(loaded, workdir.store)
+    with phase("trying the recipe's code"):
+        preflight.check(loaded, workdir.store)
+    with phase("looking for the examples"):
+        examples = examples_folder(loaded, workdir.data.resolve())
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve() / loaded.config.recipe.name.replace("/", "-")),
-        examples=str(examples_folder(loaded, workdir.data.resolve())),
+        examples=str(examples),
         store=str(workdir.store.resolve()),
         trials=str(workdir.trials.resolve()),
         training=str(workdir.training.resolve()),
     )
     connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
-    pipeline = create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"], devices)
-    return compiler.Compiler().compile(pipeline)
+    with phase("joining the components"):
+        pipeline = create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"], devices)
+        return compiler.Compiler().compile(pipeline)
 
 
 def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, means: _Means) -> Outcome:
@@ -209,36 +238,53 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, m
             node.execution_options.caching_options.enable_cache = False
     record = _record(ir.pipeline_info.id, nodes, loaded)
     runs.write_run(workdir, record)
-    with _progress_stream() as progress_fd:
-        _say(progress_fd, f"{record.pipeline}  {len(nodes)} components  run {record.run}")
-        width = max(len(node.node_info.id) for node in nodes)
-        node_runner = functools.partial(
-            _Node, workdir=str(workdir.root), run=record.run, progress_fd=progress_fd, id_width=width, means=means
-        )
-        runner = type(
-            "Runner", (beam_dag_runner.BeamDagRunner,), {"_PIPELINE_NODE_DO_FN_CLS": staticmethod(node_runner)}
-        )
-        StandardOptions.DEFAULT_RUNNER = _RUNNER
-        try:
-            with logs.to_file(workdir.logs / record.run / runs.RUNNER_LOG):
-                runner().run_with_ir(ir)
-        except BaseException as error:
-            was_stopped = _was_stopped(workdir, record, error)  # Beam hands on an interrupt as an error like any other
-            failed = _failure(workdir, record)
-            with _as_far_as_there_is_room():
-                for node in _unstarted(workdir, record):
-                    runs.append_event(workdir, record.run, runs.Event(runs.now(), node, "not run"))
-                _end(workdir, record, KeyboardInterrupt() if was_stopped else error, failed)
-            if was_stopped:
-                raise KeyboardInterrupt from error
-            if not isinstance(error, Exception):
-                raise
-            kind = NoSpace if no_space(error) else ComponentFailed
-            raise kind(f"{failed or sentence_of(error)} Log: {workdir.logs / record.run}") from error
+    diary = _Diary(str(workdir.root), record.run, means.events_fd)
+    write_event(means.events_fd, _beginning(record))
+    node_runner = functools.partial(_Node, diary=diary, means=means)
+    runner = type("Runner", (beam_dag_runner.BeamDagRunner,), {"_PIPELINE_NODE_DO_FN_CLS": staticmethod(node_runner)})
+    StandardOptions.DEFAULT_RUNNER = _RUNNER
+    try:
+        with logs.to_file(workdir.logs / record.run / runs.RUNNER_LOG):
+            runner().run_with_ir(ir)
+    except BaseException as error:
+        was_stopped = _was_stopped(workdir, record, error)  # Beam hands on an interrupt as an error like any other
+        failed = _failure(workdir, record)
+        with _as_far_as_there_is_room():
+            for node in _unstarted(workdir, record):
+                diary.tell(runs.Event(runs.now(), node, "not run"))
+            _end(diary, KeyboardInterrupt() if was_stopped else error, failed)
+        if was_stopped:
+            raise KeyboardInterrupt(_kept(workdir, record)) from error
+        if not isinstance(error, Exception):
+            raise
+        kind = NoSpace if no_space(error) else ComponentFailed
+        raise kind(f"{failed or sentence_of(error)} Log: {workdir.logs / record.run}") from error
     outcome = _outcome(workdir, record, loaded.config)
     results = tuple(runs.Result(p.name, p.pushed, p.handle, p.why) for p in outcome.pieces)
-    runs.append_event(workdir, record.run, runs.Event(runs.now(), "", "done", results=results))
+    diary.tell(runs.Event(runs.now(), "", "done", results=results))
     return outcome
+
+
+def _beginning(record: runs.Run) -> bytes:
+    """The first line for whoever looks on: what will run. On disk, `run.json` says it."""
+    components = [{"id": node.id, "upstream": list(node.upstream)} for node in record.nodes]
+    about = {"pipeline": record.pipeline, "recipe": record.recipe, "components": components}
+    event = {"event": "run", "run": record.run, "component": "", "at": record.started_at, "state": "running", **about}
+    return (json.dumps(event) + "\n").encode()
+
+
+def _kept(workdir: Workdir, record: runs.Run) -> str:
+    """What a person who stopped a run need not wait for again."""
+    events = runs.read_events(workdir, record.run)
+    states = runs.node_states(record, events)
+    ended = sum(event.state in ("done", "cached") for event in states.values())
+    told = [f"{ended} of {len(states)} components are finished and come from the cache"]
+    began = datetime.fromisoformat(record.started_at).timestamp()
+    if trials := sum(path.stat().st_mtime >= began for path in workdir.trials.glob("*/*.npz")):
+        told.append(f"{trials} trials are kept")
+    if any(path.stat().st_mtime >= began for path in workdir.training.glob("*/checkpoint.npz")):
+        told.append("the training goes on from its last checkpoint")
+    return f"Stopped. {', '.join(told)}: run the same command again to go on."
 
 
 def _record(pipeline: str, nodes: list[pipeline_pb2.PipelineNode], loaded: LoadedRecipe) -> runs.Run:
@@ -296,44 +342,40 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
     def __init__(
         self,
         *,
-        workdir: str,
-        run: str,
-        progress_fd: int,
-        id_width: int,
+        diary: _Diary,
         means: _Means,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        self._means = means
-        self._workdir, self._run, self._progress_fd, self._id_width = workdir, run, progress_fd, id_width
+        self._diary, self._means = diary, means
 
     def _run_node(self) -> None:
-        workdir = Workdir(Path(self._workdir))
-        runs.append_event(workdir, self._run, runs.Event(runs.now(), self._node_id, "running"))
+        log = self._diary.workdir.logs / self._diary.run / f"{self._node_id}.log"
+        self._note(Progress())
         started, watch = time.monotonic(), Stopwatch()
         try:
             with (
-                logs.to_file(workdir.logs / self._run / f"{self._node_id}.log"),
+                logs.to_file(log),
                 signing_with(self._means.signing),
                 beam_with(self._means.beam_args),
-                runs.progress_to(functools.partial(self._note, workdir)),
+                progress_to(self._note),
                 watch.during(self._node_id),
             ):
                 state, outputs = self._launch()
         except KeyboardInterrupt:
-            self._tell(workdir, "stopped", time.monotonic() - started, "", {})
+            self._tell("stopped", time.monotonic() - started, "", {})
             raise
         except BaseException as error:
             with _as_far_as_there_is_room():
                 # Beam prints it into the runner's log only, among everything else.
-                _write_traceback(error, workdir.logs / self._run / f"{self._node_id}.log")
+                _write_traceback(error, log)
             with _as_far_as_there_is_room():
-                self._tell(workdir, "failed", time.monotonic() - started, sentence_of(error), {})
+                self._tell("failed", time.monotonic() - started, sentence_of(error), {})
             raise
         took = time.monotonic() - started
         if took > _LONG_S:
             give_back()
-        self._tell(workdir, state, took, "", outputs, watch.last.cpu_s)
+        self._tell(state, took, "", outputs, watch.last.cpu_s)
 
     def _launch(self) -> tuple[runs.State, dict[str, str]]:
         info = TruthfulLauncher(
@@ -344,7 +386,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             executor_spec=self._executor_spec,
             platform_config=self._extract_platform_config(self._deployment_config, self._node_id),
             custom_driver_spec=self._custom_driver_spec,
-            relied_on=functools.partial(relied_on, Workdir(Path(self._workdir))),
+            relied_on=functools.partial(relied_on, self._diary.workdir),
         ).launch()
         with tfx_metadata.Metadata(self._mlmd_connection_config) as connection:
             state, outputs = _ended(connection.store, self._node_id, info)
@@ -353,22 +395,15 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
             refuse_anomalies(Path(anomalies))
         return state, outputs
 
-    def _note(self, workdir: Workdir, message: str) -> None:
-        runs.append_event(workdir, self._run, runs.Event(runs.now(), self._node_id, "running", message=message))
+    def _note(self, progress: Progress) -> None:
+        told = progress if progress.text else None
+        self._diary.tell(runs.Event(runs.now(), self._node_id, "running", message=progress.text, progress=told))
 
     def _tell(
-        self,
-        workdir: Workdir,
-        state: runs.State,
-        seconds: float,
-        message: str,
-        outputs: dict[str, str],
-        cpu_s: float = 0.0,
+        self, state: runs.State, seconds: float, message: str, outputs: dict[str, str], cpu_s: float = 0.0
     ) -> None:
         event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs, cpu_s=round(cpu_s, 2))
-        runs.append_event(workdir, self._run, event)
-        sign, word = _SIGNS.get(state, ("✗", state))
-        _say(self._progress_fd, f"  {sign}  {self._node_id:<{self._id_width}} {word:<10} {seconds:7.1f} s")
+        self._diary.tell(event)
 
 
 def _ended(store: Any, node_id: str, info: data_types.ExecutionInfo | None) -> tuple[runs.State, dict[str, str]]:
@@ -384,17 +419,3 @@ def _ended(store: Any, node_id: str, info: data_types.ExecutionInfo | None) -> t
     made = {e.artifact_id: e.path.steps[0].key for e in events if e.type == mlmd.Event.OUTPUT}
     outputs = {made[a.id]: a.uri for a in store.get_artifacts_by_id(list(made))}
     return ("cached" if found[0].last_known_state == mlmd.Execution.CACHED else "done"), outputs
-
-
-@contextlib.contextmanager
-def _progress_stream() -> Generator[int]:
-    """A copy of standard error that stays the person's while components write into their logs."""
-    fd = os.dup(2)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _say(fd: int, line: str) -> None:
-    os.write(fd, (line + "\n").encode())

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piecehub import logs
+from piecehub.facts.progress import phase
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+from piecehub.ui.shown import form_of, shown
 from pipelines.recipe.loader import load_recipe
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ def run(
 ) -> "Outcome":
     """Runs a recipe's pipeline on this machine, to its verdict: trains, exports, measures, and publishes what may be.
 
-    Finished components come from the cache. A piece that may not be published is no error: its outcome says why.
+    How far it is, is told on standard error, as `piecehub run` does. Finished components come from the cache. A piece
+    that may not be published is no error: its outcome says why.
 
     Args:
         recipe: a folder, or the name of a shipped recipe.
@@ -46,8 +49,8 @@ def run(
         (True, ['piecehub/digits/1'])
     """
     loaded = load_recipe(recipe, settings or {})
-    with logs.away():  # what TensorFlow and TFX print while they load
-        from pipelines import local_runner
-    return local_runner.run(
-        loaded, Workdir(Path(workdir)), Path(signing_key) if signing_key else None, beam_args, devices
-    )
+    key = Path(signing_key) if signing_key else None
+    with shown(form_of()) as show:
+        with phase("loading TensorFlow and TFX"), logs.away():  # of what libraries print while they load
+            from pipelines import local_runner
+        return local_runner.run(loaded, Workdir(Path(workdir)), key, beam_args, devices, show.fd)

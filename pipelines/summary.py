@@ -34,7 +34,7 @@ def _recommendation(piece: PieceOutcome) -> Recommendation:
     """What stands on the page of a piece that was published, and so was blessed."""
     frozen, files = piece.mode == "feature_extraction", [folder / GUIDANCE for folder in piece.evidence]
     guidance = [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
-    return recommend(not frozen, guidance, frozen_blessed=frozen)
+    return recommend(True, guidance, frozen=frozen)
 
 
 def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str) -> str:

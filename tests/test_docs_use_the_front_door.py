@@ -91,3 +91,17 @@ def test_every_name_of_the_front_door_is_defined_where_it_lives(name: str) -> No
     assert spec is not None and spec.origin is not None
     body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
     assert name in {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_n12_the_first_screen_says_what_the_words_mean_who_takes_what_and_what_it_costs() -> None:
+    screen = " ".join(_ROOT.joinpath("README.md").read_text("utf-8").splitlines()[:40])
+    for words in (
+        "A **piece** is",
+        "A **Reusable SavedModel** is",
+        "A **recipe** is",
+        "--dry-run` says",
+        "What it costs",
+    ):
+        assert words in screen
+    for command in ("piecehub init", "piecehub run", "piecehub export", "publish", "piecehub.ReusableLayer"):
+        assert command in screen

@@ -223,6 +223,8 @@ def test_the_example_in_the_docstring_runs(name: str, desk: Path, monkeypatch: p
     import tensorflow as tf
 
     run_example(name, desk, monkeypatch, keras=keras, np=np, tf=tf)
+    if name == "evaluate":
+        assert sorted(path.name for path in (desk / "evidence").iterdir()) == ["my-task", "verdict.json"]
     if name == "publish":
         run_example("open_store", desk, monkeypatch)
 

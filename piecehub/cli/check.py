@@ -1,11 +1,10 @@
 """`piecehub check`: the validator on anybody's SavedModel."""
 
-import sys
 from pathlib import Path
 
 import click
 
-from piecehub.cli.options import Command
+from piecehub.cli.options import QUIET, Command
 from piecehub.errors import CheckUnfinished, PiecehubError
 
 
@@ -18,7 +17,8 @@ from piecehub.errors import CheckUnfinished, PiecehubError
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The model page to check with it; a published version brings its own.",
 )
-def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | None, workdir: Path) -> None:
+@QUIET
+def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | None, quiet: bool, workdir: Path) -> None:
     """Check SAVED_MODEL against the interface.
 
     It is a folder, an archive, the handle of a published version, or the address of a model on any server that
@@ -28,8 +28,10 @@ def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | No
     """
     from piecehub.conformance.check import check as check_model
     from piecehub.ui.check_table import print_report
+    from piecehub.ui.shown import form_of, shown
 
-    report = check_model(saved_model, documentation=documentation, trust=trust, workdir=workdir, on_start=_say)
+    with shown(form_of(quiet=quiet)):
+        report = check_model(saved_model, documentation=documentation, trust=trust, workdir=workdir)
     if as_json:
         click.echo(report.to_json_with_timings(), nl=False)
     else:
@@ -38,8 +40,3 @@ def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | No
         raise CheckUnfinished(report.first_failure)
     if not report.conforms:
         raise PiecehubError(report.first_failure)
-
-
-def _say(sandbox: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"checking in a fresh process (sandbox: {sandbox}) …", err=True)

@@ -16,6 +16,7 @@ import click
 from piecehub import logs
 from piecehub.cli.options import workdir_option
 from piecehub.documentation.evidence_table import interval_text
+from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -55,9 +56,10 @@ def compare(
     be called, sizes and operations are read from their files, data and evidence from what was published with them.
     """
     from piecehub.store.source import find_saved_model
+    from piecehub.ui.shown import form_of, shown
 
     store = Workdir(workdir).store
-    with ExitStack() as stack:
+    with shown(form_of()), phase("reading both models"), ExitStack() as stack:
         sources = [stack.enter_context(find_saved_model(name, store)) for name in (a, b)]
         scratch = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="piecehub-"))) for _ in sources]
         with logs.away():

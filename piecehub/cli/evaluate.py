@@ -4,26 +4,25 @@ The table and the verdict go to standard output, talk to standard error. Exit co
 """
 
 import json
-import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from piecehub.cli.options import FOLDER, workdir_option
+from piecehub.cli.options import FOLDER, QUIET, workdir_option
 from piecehub.errors import PiecehubError
+from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir, mark, relied_on
 
 if TYPE_CHECKING:
-    from piecehub.facts.conformance_report import ConformanceReport
     from piecehub.transfer.evidence import Evidence
-    from piecehub.transfer.trials import Trial
     from piecehub.transfer.verdict import Verdict
-    from pipelines.evaluation import Evaluator, Planned
+    from pipelines.evaluation import Planned
 
 
 @click.command()
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--out", type=FOLDER, help="Keep the evidence here, for `piecehub publish --evidence`.")
 @click.option("--json", "as_json", is_flag=True, help="Evidence, guidance and verdict as one JSON document.")
 @click.option("--trust", is_flag=True, help="Run a model that is not from the local store.")
+@QUIET
 @workdir_option("Where trials and data lie.")
 def evaluate(
     saved_model: str,
@@ -63,6 +63,7 @@ def evaluate(
     out: Path | None,
     as_json: bool,
     trust: bool,
+    quiet: bool,
     workdir: Path,
 ) -> None:
     """Measure how well SAVED_MODEL fine-tunes on a recipe's tasks.
@@ -71,35 +72,51 @@ def evaluate(
     working folder: stopped and called again, the command goes on from there. Without --controls, the piece's weights
     are drawn anew for the from-scratch control, which is approximate.
     """
+    from piecehub.ui.shown import form_of, shown
     from pipelines.recipe.loader import load_tasks
 
     loaded, places = load_tasks(recipe, settings), Workdir(workdir)
     mark(places.root)
     with (
+        _keeping_trials(),
+        shown(form_of(quiet=quiet)),
         relied_on(places),
         _trusted(saved_model, places, trust) as folder,
         tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,
     ):
-        click.echo("loading TensorFlow …", err=True)
-        from piecehub.transfer.devices import find_gpus
-        from piecehub.transfer.evaluation import Means
-        from pipelines import evaluation
+        with phase("loading TensorFlow"):
+            from piecehub.transfer.devices import find_gpus
+            from piecehub.transfer.evaluation import Means
+            from pipelines import evaluation
 
+            gpus = find_gpus(devices)
         tasks = evaluation.chosen_tasks(loaded, names)
-        evaluator = evaluation.make_evaluator(loaded, folder, output, controls, Path(scratch), places.data.resolve())
-        gpus = find_gpus(devices)
-        means = Means(places.trials.resolve(), workers, on_progress=_say, runner=_runner(beam_args), gpus=gpus)
+        with phase("looking for the examples"):
+            data = places.data.resolve()
+            evaluator = evaluation.make_evaluator(loaded, folder, output, controls, Path(scratch), data)
+        means = Means(places.trials.resolve(), workers, runner=_runner(beam_args), gpus=gpus)
         if dry_run:
-            _print_plan([evaluator.plan(task, means) for task in tasks], as_json)
-            return
-        means = evaluation.with_budget(means, max_seconds, max_trials)
-        report = evaluation.checked(evaluator.saved_model)
-        target = out or Path(scratch) / "evidence"
-        found = [evaluator.evaluate(task, means, target / task.name) for task in tasks]
-        verdict = _judged(evaluator, found, report)
-        if out:
-            verdict.write(out)  # with the recipe's rule, for `piecehub publish --evidence`
-        _print(found, verdict, as_json)
+            plans = [evaluator.plan(task, means) for task in tasks]
+            show = partial(_print_plan, plans, as_json)
+        else:
+            means = evaluation.with_budget(means, max_seconds, max_trials)
+            report = evaluation.checked(evaluator.saved_model)
+            target = out or Path(scratch) / "evidence"
+            found = [evaluator.evaluate(task, means, target / task.name) for task in tasks]
+            verdict = evaluator.judged(found, report)
+            if out:
+                verdict.write(out)  # with the recipe's rule, for `piecehub publish --evidence`
+            show = partial(_print, found, verdict, as_json)
+    show()
+
+
+@contextmanager
+def _keeping_trials() -> Generator[None]:
+    """Says to a person who stops it what need not be waited for again."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        raise KeyboardInterrupt("Stopped. Finished trials are kept: run the same command again to go on.") from stopped
 
 
 @contextmanager
@@ -117,8 +134,6 @@ def _trusted(saved_model: str, places: Workdir, trust: bool) -> Generator[Path]:
 
 
 def _runner(beam_args: Sequence[str]) -> Any:
-    from functools import partial
-
     from piecehub.transfer.pool import run_trials
 
     if not beam_args:
@@ -126,23 +141,6 @@ def _runner(beam_args: Sequence[str]) -> Any:
     from piecehub.transfer.on_beam import run_trials_on_beam
 
     return partial(run_trials_on_beam, beam_args=list(beam_args))
-
-
-def _judged(evaluator: "Evaluator", found: "list[Evidence]", report: "ConformanceReport") -> "Verdict":
-    """What the recipe's rule says of the evidence, without a published version to compare with."""
-    from piecehub.transfer.gate import judge
-    from pipelines.protocols import rule_of
-
-    return judge(found, report, None, rule_of(evaluator.loaded.config))
-
-
-def _say(done: int, total: int, trial: "Trial") -> None:
-    """One line a trial on a terminal, that is written over; elsewhere one a tenth of them."""
-    del trial
-    if sys.stderr.isatty():
-        click.echo(f"\rtrial {done}/{total}", err=True, nl=done == total)
-    elif done == total or done * 10 // total > (done - 1) * 10 // total:
-        click.echo(f"trial {done}/{total}", err=True)
 
 
 def _print_plan(plans: "list[Planned]", as_json: bool) -> None:
@@ -160,6 +158,7 @@ def _print_plan(plans: "list[Planned]", as_json: bool) -> None:
 def _print(found: "list[Evidence]", verdict: "Verdict", as_json: bool) -> None:
     from piecehub.documentation.evidence_table import evidence_table
     from piecehub.transfer.guidance import guide
+    from piecehub.ui.table import print_text
 
     texts = {e.task: json.loads(e.to_json()) for e in found}
     guidance = {e.task: asdict(guide(e)) for e in found if e.complete}
@@ -168,9 +167,9 @@ def _print(found: "list[Evidence]", verdict: "Verdict", as_json: bool) -> None:
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
     else:
         for task, evidence in texts.items():
-            click.echo(evidence_table(evidence, guidance.get(task)))
-        click.echo(f"\n{verdict.status}")
+            print_text(evidence_table(evidence, guidance.get(task)))
+        print_text(f"\n{verdict.status}")
         for sentence in (*verdict.reasons, *(f"Warning: {warning}" for warning in verdict.warnings)):
-            click.echo(f"  {sentence}")
+            print_text(f"  {sentence}")
     if not verdict.blessed:
         raise PiecehubError(f"The recipe's rule does not bless it ({verdict.status}): {verdict.reasons[0]}")

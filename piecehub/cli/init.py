@@ -1,32 +1,35 @@
 """`piecehub init`: a recipe for data that somebody has."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from piecehub.errors import RecipeError
+from piecehub.facts.progress import phase
 from piecehub.logs import away
 
 if TYPE_CHECKING:
     from pipelines.starting.looked import Looked
 
 _FORMS = ("images", "csv", "text", "tfrecord")
+_MODELS = ("keras", "savedmodel")
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--from", "form", type=click.Choice((*_FORMS, "keras")), required=True, help="What lies at PATH.")
-@click.argument("source", metavar="PATH", type=click.Path(exists=True, path_type=Path))
+@click.option("--from", "form", type=click.Choice((*_FORMS, *_MODELS)), required=True, help="What lies at PATH.")
+@click.argument("source", metavar="PATH")
 @click.option("--label", default="", help="The column or feature that is the label, of csv and tfrecord.")
 @click.option("--name", default="", help="What the piece is published as; by default as DIR is called.")
 @click.option(
     "--task",
     nargs=2,
     metavar="FORM PATH",
-    help="Of keras: the examples that show how well it fine-tunes, such as --task images pictures/.",
+    help="Of a model: the examples that show how well it fine-tunes, such as --task images pictures/.",
 )
 @click.option(
     "--layer", default="", help="Of keras: up to which layer it is shared; by default the one before its head."
@@ -37,7 +40,7 @@ _FORMS = ("images", "csv", "text", "tfrecord")
 def init(
     folder: Path,
     form: str,
-    source: Path,
+    source: str,
     label: str,
     name: str,
     task: tuple[str, str] | None,
@@ -48,29 +51,31 @@ def init(
 
     images is a folder with a folder of pictures for each class; text one with a folder of texts for each class, or a
     file of lines; csv a table with a line of names; tfrecord a file of tf.Examples, or a folder of them. keras is a
-    trained model, a .keras or .h5 file: nothing is trained, and the recipe asks only for a --task.
+    trained model, a .keras or .h5 file; savedmodel a Reusable SavedModel, a folder, archive or handle. Of these nothing
+    is trained, and the recipe asks only for a --task.
     """
     from piecehub.facts.handle import check_name
+    from piecehub.ui.shown import form_of, shown
 
     name = name or folder.resolve().name.lower().replace("_", "-").replace(" ", "-")
     check_name(name)
     _refuse_words(form, label, task, layer, code)
-    for path in (folder, source):
+    if form != "savedmodel" and not Path(source).exists():
+        raise RecipeError(f"Expected what there is at PATH. Received: '{source}', which is not there.")
+    for path in (folder, Path(source)):
         try:
             str(path.resolve()).encode()
         except UnicodeEncodeError as error:
             raise RecipeError(f"Expected a path in UTF-8. Received: {str(path)!a}; rename it.") from error
-    click.echo("loading TensorFlow …", err=True)
-    with away():
+    with shown(form_of()), phase("looking at what is there"), away():
         from pipelines.starting.plan import plan_for
         from pipelines.starting.writing import write_recipe
 
-        if task:
-            looked = _trained(source, _looker(task[0], label)(Path(task[1]).resolve()), layer, code)
-        else:
-            looked = _looker(form, label)(source.resolve())
-        plan = plan_for(looked)
-        written = write_recipe(folder, name, looked, plan)
+        examples = Path(task[1] if task else source)
+        found = _looker(task[0] if task else form, label)(examples.resolve())
+        with _looked_at(form, source, found, layer, code) as looked:
+            plan = plan_for(looked)
+            written = write_recipe(folder, name, looked, plan)
     click.echo(f"Found in {source}:\n")
     for note in (*looked.notes, *looked.network, *plan.notes):
         click.echo(f"  {note}")
@@ -88,26 +93,42 @@ def init(
 
 def _refuse_words(form: str, label: str, task: tuple[str, str] | None, layer: str, code: Path | None) -> None:
     """Words that do not go together."""
-    if form == "keras":
+    if form in _MODELS:
         if not task or task[0] not in _FORMS:
             raise RecipeError(
-                "Expected --task FORM PATH with --from keras: examples on which it shows how well it fine-tunes, "
+                f"Expected --task FORM PATH with --from {form}: examples on which it shows how well it fine-tunes, "
                 f"FORM one of {', '.join(_FORMS)}. Received: {task[0] if task else 'none'}."
             )
         if not Path(task[1]).exists():
             raise RecipeError(f"Expected the task's examples. Received: '{task[1]}', which is not there.")
-    elif task or layer or code:
-        raise RecipeError(f"Expected --task, --layer and --code with --from keras. Received: --from {form}.")
+    elif task:
+        raise RecipeError(f"Expected --task with --from keras or savedmodel. Received: --from {form}.")
+    if form != "keras" and (layer or code):
+        raise RecipeError(f"Expected --layer and --code with --from keras. Received: --from {form}.")
     if label and (task[0] if task else form) in ("images", "text"):
         raise RecipeError("Expected --label with csv or tfrecord. Received: it where labels are the names of folders.")
 
 
-def _trained(source: Path, task: "Looked", layer: str, code: Path | None) -> "Looked":
-    """A model that is there already, with what was found in the examples of its task."""
-    from piecehub.exporting.saved_keras import load_keras
-    from pipelines.starting.trained import look_at_trained
+@contextmanager
+def _looked_at(form: str, source: str, found: "Looked", layer: str, code: Path | None) -> "Generator[Looked]":
+    """What was found, with the model that is there already, if one is."""
+    if form == "keras":
+        from piecehub.exporting.saved_keras import load_keras
+        from pipelines.starting.trained import look_at_trained
 
-    return look_at_trained(load_keras(source, code=code), task, layer, code)
+        yield look_at_trained(load_keras(Path(source), code=code), found, layer, code)
+    elif form == "savedmodel":
+        from piecehub.conformance.glance import glance
+        from piecehub.conformance.sandbox import strongest
+        from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+        from piecehub.store.source import find_saved_model
+        from pipelines.starting.trained import look_at_saved_model
+
+        with find_saved_model(source, Workdir(Path(DEFAULT_NAME)).store) as model:
+            seen = glance(model.folder, strongest(trusted=model.trusted))
+            yield look_at_saved_model(model.folder, seen, found)
+    else:
+        yield found
 
 
 def _looker(form: str, label: str) -> "Callable[[Path], Looked]":

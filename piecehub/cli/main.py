@@ -1,5 +1,7 @@
 """The command line: results on standard output, talk on standard error, errors as one sentence with an exit code.
 
+How far a command is, `ui/shown.py` shows.
+
 0 ok · 1 a component failed or a check fell short · 2 usage or recipe · 3 environment · 4 finished but not published
 · 5 a check of a model went beyond its limits.
 Everything heavy is imported inside the command that needs it, so `--help` answers at once.
@@ -26,7 +28,6 @@ from piecehub.cli.store import store
 from piecehub.cli.trust import cache, fetch, keys, publish, verify
 from piecehub.cli.workdir import workdir_commands
 from piecehub.errors import as_ours, missing_extra
-from piecehub.facts.runs import STOPPED
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,8 +61,8 @@ def _main() -> None:
     except click.ClickException as error:
         error.show()
         code, lines = error.exit_code, ()
-    except click.Abort:
-        code, lines = 1, (STOPPED,)
+    except click.Abort as stopped:
+        code, lines = 1, (str(stopped.__cause__ or "") or "Stopped.",)
     except ModuleNotFoundError as error:
         missing = missing_extra(error, "this command")
         if missing is None:

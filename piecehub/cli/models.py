@@ -14,6 +14,7 @@ from piecehub.facts.workdir import Workdir
 def models(as_json: bool, workdir: Path) -> None:
     """List the published versions, newest first."""
     from piecehub.store.catalog import Store
+    from piecehub.ui.table import moment, print_list
 
     rows = [
         {
@@ -27,8 +28,11 @@ def models(as_json: bool, workdir: Path) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    for row in rows:
-        click.echo(f"{row['name']}  {row['digest']}  {row['published_at']}")
+    print_list(
+        ("model", "digest", "published (UTC)"),
+        [(row["name"], row["digest"], moment(row["published_at"])) for row in rows],
+        [f"{row['name']}  {row['digest']}  {row['published_at']}" for row in rows],
+    )
     if not rows:
         click.echo(f"No published models in '{workdir}'; `piecehub run digits` makes one.", err=True)
 
@@ -40,9 +44,13 @@ def lineage(name: str, as_json: bool, workdir: Path) -> None:
     """Tell what the published NAME (publisher/name/version, or publisher/name for the newest) was made from."""
     from piecehub.lineage import published as lineages
     from piecehub.store.catalog import Store
+    from piecehub.ui.table import print_text
 
     found = lineages.of_published(Store.open(Workdir(workdir).store), name)
-    click.echo(json.dumps(found.to_json(), indent=2, sort_keys=True) if as_json else lineages.text(found))
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2, sort_keys=True))
+    else:
+        print_text(lineages.text(found))
 
 
 @click.command(cls=Command)

@@ -13,6 +13,9 @@ STORE_URL = "http://127.0.0.1:8470"
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Results and errors only: say nothing of how far it is.")
+
+
 def workdir_option(what: str) -> Callable[[Any], Any]:
     """Adds `--workdir` to a function or a `click.Command`; `what` is its help."""
     return click.option("--workdir", type=FOLDER, default=DEFAULT_NAME, show_default=True, help=what)

@@ -12,6 +12,7 @@ import click
 
 from piecehub.cli.options import FOLDER, store_option, store_workdir_option
 from piecehub.errors import RecipeError
+from piecehub.facts.progress import phase
 
 if TYPE_CHECKING:
     from piecehub.exporting.export_facts import ExportFacts
@@ -73,11 +74,13 @@ def export(
     with --trust only.
     """
     from piecehub.publishing.exported import export_saved
+    from piecehub.ui.shown import form_of, shown
 
     specs = _json_specs(inputs)
-    facts, parameters = export_saved(
-        model, folder, layers, options, inputs=specs, code=code, trust=trust, as_preprocessor=as_preprocessor
-    )
+    with shown(form_of()), phase("exporting the model"):
+        facts, parameters = export_saved(
+            model, folder, layers, options, inputs=specs, code=code, trust=trust, as_preprocessor=as_preprocessor
+        )
     if as_json:
         click.echo(json.dumps({**asdict(facts), "parameters": parameters}, indent=2))
     else:
@@ -165,8 +168,10 @@ def page(
     if saved_model is None:
         raise RecipeError("Expected a SavedModel, or --values. Received: neither; name the folder.")
     from piecehub.publishing.begun import begin_page
+    from piecehub.ui.shown import form_of, shown
 
-    text = begin_page(saved_model, name, version=version, evidence=evidence, store=place, workdir=workdir)
+    with shown(form_of()):
+        text = begin_page(saved_model, name, version=version, evidence=evidence, store=place, workdir=workdir)
     click.echo(text, nl=False)
     questions = text.count("TODO:")
     click.echo(f"{questions} questions, each with TODO, are yours to answer; then `piecehub publish`.", err=True)
@@ -177,6 +182,7 @@ def page(
 def _list_values(key: str) -> None:
     from piecehub.conformance.documentation_terms import METADATA, demand
     from piecehub.facts.nearest import nearest
+    from piecehub.ui.table import print_list
 
     if key not in METADATA:
         meant = nearest(key, METADATA)
@@ -188,5 +194,9 @@ def _list_values(key: str) -> None:
     if not known.values:
         click.echo(f"{known.means}, such as {known.example}")
     width = max(map(len, known.values), default=0)
+    if key == "task":
+        rows = [(value, demand(value)) for value in sorted(known.values)]
+        print_list(("", ""), rows, [f"{value:<{width}}  {told}" for value, told in rows])
+        return
     for value in sorted(known.values):
-        click.echo(f"{value:<{width}}  {demand(value)}" if key == "task" else value)
+        click.echo(value)

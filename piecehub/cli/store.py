@@ -84,6 +84,8 @@ def probe(as_json: bool, place: str | None, workdir: Path) -> None:
 @_JSON
 def ls(as_json: bool, place: str | None, workdir: Path) -> None:
     """List every version with its status, newest first; yanked and quarantined ones too."""
+    from piecehub.ui.table import moment, print_list
+
     opened = open_store(place, workdir)
     rows = [
         {"name": str(m.handle), "status": str(status), "digest": m.digest, "published_at": m.published_at}
@@ -92,8 +94,11 @@ def ls(as_json: bool, place: str | None, workdir: Path) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    for row in rows:
-        click.echo(f"{row['name']}  {row['status']:<11}  {row['digest']}  {row['published_at']}")
+    print_list(
+        ("model", "status", "digest", "published (UTC)"),
+        [(row["name"], row["status"], row["digest"], moment(row["published_at"])) for row in rows],
+        [f"{row['name']}  {row['status']:<11}  {row['digest']}  {row['published_at']}" for row in rows],
+    )
     if not rows:
         click.echo(f"No published models in '{opened.uri}'.", err=True)
 
@@ -103,15 +108,20 @@ def ls(as_json: bool, place: str | None, workdir: Path) -> None:
 @_JSON
 def show(name: str, as_json: bool, place: str | None, workdir: Path) -> None:
     """Show NAME: a version (publisher/name/3 or publisher/name@alias), or a model with its aliases and its log."""
+    from piecehub.ui.table import print_list
+
     opened = open_store(place, workdir)
     is_version = "@" in name or name.strip("/").rpartition("/")[2].isdigit()
     value = _version(opened, name) if is_version else _model(opened, name)
     if as_json:
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
         return
-    for key, found in value.items():
-        for item in cast("list[Any]", found) if isinstance(found, list) else [found]:
-            click.echo(f"{key:<13} {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}")
+    rows = [
+        (key, item if isinstance(item, str) else json.dumps(item, ensure_ascii=False))
+        for key, found in value.items()
+        for item in (cast("list[Any]", found) if isinstance(found, list) else [found])
+    ]
+    print_list(("", ""), rows, [f"{key:<13} {text}" for key, text in rows])
 
 
 def _speaking(verb: str, told: str) -> None:
@@ -171,6 +181,7 @@ def fsck(grace_hours: float, as_json: bool, place: str | None, workdir: Path) ->
     from dataclasses import asdict
 
     from piecehub.store.fsck import check_store
+    from piecehub.ui.table import print_list
 
     opened = _open_to_check(place, workdir)
     checked = check_store(opened, grace=timedelta(hours=grace_hours))
@@ -180,8 +191,9 @@ def fsck(grace_hours: float, as_json: bool, place: str | None, workdir: Path) ->
             json.dumps({"objects": checked.objects, "size_bytes": checked.size_bytes, "findings": rows}, indent=2)
         )
     else:
-        for finding in checked.findings:
-            click.echo(" ".join(filter(None, (f"{finding.kind:<12}", finding.key, finding.digest, finding.sentence))))
+        rows = [(found.kind, found.key, found.digest, found.sentence) for found in checked.findings]
+        lines = [" ".join(filter(None, (f"{kind:<12}", *others))) for kind, *others in rows]
+        print_list(("kind", "object", "digest", "what is wrong"), rows, lines)
     click.echo(f"read {checked.objects} objects, {checked.size_bytes} bytes in {opened.uri}", err=True)
     if checked.damage:
         raise PiecehubError(
@@ -196,11 +208,13 @@ def fsck(grace_hours: float, as_json: bool, place: str | None, workdir: Path) ->
 def gc(grace_hours: float, dry_run: bool, place: str | None, workdir: Path) -> None:
     """Remove blobs that no version names; safe beside publishers."""
     from piecehub.store import gc as collector
+    from piecehub.ui.table import print_list
 
     opened, grace = open_store(place, workdir), timedelta(hours=grace_hours)
     if dry_run:
-        for entry in collector.unreferenced(opened, grace=grace):
-            click.echo(f"{entry.key}  {entry.size_bytes}")
+        found = list(collector.unreferenced(opened, grace=grace))
+        rows = [(entry.key, f"{entry.size_bytes:,}") for entry in found]
+        print_list(("object", "bytes"), rows, [f"{entry.key}  {entry.size_bytes}" for entry in found])
         return
     collected = collector.collect(opened, grace=grace)
     for digest in collected.removed:

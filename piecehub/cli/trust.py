@@ -4,13 +4,12 @@ What was found goes to standard output; what does not hold is one sentence and e
 """
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from piecehub.cli.options import FOLDER, store_option, store_workdir_option
+from piecehub.cli.options import FOLDER, QUIET, store_option, store_workdir_option
 from piecehub.errors import NotVerified, PiecehubError, RecipeError
 from piecehub.facts.text_file import read_text_file
 from piecehub.facts.workdir import Workdir
@@ -79,6 +78,7 @@ def fingerprint(path: Path) -> None:
     is_flag=True,
     help="Leave out keras_metadata.pb, which only tf_keras' own loader reads, and which may hold Python.",
 )
+@QUIET
 @store_option
 @store_workdir_option
 def publish(
@@ -91,6 +91,7 @@ def publish(
     signing_key: Path | None,
     trust: bool,
     without_keras_metadata: bool,
+    quiet: bool,
     place: str | None,
     workdir: Path,
 ) -> None:
@@ -100,31 +101,27 @@ def publish(
     `piecehub check`, which takes minutes. Its page may say `fine-tunable: true` only if --evidence is blessed.
     """
     from piecehub.publishing.offered import publish as publish_offered
+    from piecehub.ui.shown import form_of, shown
 
-    done = publish_offered(
-        saved_model,
-        name,
-        documentation=documentation,
-        evidence=evidence,
-        preprocessor=preprocessor,
-        version=version,
-        store=place,
-        signing_key=signing_key,
-        trust=trust,
-        without_keras_metadata=without_keras_metadata,
-        workdir=workdir,
-        on_check=_say_check,
-    )
+    with shown(form_of(quiet=quiet)):
+        done = publish_offered(
+            saved_model,
+            name,
+            documentation=documentation,
+            evidence=evidence,
+            preprocessor=preprocessor,
+            version=version,
+            store=place,
+            signing_key=signing_key,
+            trust=trust,
+            without_keras_metadata=without_keras_metadata,
+            workdir=workdir,
+        )
     click.echo(f"{done.handle}  {done.digest}")
     if done.warning:
         click.echo(f"piecehub: {done.warning}", err=True)
     if not done.created:
         click.echo("The same content was published before; nothing was written, and nothing signed.", err=True)
-
-
-def _say_check(handle: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(f"checking the model of {handle} …", err=True)
 
 
 @click.command()
@@ -173,15 +170,24 @@ def verify(
 @_TOKEN
 @_SERVER
 @_CACHE
+@QUIET
 def fetch(
-    handle: str, key: Path | None, trust_file: Path | None, token_file: Path | None, server: str, folder: Path | None
+    handle: str,
+    key: Path | None,
+    trust_file: Path | None,
+    token_file: Path | None,
+    server: str,
+    folder: Path | None,
+    quiet: bool,
 ) -> None:
     """Verify HANDLE, then put it into the hub client's cache, so that hub.load(HANDLE) needs no network."""
     from piecehub.signing.fetch import fetch as fetch_model
     from piecehub.signing.hub_cache import cache_folder
+    from piecehub.ui.shown import form_of, shown
 
-    cache = folder or cache_folder()
-    done = fetch_model(handle, cache, trust=_trust(key, trust_file), token=_token(token_file), server=server)
+    cache, trust, token = folder or cache_folder(), _trust(key, trust_file), _token(token_file)
+    with shown(form_of(quiet=quiet)):
+        done = fetch_model(handle, cache, trust=trust, token=token, server=server)
     click.echo(str(done.entry))
     what = "verified" if done.created else "was there before"
     click.echo(f"{handle} {what}: {done.digest}, {_signer(done.signed)}", err=True)
@@ -201,14 +207,17 @@ def cache() -> None:
 def doctor(purge: bool, offline: bool, as_json: bool, token_file: Path | None, folder: Path | None) -> None:
     """Find entries that would break hub.load, or are not what was published; exit 1 if any stays."""
     from piecehub.signing import hub_cache
+    from piecehub.ui.table import print_list
 
     where = folder or hub_cache.cache_folder()
     findings = hub_cache.check_cache(where, None if offline else _asker(_token(token_file)))
     rows = [{"kind": f.kind, "entry": f.paths[0].name, "handle": f.handle, "sentence": f.sentence} for f in findings]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-    for row in rows if not as_json else ():
-        click.echo(f"{row['kind']:<9} {row['entry']}  {row['handle'] or '-'}  {row['sentence']}")
+    else:
+        cells = [(row["kind"], row["entry"], row["handle"] or "-", row["sentence"]) for row in rows]
+        lines = [f"{kind:<9} {entry}  {handle}  {sentence}" for kind, entry, handle, sentence in cells]
+        print_list(("kind", "entry", "handle", "what is wrong"), cells, lines)
     if purge:
         for finding in findings:
             hub_cache.purge(finding)

@@ -32,26 +32,27 @@ def gc(keep_runs: int, dry_run: bool, workdir: Path) -> None:
     Lists what stays and what goes, with sizes, and why. Published versions stay, and their lineage. What goes is what
     else a later run would take from the cache: artifacts, examples, checkpoints, trials; it makes them anew.
     """
+    from piecehub.ui.table import print_list
     from piecehub.ui.words import size
     from pipelines import gc as collector
 
     places = Workdir(workdir)
     things = (collector.plan if dry_run else collector.collect)(places, keep_runs)
-    for line in _lines(things):
-        click.echo(line)
+    rows = _rows(things)
+    lines = [f"{fate:<5}  {taken:>9}  {shown}: {why}" for fate, taken, shown, why in rows]
+    print_list(("", "size", "what", "why"), rows, lines)
     goes, stays = (size(sum(t.size_bytes for t in things if t.goes is which)) for which in (True, False))
     click.echo(f"{'would free' if dry_run else 'freed'} {goes} in '{workdir}'; {stays} stay", err=True)
 
 
-def _lines(things: "list[Thing]") -> list[str]:
-    """A line for each thing, and one for all that have one name and one fate; what goes comes first."""
+def _rows(things: "list[Thing]") -> list[tuple[str, str, str, str]]:
+    """A row for each thing, and one for all that have one name and one fate; what goes comes first."""
     from piecehub.ui.words import size
 
     together: dict[tuple[bool, str, str], list[int]] = {}
     for thing in things:
         together.setdefault((not thing.goes, thing.shown, thing.why), []).append(thing.size_bytes)
     return [
-        f"{'stays' if stays else 'goes':<5}  {size(sum(sizes)):>9}  {shown}"
-        f"{f' ({len(sizes)})' if len(sizes) > 1 else ''}: {why}"
+        ("stays" if stays else "goes", size(sum(sizes)), f"{shown} ({len(sizes)})" if len(sizes) > 1 else shown, why)
         for (stays, shown, why), sizes in sorted(together.items())
     ]

@@ -19,6 +19,7 @@ from piecehub.conformance.proto_file import check_proto
 from piecehub.conformance.sandbox import Limits
 from piecehub.errors import ArchiveError, NotReusableError, PiecehubError
 from piecehub.facts.conformance_report import ConformanceReport, Finding, Sandbox, Timings, report
+from piecehub.facts.progress import phase
 from piecehub.facts.provenance import artifact_digest
 from piecehub.facts.text_file import read_text_file
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
@@ -94,7 +95,7 @@ def check_saved_model(
         PiecehubError: if reading it broke a limit before the first check.
     """
     check_proto(folder)
-    with tempfile.TemporaryDirectory(prefix="piecehub-check-") as elsewhere:
+    with tempfile.TemporaryDirectory(prefix="piecehub-check-") as elsewhere, phase("checking the model"):
         moved, cwd = Path(elsewhere, "moved", "model"), Path(elsewhere, "empty")
         cwd.mkdir()
         regular = copy_regular(folder, moved)

@@ -15,6 +15,7 @@ from piecehub.conformance.check import copy_regular
 from piecehub.conformance.page import Fault
 from piecehub.conformance.proto_file import check_proto
 from piecehub.facts.conformance_report import Finding, Sandbox
+from piecehub.facts.progress import phase
 from piecehub.tensors.fresh import run_fresh
 
 # A fresh process imports it by its name; this tells so to who follows imports (piecehub/containers/code.py).
@@ -47,7 +48,7 @@ def glance(folder: Path, sandbox: Sandbox, documentation: str = "") -> Glance:
         PiecehubError: if it cannot be read within the limits of `check`.
     """
     check_proto(folder)
-    with tempfile.TemporaryDirectory(prefix="piecehub-glance-") as elsewhere:
+    with tempfile.TemporaryDirectory(prefix="piecehub-glance-") as elsewhere, phase("looking at the model"):
         moved = Path(elsewhere, "moved", "model")
         copy_regular(folder, moved)
         run = sandboxes.runner(sandbox, moved.parent, sandboxes.limits_for(moved.parent))

@@ -10,11 +10,11 @@ from piecehub.conformance.archive_rules import archive_finding
 from piecehub.conformance.common_apis import Declared, apis_hold
 from piecehub.conformance.described import describe, interface, traces
 from piecehub.conformance.documentation_rules import check_documentation, page_faults
-from piecehub.conformance.dynamic import crashed, dynamic_findings, not_made, unfinished
+from piecehub.conformance.dynamic import DYNAMIC_COUNT, crashed, dynamic_findings, not_made, unfinished
 from piecehub.conformance.graph import read_graph
 from piecehub.conformance.page import Fault, parse
 from piecehub.conformance.progress import Clock
-from piecehub.conformance.static import hinders_loading, is_for_serving_only, static_findings
+from piecehub.conformance.static import STATIC_COUNT, hinders_loading, is_for_serving_only, static_findings
 from piecehub.conformance.xla import xla_finding
 from piecehub.facts.conformance_report import Finding
 from piecehub.facts.heap import give_back
@@ -46,7 +46,7 @@ def findings(
 def all_findings(folder: str, documentation: str, archive: str) -> dict[str, Any]:
     """`findings` as plain JSON, how long each took, and whether the model can be served; an empty `archive` is none."""
     gc.freeze()  # what was imported is no garbage, and large models have it looked for after each check
-    clock = Clock()
+    clock = Clock(STATIC_COUNT + DYNAMIC_COUNT)
     found = findings(Path(folder), documentation, Path(archive) if archive else None, clock)
     return _answer(Path(folder), found, clock)
 

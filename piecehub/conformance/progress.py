@@ -1,17 +1,20 @@
 """Which check a process was at when it ended. Imports no TensorFlow.
 
-The process writes the number of each check to its standard error before it makes it; what started it takes these lines
-out again, and remembers the last.
+The process writes the number of each check to its standard error before it makes it, and first how many there are; what
+started it takes these lines out again, tells of them, and remembers the last.
 """
 
 import os
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import replace
 
+from piecehub.facts import progress
+from piecehub.facts.progress import Count
 from piecehub.tensors.fresh import Ended, Job
 
-MARK = "piecehub-check "
+MARK, _COUNT = "piecehub-check ", "piecehub-checks "
 
 
 class Progress:
@@ -28,21 +31,38 @@ class Progress:
         self.check = ""
         self.limit = ""
         self.peak_bytes = 0
+        self._begun, self._count = set[str](), 0
 
     def __call__(self, job: Job) -> Ended:
-        """Runs a job."""
-        ended = self._run(job)
+        """Runs a job; whoever listens hears of each check as it begins."""
+        context = copy_context()  # lines are read in a thread, which would listen to nobody
+        ended = self._run(replace(job, on_line=lambda line: context.run(self._tell, line)))
         lines = ended.errors.splitlines(keepends=True)
         said = [line.removeprefix(MARK).strip() for line in lines if line.startswith(MARK)]
         self.check, self.limit = said[-1] if said else "", ended.limit
         self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
-        return replace(ended, errors="".join(line for line in lines if not line.startswith(MARK)))
+        return replace(ended, errors="".join(line for line in lines if not line.startswith((MARK, _COUNT))))
+
+    def _tell(self, line: str) -> None:
+        if line.startswith(_COUNT):
+            self._count = int(line.removeprefix(_COUNT))
+        if line.startswith(MARK):
+            check = line.removeprefix(MARK).strip()
+            self._begun.add(check)
+            count = Count("check", len(self._begun), max(self._count, len(self._begun)) if self._count else 0)
+            progress.tell(progress.Progress("", check, (count,)))
 
 
 class Clock:
-    """Says each check as it begins, and tells how long each took."""
+    """Says each check as it begins, and tells how long each took.
 
-    def __init__(self) -> None:
+    Args:
+        count: how many there will be, if none ends the process; 0 if that is not known.
+    """
+
+    def __init__(self, count: int = 0) -> None:
+        if count:
+            print(f"{_COUNT}{count}", file=sys.stderr, flush=True)
         self._check = ""
         self._since = _processor_s()
         self._seconds: dict[str, float] = {}

@@ -25,6 +25,7 @@ from pathlib import Path
 from piecehub.conformance import limited
 from piecehub.conformance.watch import ENDLESS, run_watched
 from piecehub.facts.conformance_report import Sandbox
+from piecehub.facts.progress import phase
 from piecehub.tensors.fresh import FIXED, HOME, Ended, Job
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
@@ -85,9 +86,10 @@ def missing() -> str:
         return "no 'bwrap' on the PATH"
     command = [*_bubblewrap(program, [], 1 << 20), sys.executable, "-P", "-c", "import piecehub"]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_PROBE_S, env=_environment("/tmp"), check=False
-        )
+        with phase("trying the sandbox"):
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_PROBE_S, env=_environment("/tmp"), check=False
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"'{program}' cannot be run ({type(error).__name__})"
     if done.returncode == 0:
@@ -111,6 +113,7 @@ def _in_bubblewrap(model: Path, limits: Limits, job: Job) -> Ended:
         environment=_environment("/tmp"),
         wall_s=limits.wall_s,
         resident_bytes=limits.resident_bytes,
+        on_line=job.on_line,
     )
     return _explained(ended, limits)
 
@@ -125,6 +128,7 @@ def _under_limits(model: Path, limits: Limits, job: Job) -> Ended:
             environment=_environment(home),
             wall_s=limits.wall_s,
             resident_bytes=limits.resident_bytes,
+            on_line=job.on_line,
         )
         return _explained(ended, limits)
 

@@ -139,3 +139,4 @@ _CHECKS: tuple[_Check, ...] = (
     ("S15", "no loader runs Python of it", "fail", keras_metadata.builds_only_layers),
     ("S16", "it sets nothing for who runs it", "fail", settings.sets_nothing),
 )
+STATIC_COUNT = len(_CHECKS)

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -25,7 +25,14 @@ _LINE_CHARACTERS = 2000
 
 
 def run_watched(
-    command: list[str], text: str, *, cwd: Path, environment: Mapping[str, str], wall_s: float, resident_bytes: int
+    command: list[str],
+    text: str,
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    wall_s: float,
+    resident_bytes: int,
+    on_line: Callable[[str], None] | None = None,
 ) -> Ended:
     """Runs `command` in a session of its own; when it is over nothing of it is left.
 
@@ -36,6 +43,7 @@ def run_watched(
         environment: all of its variables.
         wall_s: how long it may take.
         resident_bytes: how much memory it and all that it starts may hold together.
+        on_line: is told each line that it writes to standard error as it comes, in a thread of its own.
 
     Returns:
         how it ended.
@@ -55,7 +63,7 @@ def run_watched(
         assert process.stdin is not None and process.stderr is not None
         lines: deque[str] = deque(maxlen=_LINES)
         threads = [
-            threading.Thread(target=_collect, args=(process.stderr, lines), daemon=True),
+            threading.Thread(target=_collect, args=(process.stderr, lines, on_line), daemon=True),
             threading.Thread(target=_feed, args=(process.stdin, text), daemon=True),
         ]
         for thread in threads:
@@ -116,11 +124,13 @@ def _is_below(pid: int, root: int, parents: Mapping[int, int]) -> bool:
     return pid == root
 
 
-def _collect(source: IO[str], lines: "deque[str]") -> None:
+def _collect(source: IO[str], lines: "deque[str]", on_line: Callable[[str], None] | None) -> None:
     """Keeps the last lines, however much is written."""
     with contextlib.suppress(OSError, ValueError):  # closed under its hands when the process is over
         while line := source.readline(_LINE_CHARACTERS):
             lines.append(line.rstrip("\n"))
+            if on_line:
+                on_line(lines[-1])
 
 
 def _feed(sink: IO[str], text: str) -> None:

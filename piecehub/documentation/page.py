@@ -230,12 +230,12 @@ def _json(path: Path) -> dict[str, Any]:
 def _judged(verdict: Mapping[str, Any], blessed: bool, evidence: Sequence[Path]) -> dict[str, Any]:
     """What a page says of the verdict, and of the complete evidence that it was made of."""
     mode = verdict["rule"].get("mode", FINE_TUNING)
-    frozen = blessed and mode != FINE_TUNING
+    frozen = mode != FINE_TUNING
     roles = {task: rule.get("role", "gate") for task, rule in verdict["rule"]["tasks"].items()}
     return {
         "blessed": blessed,
         "fine_tunable": blessed and not frozen,
-        "recommendation": recommend(blessed, [_json(path / GUIDANCE) for path in evidence], frozen_blessed=frozen),
+        "recommendation": recommend(blessed, [_json(path / GUIDANCE) for path in evidence], frozen=frozen),
         "reasons": " ".join(verdict["reasons"]),
         "warnings": verdict["warnings"],
         "evidence": [_summary(path, roles, mode) for path in evidence],

@@ -24,26 +24,26 @@ class Recommendation:
         return ", trainable=True" if self.trains else ""
 
 
-def recommend(
-    fine_tunable: bool, guidance: Sequence[Mapping[str, Any]], *, frozen_blessed: bool = False
-) -> Recommendation:
+def recommend(blessed: bool, guidance: Sequence[Mapping[str, Any]], *, frozen: bool = False) -> Recommendation:
     """What to do with a version.
 
     Args:
-        fine_tunable: whether its publisher may say so: its evidence was blessed.
+        blessed: whether its evidence was, so that its publisher may say what it is good for.
         guidance: the JSON of `guidance.json` of each task; none of a version from before there was any.
-        frozen_blessed: whether its frozen features were blessed instead.
+        frozen: whether its frozen features were judged, and not fine-tuning.
     """
-    if frozen_blessed:
+    if frozen and blessed:
         return Recommendation(False, "Frozen features are recommended: they were judged, and fine-tuning was not.")
-    if not fine_tunable:
+    if frozen:
+        return Recommendation(False, "Frozen features are not recommended.")
+    if not blessed:
         return Recommendation(False, "Fine-tuning is not recommended.")
     tuned = [found["task"] for found in guidance if found["recommended"] in _TRAINED]
-    frozen = [found["task"] for found in guidance if found["recommended"] == "feature_extraction"]
-    if tuned and frozen:
-        said = f"Fine-tuning is recommended for {', '.join(tuned)}, and frozen features for {', '.join(frozen)}."
+    probed = [found["task"] for found in guidance if found["recommended"] == "feature_extraction"]
+    if tuned and probed:
+        said = f"Fine-tuning is recommended for {', '.join(tuned)}, and frozen features for {', '.join(probed)}."
         return Recommendation(True, said)
-    if frozen:
+    if probed:
         return Recommendation(False, "Frozen features are recommended: fine-tuning is possible, and brings less.")
     if guidance and not tuned:
         return Recommendation(False, "Nothing is recommended: on no task that was tried does the piece help for sure.")

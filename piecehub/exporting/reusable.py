@@ -16,6 +16,7 @@ Keras 3 models and layers, tf_keras models, and low-level objects that implement
 alike (keras_models.py, tf_keras_models.py, low_level.py).
 """
 
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from typing import Any
 
 import keras
 
+from piecehub.consume.loading import load
 from piecehub.errors import NotReusableError
 from piecehub.exporting import golden, keras_models, low_level, randomness, reusable_root, saved_model, tf_keras_models
 from piecehub.exporting.export_facts import ExportFacts, facts_of
@@ -34,9 +36,11 @@ from piecehub.exporting.export_record import golden_of, manifest_of
 from piecehub.exporting.exportable import Exportable, require_trainable
 from piecehub.exporting.frozen import frozen_layers
 from piecehub.exporting.members import call_of
+from piecehub.exporting.reexport import reexport
 from piecehub.exporting.replicas import aggregated
 from piecehub.exporting.vocabulary import neutral_names, staged_vocabularies
 from piecehub.extraction import piece as pieces
+from piecehub.extraction.roads import saved_model_in
 from piecehub.facts import piece_manifest
 from piecehub.tensors.fresh import run_fresh
 from piecehub.tensors.whole_folder import refuse_taken, whole_folder
@@ -140,9 +144,22 @@ def export_piece(
     """Rebuilds a piece and exports it: what the fresh process runs."""
     folder = Path(piece_folder)
     model = pieces.rebuild_piece(folder, Path(recipe_folder), Path(parent) if parent else None)
+    if pieces.read_builder(folder).road == "as_is":
+        return asdict(_as_is(saved_model_in(model), Path(destination)))
     inputs = pieces.export_specs(model, folder)
     options, given = _golden_of_recipe(options, folder, Path(recipe_folder))
     return asdict(export(model, Path(destination), read_options(options), inputs=inputs, golden_inputs=given))
+
+
+def _as_is(saved_model: Path, folder: Path) -> ExportFacts:
+    """The same files, where they have a manifest; else it is saved again, with one."""
+    manifest = piece_manifest.read(saved_model)
+    if manifest is None:
+        return reexport(load(saved_model), folder)
+    refuse_taken(folder)
+    with whole_folder(folder) as whole:
+        shutil.copytree(saved_model, whole, dirs_exist_ok=True)
+    return facts_of(manifest, folder)
 
 
 def _golden_of_recipe(options: Mapping[str, Any], folder: Path, recipe_folder: Path) -> tuple[Mapping[str, Any], Any]:

@@ -14,13 +14,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
-from piecehub.extraction.roads import Found, Road, find_piece
-from piecehub.tensors import specs
+from piecehub.extraction.roads import Found, Road, find_piece, saved_model_in
+from piecehub.facts.controls import control_folder
+from piecehub.tensors import approximate_controls, specs
 from piecehub.tensors.regularizers import regularizer_config
 from piecehub.tensors.whole_folder import whole_folder
 from piecehub.training import recipe_modules, weights
@@ -33,6 +34,8 @@ from piecehub.training.building import (
     spec_facts,
     tensor_specs,
 )
+
+_CONTROLS = "controls"
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,22 @@ def write_piece(
     facts = {**piece_facts(piece), "optimizer": dict(optimizer), "control_seeds": list(control_seeds)}
     with whole_folder(folder) as whole:
         weights.save(piece.model, whole / "weights")
-        for seed in control_seeds:
-            control = builder.find(builder.build(recipe_folder, seed, parent))
-            weights.save(control.model, control_weights(whole, seed))
+        _write_controls(builder, control_seeds, recipe_folder, parent, piece, whole)
         _write_json(whole / "builder.json", {"schema": 1, **asdict(builder)})
         _write_json(whole / "facts.json", {"schema": 1, **facts})
     return facts
+
+
+def _write_controls(
+    builder: Builder, seeds: Sequence[int], recipe_folder: Path, parent: Path | None, piece: Found, folder: Path
+) -> None:
+    """A control for each seed: as the recipe builds it, or drawn where a SavedModel is all that there is."""
+    if builder.road == "as_is":
+        approximate_controls.write_controls(saved_model_in(piece.model), seeds, folder / _CONTROLS)
+        return
+    for seed in seeds:
+        control = builder.find(builder.build(recipe_folder, seed, parent))
+        weights.save(control.model, control_weights(folder, seed))
 
 
 def read_builder(folder: Path) -> Builder:
@@ -134,7 +147,12 @@ def export_specs(piece: keras.Model, folder: Path) -> Any:
 
 def control_weights(folder: Path, seed: int) -> Path:
     """Where the checkpoint of a control lies; its variables are in the order of the piece's."""
-    return folder / "controls" / f"seed-{seed}"
+    return control_folder(folder / _CONTROLS, seed)
+
+
+def control_kind(folder: Path) -> Literal["exact", "approximate"]:
+    """Whether the controls of the piece in `folder` are what the code gives that initialises it."""
+    return "approximate" if read_builder(folder).road == "as_is" else "exact"
 
 
 def piece_facts(piece: Found) -> dict[str, Any]:

@@ -4,22 +4,28 @@ whole   the full model, without its optimizer
 take    a Keras model that the recipe built first, as a layer of the full one
 cut     from the inputs of the trained model to the output of a named layer, or of several
 core    the model that the recipe's function returned beside the pretrainer that is trained
+as_is   a SavedModel in a folder, which the recipe's model holds as its one `ReusableLayer`
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
-from piecehub.errors import PieceError
+from piecehub.consume.layer import ReusableLayer
+from piecehub.errors import ConsumerError, PieceError
 from piecehub.facts.nearest import nearest
 from piecehub.tensors import specs
 from piecehub.training.building import Built, Specs, blank, knows_its_input, model_input, spec_facts
 
-Road = Literal["cut", "take", "whole", "core"]
+Road = Literal["cut", "take", "whole", "core", "as_is"]
+
+# What a ReusableLayer calls in place of the whole.
+_CHOICES = ("arguments", "output_key", "piece", "signature")
 
 # Their stubs lack what is needed here.
 _RaggedTensor: Any = tf.RaggedTensor
@@ -46,6 +52,9 @@ def find_piece(built: Built, road: Road, layers: Sequence[str]) -> Found:
         case "take":
             model = take_piece(built.full, *layers)
         case "whole":
+            return Found(built.full, built.inputs)
+        case "as_is":
+            saved_model_in(built.full)
             return Found(built.full, built.inputs)
         case "core":
             model = take_core(built)
@@ -102,6 +111,27 @@ def take_core(built: Built) -> keras.Model:
             f"'{built.full.name}' does not hold; use the core inside it."
         )
     return built.core
+
+
+def saved_model_in(full: keras.Model) -> Path:
+    """The folder of the SavedModel that a model holds as its one layer.
+
+    Raises:
+        PieceError: if it is another model, so that the SavedModel alone would not be what the model is.
+    """
+    layers: list[Any] = [layer for layer in full.layers if not isinstance(layer, keras.layers.InputLayer)]
+    expected = "Expected a model of one piecehub.ReusableLayer, of a folder and without a choice in it"
+    if len(layers) != 1 or not isinstance(layers[0], ReusableLayer):
+        kinds = ", ".join(type(layer).__name__ for layer in layers)
+        raise PieceError(f"{expected}, for the road 'as_is'. Received: {kinds or 'no layer'}; take another road.")
+    try:
+        config = layers[0].get_config()
+    except ConsumerError as error:
+        raise PieceError(error.sentence) from error
+    chosen = [key for key in _CHOICES if config[key]]
+    if chosen or not Path(config["handle"]).is_dir():
+        raise PieceError(f"{expected}. Received: {', '.join(chosen) or config['handle']}; take another road.")
+    return Path(config["handle"])
 
 
 def _output_in(full: keras.Model, layer_name: str) -> Any:

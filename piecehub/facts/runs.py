@@ -2,27 +2,27 @@
 
     runs/<run>/run.json     {"schema": 1, "run", "pipeline", "recipe", "started_at", "pid",
                              "nodes": [{"id", "upstream": [id…], "parameters": {key: value}}…]}
-    logs/<run>/events.jsonl one JSON object a line: {"at", "node", "state", "seconds", "message", "outputs",
+    logs/<run>/events.jsonl one JSON object a line, as `piecehub run --json` prints it (docs/terminal.md): {"event",
+                             "run", "component", "at", "state", "seconds", "message", "progress": {…}, "outputs",
                              "results": [{"piece", "published", "handle", "why"}…], "cpu_s"}
 
-`at` and `started_at` are UTC, ISO 8601. A run's own end is an event whose node is "" and whose state is done,
-failed or stopped (by a person); the results of one that is done say what became of each piece.
+`at` and `started_at` are UTC, ISO 8601. `event` is component; or run, of the run's own end, whose state is done, failed
+or stopped (by a person) and whose component is ""; the results of one that is done say what became of each piece.
 `outputs` maps an output's key to the artifact's folder, as a path below the working folder, which may be moved. Run ids
-sort by time. A component that is long at work says by further events `running`, with a message, how far it is.
+sort by time. A component that is long at work says by further events `running` how far it is: `progress` has the form
+that progress.py draws, and `message` is its text. Older records have `node` for component, and neither event nor run.
 """
 
 import errno
 import json
 import os
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from piecehub.facts.progress import Progress
 from piecehub.facts.workdir import Workdir, inside, outside
 
 State = Literal["waiting", "running", "done", "cached", "failed", "stopped", "not run"]
@@ -30,7 +30,6 @@ State = Literal["waiting", "running", "done", "cached", "failed", "stopped", "no
 RUNNER_LOG = "runner.log"
 # What a person is told who stopped a run.
 STOPPED = "Stopped; finished components come from the cache in the next run."
-_SECONDS_BETWEEN = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,7 @@ class Event:
     outputs: dict[str, str] = field(default_factory=dict[str, str])
     results: tuple[Result, ...] = ()
     cpu_s: float = 0.0
+    progress: Progress | None = None
 
 
 def now() -> str:
@@ -139,12 +139,20 @@ def run_ids(workdir: Workdir) -> list[str]:
     return sorted((p.parent.name for p in workdir.runs.glob("*/run.json")), reverse=True)
 
 
+def line_of(workdir: Workdir, run: str, event: Event) -> bytes:
+    """An event as a line, in the form drawn above."""
+    value = {"event": "component" if event.node else "run", "run": run, "component": event.node, **asdict(event)}
+    del value["node"]
+    value["outputs"] = {key: inside(workdir, place) for key, place in event.outputs.items()}
+    value["progress"] = event.progress.to_json() if event.progress else {}
+    return (json.dumps(value) + "\n").encode()
+
+
 def append_event(workdir: Workdir, run: str, event: Event) -> None:
     """Adds a line to `logs/<run>/events.jsonl`."""
     folder = workdir.logs / run
     folder.mkdir(parents=True, exist_ok=True)
-    value = asdict(event) | {"outputs": {key: inside(workdir, place) for key, place in event.outputs.items()}}
-    line = (json.dumps(value, sort_keys=True) + "\n").encode()
+    line = line_of(workdir, run, event)
     with (folder / "events.jsonl").open("ab", buffering=0) as file:
         size = file.seek(0, os.SEEK_END)
         try:
@@ -163,46 +171,23 @@ def read_events(workdir: Workdir, run: str) -> list[Event]:
     events: list[Event] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            event = Event(**json.loads(line))
-            places = {key: outside(workdir, place) for key, place in event.outputs.items()}
-            results = tuple(Result(**cast("dict[str, Any]", result)) for result in event.results)
+            events.append(_event(workdir, json.loads(line)))
         except (ValueError, TypeError, AttributeError):
             continue
-        events.append(replace(event, outputs=places, results=results))
     return events
+
+
+def _event(workdir: Workdir, value: dict[str, Any]) -> Event:
+    """An event as `line_of` wrote it, now or in an older release."""
+    fields = {key: found for key, found in value.items() if key not in ("event", "run", "component")}
+    event = Event(**({"node": value["component"]} if "component" in value else {}), **fields)
+    places = {key: outside(workdir, place) for key, place in event.outputs.items()}
+    results = tuple(Result(**cast("dict[str, Any]", result)) for result in event.results)
+    progress = Progress.from_json(cast("dict[str, Any]", event.progress)) if event.progress else None
+    return replace(event, outputs=places, results=results, progress=progress)
 
 
 def node_states(run: Run, events: list[Event]) -> dict[str, Event]:
     """The last event of each component of the run; one that has none is waiting."""
     states = {node.id: Event(run.started_at, node.id, "waiting") for node in run.nodes}
     return states | {event.node: event for event in events if event.node in states}
-
-
-@contextmanager
-def progress_to(tell: Callable[[str], None]) -> Generator[None]:
-    """Inside, what `progress` is told goes to `tell`, once a second at most; what comes sooner is left out."""
-    last = -_SECONDS_BETWEEN
-
-    def seldom(message: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _SECONDS_BETWEEN:
-            last = time.monotonic()
-            tell(message)
-
-    token = _told.set(seldom)
-    try:
-        yield
-    finally:
-        _told.reset(token)
-
-
-def progress(message: str) -> None:
-    """Says how far the component is that runs here, as `trial 12 of 60`; nothing where nobody listens."""
-    _told.get()(message)
-
-
-def _to_nobody(message: str) -> None:
-    del message
-
-
-_told: ContextVar[Callable[[str], None]] = ContextVar("_told", default=_to_nobody)

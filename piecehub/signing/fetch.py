@@ -18,6 +18,7 @@ from pathlib import Path
 from piecehub.errors import EnvironmentProblem, NotVerified, no_space, telling_no_space
 from piecehub.facts.content import FileEntry, list_files
 from piecehub.facts.manifest import Manifest
+from piecehub.facts.progress import phase
 from piecehub.facts.workdir import make_writable
 from piecehub.signing.hub_cache import descriptor_path, entry_name
 from piecehub.signing.shelf import Address, ServerShelf, checked_file
@@ -95,7 +96,7 @@ def _fill(entry: Path, url: str, shelf: ServerShelf, manifest: Manifest) -> None
     # The ending is one that the client, and `cache doctor`, take for a download that goes on.
     beside = entry.with_name(f"{entry.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with checked_file(shelf, manifest.handle, manifest.archive) as path:
+        with checked_file(shelf, manifest.handle, manifest.archive) as path, phase("unpacking"):
             archive.unpack(path, beside, max_bytes=sum(file.size_bytes for file in manifest.files))
         if tuple(list_files(beside)) != tuple(sorted(manifest.files)):
             raise NotVerified(f"Expected the files of '{manifest.handle}' in its archive. Received: others.")

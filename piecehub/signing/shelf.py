@@ -19,6 +19,7 @@ from piecehub.errors import NotVerified, RecipeError
 from piecehub.facts.content import sha256_file
 from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import Blob, Manifest
+from piecehub.facts.progress import phase
 from piecehub.store.catalog import Store, read_manifest
 from piecehub.store.download import MAX_DOWNLOAD_BYTES, fetch_file
 
@@ -62,7 +63,7 @@ class ServerShelf:
 
     def manifest(self, handle: Handle) -> Manifest:
         """The manifest that the server has for the handle."""
-        with self._fetched(f"{handle}/manifest", _MAX_MANIFEST_BYTES) as path:
+        with self._fetched(f"{handle}/manifest", _MAX_MANIFEST_BYTES, "asking the server") as path:
             manifest = read_manifest(path.read_bytes(), handle)
         if manifest.handle != handle:
             raise NotVerified(f"Expected the manifest of '{handle}'. Received: that of '{manifest.handle}'.")
@@ -70,13 +71,15 @@ class ServerShelf:
 
     def file(self, handle: Handle, blob: Blob) -> AbstractContextManager[Path]:
         """A blob, of no more bytes than the manifest says."""
-        return self._fetched(f"{handle}/blobs/{blob.digest}", min(blob.size_bytes, MAX_DOWNLOAD_BYTES))
+        most_bytes = min(blob.size_bytes, MAX_DOWNLOAD_BYTES)
+        return self._fetched(f"{handle}/blobs/{blob.digest}", most_bytes, f"fetching {blob.title}")
 
     @contextmanager
-    def _fetched(self, route: str, max_bytes: int) -> Generator[Path, None, None]:
+    def _fetched(self, route: str, max_bytes: int, doing: str) -> Generator[Path, None, None]:
         with tempfile.TemporaryDirectory(prefix="piecehub-fetch-") as beside:
             path = Path(beside, "file")
-            fetch_file(f"{self.url}/api/v1/models/{route}", path, max_bytes=max_bytes, token=self.token)
+            with phase(doing):
+                fetch_file(f"{self.url}/api/v1/models/{route}", path, max_bytes=max_bytes, token=self.token)
             yield path
 
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from piecehub.errors import ArchiveError, EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.addresses import is_loopback
+from piecehub.facts.progress import Meter
 from piecehub.facts.secrets import carries_secret, redacted_text
 from piecehub.store.proxies import is_in_clear, refuse_token_in_clear
 
@@ -56,7 +57,7 @@ def fetch_file(url: str, destination: Path, *, max_bytes: int, token: str = "", 
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with _opener().open(request, timeout=_SILENCE_S) as answer:
-            _write(_blocks(answer, what, max_bytes), destination)
+            _write(_metered(_blocks(answer, what, max_bytes), answer.headers.get("Content-Length", "")), destination)
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError and timeouts are OSErrors
         raise EnvironmentProblem(
             f"Expected a model at '{what}'. Received: {_why(error)}; check the address and the server."
@@ -133,6 +134,14 @@ def _writing(destination: Path) -> Generator[None]:
             f"Expected room for a download in '{destination.parent}'. Received: {error.strerror or error}; make room, "
             "or set TMPDIR to a folder that has some."
         ) from error
+
+
+def _metered(blocks: Iterator[bytes], told_bytes: str) -> Iterator[bytes]:
+    """The blocks; how many bytes have come is told meanwhile, of how many if the server says so."""
+    meter = Meter("bytes", int(told_bytes) if told_bytes.isdecimal() else 0)
+    for block in blocks:
+        yield block
+        meter.add(len(block))
 
 
 def _blocks(answer: IO[bytes], url: str, max_bytes: int) -> Iterator[bytes]:

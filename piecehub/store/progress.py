@@ -1,26 +1,17 @@
-"""A bar for work that takes long, where a person watches: on a terminal, and for more bytes than pass in a moment."""
+"""How many bytes went through, of work that takes long where there are many."""
 
-import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import IO
 
-_SHORT_BYTES = 100 << 20
+from piecehub.facts.progress import Meter, phase
 
 
 @contextmanager
 def progress(what: str, total_bytes: int) -> Generator[Callable[[int], None], None, None]:
-    """Yields what is to be called with the number of bytes done; draws on standard error, or nowhere."""
-    if total_bytes < _SHORT_BYTES or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total_bytes)
-        yield lambda done: bar.advance(task, done)
+    """Yields what is to be called with the number of bytes done; whoever listens hears of it (facts/progress.py)."""
+    with phase(what):
+        yield Meter("bytes", total_bytes).add
 
 
 class Watched:

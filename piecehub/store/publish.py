@@ -22,6 +22,7 @@ from piecehub.errors import StaleIncumbent, StoreError, VersionExists
 from piecehub.facts.content import FileEntry, content_digest, list_files, sha256_file
 from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import ARCHIVE_TITLE, Blob, Manifest
+from piecehub.facts.progress import phase
 from piecehub.store import archive, layout
 from piecehub.store.archive import Compression
 from piecehub.store.catalog import Store
@@ -104,10 +105,11 @@ def publish(
     with store.backend.staging() as staging:
         placed = _Placed(store, staging)
         stored = placed.archive(model_dir, files, compression)
-        others = tuple(placed.blob(title, blobs[title]) for title in sorted(blobs))
-        draft = Manifest(settled, wish.digest, files, "", compression.described, stored, others, facts)
-        published = _commit(store, wish, draft, lambda manifest: placed.attested(manifest, attest))
-        placed.look_again()
+        with phase("storing what goes with it"):
+            others = tuple(placed.blob(title, blobs[title]) for title in sorted(blobs))
+            draft = Manifest(settled, wish.digest, files, "", compression.described, stored, others, facts)
+            published = _commit(store, wish, draft, lambda manifest: placed.attested(manifest, attest))
+            placed.look_again()
         return published
 
 
@@ -194,7 +196,8 @@ class _Placed:
         path = self._staging / ARCHIVE_TITLE
         packed = archive.pack(model_dir, path, compression=compression)
         archive.verify(path, files)
-        return self._put(Blob(ARCHIVE_TITLE, f"sha256:{packed.sha256}", packed.size_bytes), path)
+        with phase("storing the archive"):
+            return self._put(Blob(ARCHIVE_TITLE, f"sha256:{packed.sha256}", packed.size_bytes), path)
 
     def blob(self, title: str, content: Path | bytes) -> Blob:
         if title == ARCHIVE_TITLE:

@@ -11,6 +11,7 @@ from piecehub.errors import EnvironmentProblem, RecipeError
 from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import DOCUMENTATION_TITLE, Manifest
 from piecehub.facts.pointers import refuse_pointers_below
+from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
@@ -67,13 +68,15 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
         archive, documentation, manifest = path, "", None
         if "://" in source:
             archive = Path(scratch, "model.tar.gz")
-            download(source, archive)
+            with phase("downloading the model"):
+                download(source, archive)
         elif not path.is_file():
             store = Store.open(store_folder)
             manifest = store.manifest(_handle(store, source))
             archive, documentation = store.blob_path(manifest.archive.digest), _documentation(store, manifest)
         folder = Path(scratch, "saved_model")
-        unpack(archive, folder)
+        with phase("unpacking the model"):
+            unpack(archive, folder)
         refuse_pointers_below(folder, _WHOLE)
         yield Source(folder, archive, documentation, manifest is not None, manifest)
 

@@ -45,12 +45,14 @@ class Job:
         text: what it reads from standard input.
         result: the file that it writes its result to, and the only one that it needs to write.
         cwd: its current folder; this process's if None.
+        on_line: is told each line that it writes to standard error, by a runner that reads them as they come.
     """
 
     command: list[str]
     text: str
     result: Path
     cwd: Path | None
+    on_line: Callable[[str], None] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

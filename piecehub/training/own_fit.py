@@ -15,7 +15,7 @@ import keras
 
 from piecehub.errors import TrainingError
 from piecehub.examples.stream import Augment, Stream
-from piecehub.facts.runs import progress
+from piecehub.facts.progress import Count, Progress, tell
 from piecehub.facts.tables import TrainTable
 from piecehub.training.batches import Batches, in_order
 from piecehub.training.compiling import measures
@@ -139,8 +139,7 @@ class _Reports:
             raise TrainingError(f"Expected numbers in 'report'. Received: {error}.") from error
         self._found[int(epoch)] = found
         self._events.write(int(epoch), found)
-        told = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
-        progress(f"epoch {epoch + 1} of {self._epochs}, {told}")
+        tell(Progress(counts=(Count("epoch", epoch + 1, self._epochs),), numbers=found))
 
     def history(self) -> dict[str, list[float]]:
         """By metric, in the order of epochs."""

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from piecehub.facts.runs import progress
+from piecehub.facts.progress import Count, tell
+from piecehub.facts.progress import Progress as Told
 
 _SECONDS_BETWEEN = 2.0
 
@@ -36,19 +37,8 @@ class Progress:
         elif now - self._told_at >= _SECONDS_BETWEEN:
             rate = (done - self._told) / (now - self._told_at)
             self._told_at, self._told = now, done
-            left = duration((self._epochs * self._steps - done) / rate)
-            loss = f", loss {float(logs['loss']):.3g}" if "loss" in logs else ""
-            progress(
-                f"epoch {epoch + 1} of {self._epochs}, step {step} of {self._steps}{loss}, "
-                f"{rate * self._batch_size:,.0f} examples/s, {left} left"
-            )
+            counts = Count("epoch", epoch + 1, self._epochs), Count("step", step, self._steps)
+            loss = {"loss": float(logs["loss"])} if "loss" in logs else {}
+            left_s = (self._epochs * self._steps - done) / rate
+            tell(Told("", "", counts, loss, rate * self._batch_size, "examples", left_s))
         self._last = now
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a person: `48 s`, `1 min 20 s`, `2 h 5 min`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

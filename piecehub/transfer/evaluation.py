@@ -12,6 +12,7 @@ from typing import Literal
 
 from piecehub.errors import DataError
 from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.controls import control_folder
 from piecehub.transfer import findings
 from piecehub.transfer.devices import Kind, kind_of
 from piecehub.transfer.evidence import FACTS, Evidence
@@ -22,7 +23,6 @@ from piecehub.transfer.protocol import MODES, Protocol
 from piecehub.transfer.statistics import curve_shots
 from piecehub.transfer.tasks import Task, check_shots
 from piecehub.transfer.trials import Trial, TrialResult, plan, with_batch_sizes
-from piecehub.transfer.workers import control_folder
 
 # Runs trials as `pool.run_trials` does, here or elsewhere.
 Runner = Callable[..., dict[Trial, TrialResult]]

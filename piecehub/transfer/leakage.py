@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piecehub.errors import DataError
-from piecehub.facts import runs
+from piecehub.facts.progress import Meter, phase
 from piecehub.transfer.likeness import KINDS, SIDES, Kind, Pairs, form_of, kind_of, tells_apart
 from piecehub.transfer.packing import Joined, Mapped, Some
 
@@ -40,7 +40,6 @@ Features = Mapping[str, Array]
 
 _SAMPLES, _CHUNK_CELLS, _BATCH = 5, 4_000_000, 256
 AnyRows = TypeVar("AnyRows", bound=Some)
-_SECONDS_BETWEEN = 3.0
 _NOT_COMPARABLE = "not comparable: no feature of a common kind and shape that tells examples apart"
 _log = logging.getLogger(__name__)
 
@@ -104,7 +103,8 @@ def find_leakage(
     places = [f"pool {i}" for i in range(pool_count)] + [f"test {i}" for i in range(_count(below) - pool_count)]
     batches = (_without(batch, label_names) for batch in upstream)
     started = time.monotonic()
-    found = _compared(_told(batches, upstream_count), below, places, "upstream")
+    with phase("comparing with upstream"):
+        found = _compared(_told(batches, upstream_count or 0), below, places, "upstream")
     took = time.monotonic() - started
     counts = found.upstream_examples, found.examples
     _log.info("Compared %d upstream examples with %d downstream ones in %.1f s.", *counts, took)
@@ -146,16 +146,12 @@ def _in_batches(side: Mapping[str, Some]) -> Iterator[Features]:
         yield {key: values[start : start + step] for key, values in side.items()}
 
 
-def _told(batches: Iterable[Features], total: int | None) -> Iterable[Features]:
-    """The batches; how many of their examples were compared is told every few seconds."""
-    of_all = "" if total is None else f" of {total:,}"
-    last, done = time.monotonic(), 0
+def _told(batches: Iterable[Features], total: int) -> Iterable[Features]:
+    """The batches; how many of their examples were compared is told meanwhile."""
+    meter = Meter("examples", total)
     for batch in batches:
         yield batch
-        done += _count(batch)
-        if time.monotonic() - last >= _SECONDS_BETWEEN:
-            last = time.monotonic()
-            runs.progress(f"compared {done:,}{of_all} upstream examples")
+        meter.add(_count(batch))
 
 
 def _compared(batches: Iterable[Features], below: Mapping[str, Some], places: Sequence[str], seen: str) -> Leakage:

@@ -27,6 +27,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from piecehub import errors
 from piecehub.errors import EnvironmentProblem, PiecehubError, TrainingError, as_ours, first_line
+from piecehub.facts.progress import phase
 from piecehub.transfer import cost, staging
 from piecehub.transfer.devices import find_gpus
 from piecehub.transfer.pool import UNLIMITED, Budget, Progress, missing_trials, run_trials
@@ -125,7 +126,8 @@ def run_trials_on_beam(
             with rows_folder(trials_folder) as folder:
                 task.write(folder)
                 places = _places(saved_model, controls, folder, place, at)
-                _run(others, elements_of(others, seconds, workers), RunTrials(places, output, beam_args), options)
+                with phase("running trials on Beam"):
+                    _run(others, elements_of(others, seconds, workers), RunTrials(places, output, beam_args), options)
             staging.bring(others, at, trials_folder)
             _refuse_lost(missing_trials(others, trials_folder), at)
     store = TrialStore(trials_folder)

@@ -24,6 +24,8 @@ from typing import Any
 
 from piecehub import errors
 from piecehub.facts.heap import give_back
+from piecehub.facts.progress import Meter
+from piecehub.facts.reference import mode_words
 from piecehub.logs import last_words
 from piecehub.transfer import workers as worker_module
 from piecehub.transfer.devices import seen_by_processes
@@ -134,7 +136,7 @@ def missing_trials(trials: Sequence[Trial], trials_folder: Path) -> list[Trial]:
 
 
 def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -> None:
-    done = total - len(job.trials)
+    done, meter = total - len(job.trials), Meter("trial", total)
     reader, writer = os.pipe()
     with (folder / "stderr").open("wb") as stderr, os.fdopen(reader, "r", encoding="utf-8") as lines:
         command = [sys.executable, "-P", "-m", worker_module.__name__, str(folder / "job.json"), str(writer)]
@@ -156,9 +158,10 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
                 if "error" in message:
                     failure = message
                     break
-                done += 1
+                done, trial = done + 1, job.trials[message["trial"]]
+                meter.at(done, f"{mode_words(trial.mode)}, {trial.shots} examples")
                 if on_progress:
-                    on_progress(done, total, job.trials[message["trial"]])
+                    on_progress(done, total, trial)
             else:
                 code = process.wait()
         finally:

@@ -25,6 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from piecehub.errors import as_ours
+from piecehub.facts.controls import control_folder
 from piecehub.transfer import kinds, packing, probe
 from piecehub.transfer.packing import Picked, Some
 from piecehub.transfer.protocol import MODES
@@ -65,11 +66,6 @@ class Job:
         """Reads what `write` wrote."""
         value = json.loads(path.read_text(encoding="utf-8"))
         return cls(**value | {"gpus": tuple(value["gpus"]), "trials": tuple(map(Trial.from_json, value["trials"]))})
-
-
-def control_folder(controls: Path, seed: int) -> Path:
-    """Where the re-initialised weights of a seed lie."""
-    return controls / f"seed-{seed}"
 
 
 class Bench:

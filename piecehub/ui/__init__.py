@@ -3,7 +3,8 @@
     app            the routes; serve: the server
     run_pages      a run with its DAG (layout) and its logs
     model_pages    a published version; static_pages: the same as files
-    check_table    the validator's report in a terminal; words, markdown, headers
+    check_table    the validator's report in a terminal; table: lists; words, markdown, headers
+    shown          how far a command is: board has the lines, and terminal, a process of its own, draws them
 
-Of ours it imports `lineage`, `store` and `facts`, and never what trains or measures. Read `app.py` first.
+Of ours it imports `lineage`, `store` and `facts`, and never what trains or measures. Read `app.py` or `shown.py` first.
 """

@@ -4,32 +4,25 @@ from collections.abc import Iterator
 from itertools import groupby
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from piecehub.facts.conformance_report import ConformanceReport, Finding
+from piecehub.ui.table import print_drawn
 
-# Where no terminal says how wide it is, such as in a file: wide enough for most sentences.
-_WIDTH = 160
 _STYLES = {"ok": "green", "FELL SHORT": "bold red", "advice": "yellow", "not made": "dim", "note": "dim"}
 _WORDS = {"held": "ok", "fell short": "FELL SHORT"}
 
 
 def print_report(report: ConformanceReport) -> None:
     """Writes the table and the line that sums it up to standard output."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH, color_system=None)
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for checks, word, text in _rows(report):
         table.add_row(checks, Text(word, _STYLES[word]), Text(text))
-    with console.capture() as drawn:
-        console.print(table)
-    click.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+    print_drawn(table)
     if took := report.timings:
         click.echo(f"{took.total_s:,.0f} s of the processor · {took.peak_bytes / 1e9:.1f} GB of memory at most")
     click.echo(summary(report))

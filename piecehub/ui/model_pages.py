@@ -168,12 +168,10 @@ def _recommendation(store: Store, manifest: Manifest) -> Recommendation:
     """By the facts that were published; those of a version from before there were any stand on its page alone."""
     page = _documentation(store, manifest)
     told = ("fine-tunable", "true") in page.metadata if page else False
-    rule = manifest.facts.get("verdict", {}).get("rule", {})
-    return recommend(
-        bool(manifest.facts.get("fine_tunable", told)),
-        manifest.facts.get("guidance", ()),
-        frozen_blessed=rule.get("mode") == "feature_extraction",
-    )
+    verdict = manifest.facts.get("verdict", {})
+    frozen = verdict.get("rule", {}).get("mode") == "feature_extraction"
+    blessed = verdict["status"] == "BLESSED" if frozen else bool(manifest.facts.get("fine_tunable", told))
+    return recommend(blessed, manifest.facts.get("guidance", ()), frozen=frozen)
 
 
 def _card(store: Store, manifest: Manifest, state: ModelState) -> ModelCard:

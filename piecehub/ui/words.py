@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from piecehub.facts.quantities import size as size
 from piecehub.facts.secrets import redacted
 from piecehub.facts.tables import unfolded
 
@@ -65,18 +66,6 @@ def parse_time(at: str) -> datetime:
     """An ISO 8601 time; one without a zone is UTC."""
     time = datetime.fromisoformat(at)
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def size(size_bytes: int) -> str:
-    """`517 bytes`, `12 kB`, `1.2 GB`."""
-    if size_bytes < 1000:
-        return f"{size_bytes} bytes"
-    value = float(size_bytes)
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        if value < 999.5 or unit == "GB":
-            break
-    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
 def percent(value: float) -> str:

@@ -29,7 +29,7 @@ from piecehub.transfer import gate, plot_gains
 from piecehub.transfer.evaluation import Subject
 from piecehub.transfer.evidence import Evidence
 from piecehub.transfer.kinds import check_kind
-from piecehub.transfer.leakage import find_leakage, find_overlap
+from piecehub.transfer.leakage import find_leakage, find_overlap, refuse_leakage, refuse_overlap
 from piecehub.transfer.pool import cpu_count
 from piecehub.transfer.tasks import Task, task_from_features
 from pipelines.cost import training, trials
@@ -281,7 +281,7 @@ class _Rehearsal:
         labels = {stated.label, self._config.data.label}
         with self.stopwatch.during("leakage"):
             arrays = pool.arrays(), test.arrays()
-            find_overlap(*arrays, {stated.label})
+            refuse_overlap(find_overlap(*arrays, {stated.label}), stated.name, self._config.evaluation.max_leakage)
         kind = check_kind(stated.kind)
         task = task_from_features(stated.name, stated.label, *arrays, input_names, kind, stated.slices)
         took = self.stopwatch.last.cpu_s
@@ -292,7 +292,9 @@ class _Rehearsal:
         upstream = self._stream(None, "upstream", "train")
         rows = len(upstream)
         with self.stopwatch.during("leakage"):
-            find_leakage(upstream.as_arrays(), *arrays, labels, rows)
+            found = find_leakage(upstream.as_arrays(), *arrays, labels, rows)
+        # What a part of upstream has in common with the task all of it has.
+        refuse_leakage(found, stated.name, self._config.evaluation.max_leakage)
         compared = self.stopwatch.last.cpu_s
         if share < 1 and rows > _LEAST_ROWS:
             with self.stopwatch.during("leakage"):

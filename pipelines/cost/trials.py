@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from piecehub.facts.controls import control_folder
 from piecehub.transfer import evaluation
 from piecehub.transfer.evaluation import Means, Subject
 from piecehub.transfer.evidence import PREDICTIONS
@@ -17,7 +18,6 @@ from piecehub.transfer.pool import run_trials
 from piecehub.transfer.protocol import MODES, Protocol
 from piecehub.transfer.tasks import Task
 from piecehub.transfer.trials import Trial, TrialResult, TrialStore
-from piecehub.transfer.workers import control_folder
 from pipelines.cost.arithmetic import ProbeTimes, TrialTimes
 from pipelines.cost.processes import processor_s
 from pipelines.cost.stopwatch import Stopwatch

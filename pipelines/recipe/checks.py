@@ -20,6 +20,9 @@ _GRID = {
     "sensitivity_batch_sizes": "batch sizes of the sensitivity",
 }
 
+# What an export settles.
+_EXPORTED = ("trainable", "frozen", "hyperparameters", "return_losses", "sub_pieces", "golden", "preprocessor")
+
 
 def checked(recipe: Recipe) -> Recipe:
     """The recipe, if it holds together.
@@ -104,6 +107,7 @@ def _piece_faults(recipe: Recipe) -> Iterator[Fault]:
                 "Expected a name for each of several pieces in the recipe. Received: one without; add it.", entry
             )
         yield from _layer_faults(number, piece)
+        yield from _as_is_faults(number, recipe) if piece.road == "as_is" else ()
     yield from _double(
         [camel_case(piece.name) for piece in recipe.piece],
         lambda number: fault(
@@ -129,6 +133,26 @@ def _layer_faults(number: int, piece: Piece) -> Iterator[Fault]:
     if len(piece.layers) > {"cut": len(piece.layers), "take": 1}.get(piece.road, 0):
         received = ", ".join(piece.layers)
         yield fault(f"Expected {wanted} in 'piece.layer' for the road '{piece.road}'. Received: {received}.", *entries)
+
+
+def _as_is_faults(number: int, recipe: Recipe) -> Iterator[Fault]:
+    """A SavedModel that is copied is neither trained nor exported by other options than it was."""
+    road = ("piece", number, "road")
+    if recipe.data.upstream:
+        yield fault(
+            "Expected no training ('data.upstream' false) for the road 'as_is'. Received: examples to train on; take "
+            "another road.",
+            road,
+            "data.upstream",
+        )
+    plain, piece = Piece(), recipe.piece[number]
+    for key in _EXPORTED:
+        if getattr(piece, key) != getattr(plain, key):
+            yield fault(
+                f"Expected no 'piece.{key}' for the road 'as_is'. Received: one; that was settled by its first export.",
+                ("piece", number, key),
+                road,
+            )
 
 
 def _task_faults(recipe: Recipe) -> Iterator[Fault]:

@@ -144,8 +144,8 @@ class Piece:
     Attributes:
         name: what it is published as; the recipe's name if there is one piece.
         road: which leads to it: `cut` at one layer or several after the fact, `take` the layer that was built first as
-            a model of its own, the `whole` model, or the `core` that the recipe's function returned beside the model
-            that is trained.
+            a model of its own, the `whole` model, the `core` that the recipe's function returned beside the model
+            that is trained, or `as_is` the SavedModel that is the one `ReusableLayer` of a model that is not trained.
         layer: where to cut, or what to take; several to cut at give a dict of outputs by the layers' names.
         features: which output downstream models read, where the piece has a dict of them.
         description: what its page says instead of that of `[documentation]`.
@@ -165,7 +165,7 @@ class Piece:
 
     __pydantic_config__ = _STRICT
     name: str = ""
-    road: Literal["cut", "take", "whole", "core"] = "cut"
+    road: Literal["cut", "take", "whole", "core", "as_is"] = "cut"
     layer: str | tuple[Text, ...] = ""
     features: str = ""
     description: Annotated[str, Field(max_length=MOST_BYTES)] = ""

@@ -34,12 +34,14 @@ class Trained:
     Attributes:
         layer: up to which it is shared; empty to share all of it.
         own: whether it has classes of its own, which stand in `own.py`.
-        write: writes `model.keras`, and `own.py` if there is one, into a recipe's folder.
+        write: writes `model.keras`, and `own.py` if there is one, or `saved_model/`, into a recipe's folder.
+        inputs: of a Reusable SavedModel, as an expression that makes them; empty for a Keras model.
     """
 
     layer: str
     own: bool
     write: Callable[[Path], None]
+    inputs: str = ""
 
 
 @dataclass(frozen=True)

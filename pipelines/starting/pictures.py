@@ -1,7 +1,7 @@
 """Looks at a folder of pictures, one folder a class."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,7 +14,7 @@ from pipelines.starting.looked import Feature, Looked, evenly, template
 
 _SAMPLE = 200
 # A network for a first run takes minutes on pictures of this size, and hours on four times as many pixels.
-LARGEST = 96
+_LARGEST = 96
 _PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 
 
@@ -38,23 +38,19 @@ def look_at_images(source: Path) -> Looked:
             "splits as the PATH, or put the pictures of each class together: the recipe makes splits of its own."
         )
     sizes, grey, broken = _sampled([file for file, _ in found])
-    shortest = round(median(min(size) for size in sizes))
-    side, channels = min(LARGEST, shortest), 1 if grey else 3
     notes = [f"{sum(counts.values()):,} pictures of {len(counts)} classes, the folders' names."]
     if broken:
         notes.append(f"{broken} of {_SAMPLE} that were looked at cannot be read; such are left out, and named.")
-    larger = f", made smaller from a median of {shortest} pixels" if shortest > side else ""
-    network = f"The model takes {side} x {side} pixels{larger}, in {'grey' if grey else 'colours'}: SIDE, CHANNELS."
-    return pictures_of(source, "images_folder", counts, (side, channels), tuple(notes), network)
+    return pictures_of(source, "images_folder", counts, sizes, grey, tuple(notes))
 
 
 def pictures_of(
     source: Path,
     data: str,
     counts: Mapping[Any, int],
-    taken: tuple[int, int],
+    sizes: Sequence[tuple[int, int]],
+    grey: bool,
     notes: tuple[str, ...],
-    network: str,
     constants: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Looked:
     """What was found, of pictures of whatever carrier.
@@ -63,13 +59,16 @@ def pictures_of(
         source: where they lie.
         data: the template that reads them.
         counts: of each class.
-        taken: the side in pixels and the channels of what the network takes.
+        sizes: height and width in pixels of those that were looked at; the network takes the median of their shorter
+            sides, or less.
+        grey: whether they have no colours.
         notes: what was guessed of the data.
-        network: what the network takes, as a sentence.
         constants: of the templates, but for the network's.
     """
-    side, channels = taken
-    what = "grey" if channels == 1 else "coloured"
+    shortest = round(median(min(size) for size in sizes))
+    side, channels = min(_LARGEST, shortest), 1 if grey else 3
+    larger = f", made smaller from a median of {shortest} pixels" if shortest > side else ""
+    what, colours = ("grey", "grey") if grey else ("coloured", "colours")
     return Looked(
         source=source,
         data=data,
@@ -80,9 +79,9 @@ def pictures_of(
         "images with values in [0, 1].",
         hub_tasks=("image-others",) if channels == 1 else ("image-feature-vector",),
         arguments={"widths": [32, 64, 128]},
-        constants={**(constants or {}), "pictures": {"SIDE, CHANNELS": taken}},
+        constants={**(constants or {}), "pictures": {"SIDE, CHANNELS": (side, channels)}},
         notes=notes,
-        network=(network,),
+        network=(f"The model takes {side} x {side} pixels{larger}, in {colours}: SIDE, CHANNELS.",),
     )
 
 

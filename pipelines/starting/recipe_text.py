@@ -63,8 +63,7 @@ upstream = false
 
 [model]
 module = "model.py"
-function = "build_model"
-checkpoint = "model.keras" # the trained weights
+function = "build_model"{checkpoint}
 
 [train]
 epochs = 0
@@ -126,7 +125,12 @@ def recipe_text(name: str, looked: Looked, plan: Plan) -> str:
         steps=100 if looked.model.endswith("pictures") else 200,
         hub_tasks=_hub_tasks(looked),
         piece=_piece(looked),
+        checkpoint="" if _is_saved_model(looked) else '\ncheckpoint = "model.keras" # the trained weights',
     )
+
+
+def _is_saved_model(looked: Looked) -> bool:
+    return bool(looked.trained and looked.trained.inputs)
 
 
 def _comment(text: str) -> str:
@@ -155,6 +159,8 @@ def _more_train(looked: Looked) -> str:
 
 
 def _piece(looked: Looked) -> str:
+    if _is_saved_model(looked):
+        return 'road = "as_is" # the SavedModel of the recipe, as it lies there'
     layer = looked.trained.layer if looked.trained else "features"
     if not layer:
         return 'road = "whole"'

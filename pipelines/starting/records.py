@@ -14,7 +14,7 @@ from piecehub import images
 from piecehub.errors import DataError
 from pipelines.starting.columns import guess_label, look_at_columns
 from pipelines.starting.looked import Looked, template
-from pipelines.starting.pictures import LARGEST, is_grey, pictures_of
+from pipelines.starting.pictures import is_grey, pictures_of
 from pipelines.starting.tables import looked_at
 
 _SAMPLE = 2000
@@ -85,15 +85,14 @@ def _of_pictures(
     notes: tuple[str, ...],
 ) -> Looked:
     sampled = [row[picture][0] for row in rows[:200] if row.get(picture)]
-    shortest = min(min(about.height, about.width) for about in map(images.check, sampled))
-    side, channels = min(LARGEST, shortest), 1 if all(map(is_grey, sampled)) else 3
+    sizes = [(about.height, about.width) for about in map(images.check, sampled)]
     return pictures_of(
         source,
         "records_files",
         Counter(labels),
-        (side, channels),
+        sizes,
+        all(map(is_grey, sampled)),
         (*notes, f"The feature '{picture}' holds pictures."),
-        f"The model takes {side} x {side} pixels: SIDE, CHANNELS.",
         {"records_files": {"LABEL": label, "FEATURES": {picture: "picture"}, "CLASSES": True}},
     )
 

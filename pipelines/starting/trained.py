@@ -1,6 +1,8 @@
-"""Looks at a Keras model that was trained before, and whether it takes the examples of a task."""
+"""Looks at a model that was trained before, of Keras or a SavedModel, and whether it takes the examples of a task."""
 
+import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -8,7 +10,9 @@ from typing import Any, cast
 
 import keras
 
-from piecehub.errors import RecipeError
+from piecehub.conformance.glance import Glance
+from piecehub.errors import NotReusableError, RecipeError
+from piecehub.tensors.specs import is_fact
 from pipelines.starting.looked import Looked, Trained
 
 _TEMPLATES = {"pictures": "trained_pictures", "texts": "trained_texts", "columns": "trained_columns"}
@@ -35,22 +39,76 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None) -> 
             f"Expected a model of Keras 3. Received: one of {type(model).__module__.partition('.')[0]}; share it by "
             "`piecehub export` and `piecehub evaluate`."
         )
-    template = _TEMPLATES[task.model]
-    constants, note = {"pictures": _pictures, "texts": _texts, "columns": _columns}[task.model](model, task)
     chosen = layer or _last_features(model)
-    if chosen:
-        how = "as told" if layer else "the last one before its head"
-        cut = f"It is shared up to the layer '{chosen}' ({how}): piece.layer."
-    else:
-        cut = "It is shared as a whole: piece.road."
 
     def write(folder: Path) -> None:
         model.save(folder / "model.keras")
         if code:
             shutil.copyfile(code, folder / "own.py")
 
-    unseen = "Nothing is trained: whether it has seen the task's examples cannot be checked."
+    if chosen:
+        how = "as told" if layer else "the last one before its head"
+        cut = f"It is shared up to the layer '{chosen}' ({how}): piece.layer."
+    else:
+        cut = "It is shared as a whole: piece.road."
     part = f", up to its layer {chosen}" if chosen else ""
+    what = f"The Keras model '{model.name}'{part}."
+    return _looked(model, task, Trained(chosen, code is not None, write), cut, what)
+
+
+def look_at_saved_model(saved_model: Path, seen: Glance, task: Looked) -> Looked:
+    """The recipe of a task for a Reusable SavedModel, which is shared as it is.
+
+    Args:
+        saved_model: its folder.
+        seen: what a glance at it saw.
+        task: what was found in the examples of the task.
+
+    Raises:
+        NotReusableError: if it is no Reusable SavedModel; the first of what it lacks is told.
+        RecipeError: if it does not take such examples, or nothing of it can be trained.
+    """
+    if seen.findings or not seen.interface:
+        told = next((finding.sentence for finding in seen.findings), "It has no '__call__' with a trace.")
+        raise NotReusableError(f"Expected a Reusable SavedModel. Received: '{saved_model.name}', which is none. {told}")
+    if not seen.interface["trainable_variables"]:
+        raise RecipeError(
+            "Expected a SavedModel that can be fine-tuned, with 'trainable_variables'. Received: one without; it has "
+            "no evidence to give, so share it by `piecehub publish`."
+        )
+    expression = _inputs_expression(seen.interface["input"])
+    inputs = eval(expression, {"keras": keras})
+    stand_in = keras.Model(inputs, inputs, name="saved_model")
+
+    def write(folder: Path) -> None:
+        shutil.copytree(saved_model, folder / "saved_model")
+
+    told = "It is shared as it is: piece.road."
+    return _looked(stand_in, task, Trained("", False, write, expression), told, "A Reusable SavedModel.")
+
+
+def _inputs_expression(specs: Any) -> str:
+    """What makes Keras' inputs of the specs of a SavedModel, a tensor's or a dict's of them, as Python."""
+    several = isinstance(specs, Mapping) and not is_fact(specs)
+    named = dict(cast(Mapping[str, Any], specs)) if several else {"": specs}
+    if isinstance(specs, list) or any("ragged_rank" in spec or "sparse" in spec for spec in named.values()):
+        raise RecipeError(
+            f"Expected a SavedModel that takes a dense tensor, or a dict of such. Received: {json.dumps(specs)}; write "
+            "its recipe by hand."
+        )
+    made = {
+        name: f"keras.Input({tuple(spec['shape'][1:])}, dtype={json.dumps(spec['dtype'])}"
+        + (f", name={json.dumps(name)})" if name else ")")
+        for name, spec in named.items()
+    }
+    return "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in made.items()) + "}" if several else made[""]
+
+
+def _looked(model: Any, task: Looked, trained: Trained, cut: str, what: str) -> Looked:
+    """The recipe of a task for a model with these inputs."""
+    template = _TEMPLATES[task.model]
+    constants, note = {"pictures": _pictures, "texts": _texts, "columns": _columns}[task.model](model, task)
+    unseen = "Nothing is trained: whether it has seen the task's examples cannot be checked."
     bytes_wide = constants.get("LARGEST", 1.0) > 1
     return replace(
         task,
@@ -59,9 +117,9 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None) -> 
         hub_tasks=("image-others",) if bytes_wide or _is_grey(constants) else task.hub_tasks,
         constants={**task.constants, template: constants},
         network=(note, cut, unseen),
-        description=f"The Keras model '{model.name}'{part}. {_takes(task, constants)}",
+        description=f"{what} {_takes(task, constants)}",
         arguments={},
-        trained=Trained(chosen, code is not None, write),
+        trained=trained,
     )
 
 

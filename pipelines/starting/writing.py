@@ -12,6 +12,22 @@ from pipelines.starting.looked import TEMPLATES, Feature, Looked
 from pipelines.starting.plan import Plan
 from pipelines.starting.recipe_text import recipe_text
 
+# What is said of a Keras model in the templates, and of a SavedModel.
+_OF_SAVED_MODEL = {
+    "The network that was trained before, for": "A Reusable SavedModel, for",
+    "`model.keras` with its weights": "`saved_model/`",
+    "`[piece] layer` says up to which of its layers it is shared.": "`[piece] road` says that it is shared as it is.",
+    'with_name("model.keras")': 'with_name("saved_model")',
+    "# Classes of the model's own, by name.\nOWN = {}\n": "",
+}
+_BUILD_SAVED_MODEL = '''\
+def build_model(*, seed: int) -> keras.Model:
+    """The SavedModel in a Keras model; it has no initializers, so whoever measures it draws the controls of a seed."""
+    del seed
+    inputs: Any = {inputs}
+    return keras.Model(inputs, piecehub.ReusableLayer(MODEL, trainable=True)(inputs))
+'''
+
 
 def write_recipe(folder: Path, name: str, looked: Looked, plan: Plan) -> list[Path]:
     """Writes the recipe; returns its files. What is written lies in a folder of another name until all of it is there.
@@ -25,7 +41,7 @@ def write_recipe(folder: Path, name: str, looked: Looked, plan: Plan) -> list[Pa
         "recipe.toml": recipe_text(name, looked, plan),
         "schema.pbtxt": _schema(looked, plan),
         "data.py": _filled(looked.data, looked.constants.get(looked.data, {})),
-        "model.py": _with_own(_filled(looked.model, looked.constants.get(looked.model, {})), looked),
+        "model.py": _model(looked),
         "test_recipe.py": _test(looked),
     }
     if looked.columns is not None and (looked.model.endswith("columns") or looked.data == "csv_table"):
@@ -60,10 +76,23 @@ def _test(looked: Looked) -> str:
     return text.replace('    "train.epochs": 1,\n', "") if looked.trained else text
 
 
-def _with_own(text: str, looked: Looked) -> str:
-    """The file of a model with its own classes, where it has any."""
-    if not looked.trained or not looked.trained.own:
-        return text
+def _model(looked: Looked) -> str:
+    text = _filled(looked.model, looked.constants.get(looked.model, {}))
+    if looked.trained and looked.trained.inputs:
+        return _of_saved_model(text, looked.trained.inputs)
+    return _with_own(text) if looked.trained and looked.trained.own else text
+
+
+def _of_saved_model(text: str, inputs: str) -> str:
+    """The file of a Keras model as that of a Reusable SavedModel: it decodes alike, and builds another thing."""
+    decoding, _, _ = text.partition("def build_model(")
+    for of_keras, instead in _OF_SAVED_MODEL.items():
+        decoding = decoding.replace(of_keras, instead)
+    return decoding + _BUILD_SAVED_MODEL.format(inputs=inputs)
+
+
+def _with_own(text: str) -> str:
+    """The file of a model with its own classes."""
     taken = text.replace("\nOWN = {}\n", "\nOWN = vars(own)\n")
     return taken.replace("\nimport piecehub\n", "\nimport piecehub\n\nfrom . import own\n", 1)
 

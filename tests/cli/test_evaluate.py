@@ -88,7 +88,8 @@ def test_a_dry_run_counts_and_an_evaluation_goes_on_from_it_and_says_its_verdict
     assert verdict["status"] == "NOT_BLESSED" and any("approximate" in warning for warning in verdict["warnings"])
     assert json.loads((workdir / "out" / "digits-5-9" / "evidence.json").read_text()) == evidence
     assert said["guidance"]["digits-5-9"]["metric"] == "accuracy"
-    assert done.stderr.splitlines().count("trial 60/60") == 1
+    lines = [line.split() for line in done.stderr.splitlines() if "evaluating digits-5-9" in line]
+    assert [line[0] for line in (lines[0], lines[-1])] == ["…", "✓"], "it is told when it begins and when it ends"
     # What was kept is what `publish --evidence` judges again, by the same rule.
     kept = read_proof(workdir / "out")
     assert (kept.rule.min_gain, [found.task for found in kept.evidences]) == (

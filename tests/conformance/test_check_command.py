@@ -25,7 +25,7 @@ tf = pytest.importorskip("tensorflow")
 
 
 def _check(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return piecehub("check", *arguments, cwd=cwd, **environment)
+    return piecehub("check", "--quiet", *arguments, cwd=cwd, **environment)
 
 
 @pytest.fixture(scope="module")

@@ -224,6 +224,12 @@ def test_n1_what_may_not_be_fine_tuned_has_no_snippet_that_does(tmp_path: Path) 
     assert "trainable=True" not in text and "Fine-tuning is not recommended: It gains." in text
 
 
+def test_frozen_features_that_were_judged_and_not_blessed_are_what_is_not_recommended() -> None:
+    assert recommend(False, [], frozen=True).sentence == "Frozen features are not recommended."
+    assert recommend(True, [], frozen=True).sentence.startswith("Frozen features are recommended:")
+    assert recommend(False, []).sentence == "Fine-tuning is not recommended."
+
+
 def test_n1_tasks_that_recommend_different_things_are_named() -> None:
     told = [{"task": "a", "recommended": "lp_ft"}, {"task": "b", "recommended": "feature_extraction"}]
     control = {"task": "noise", "recommended": "from_scratch"}

@@ -1,41 +1,37 @@
 """What a component at work says of itself."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from piecehub.facts import runs
+from piecehub.facts.progress import Count, Progress
 from piecehub.facts.runs import Event, Node, Result, Run
 from piecehub.facts.workdir import Workdir
 from tests.full_disk import full
 
-
-def test_progress_goes_to_who_listens_and_to_nobody_else() -> None:
-    told: list[str] = []
-    runs.progress("before")
-    with runs.progress_to(told.append):
-        runs.progress("trial 1 of 60")
-    runs.progress("after")
-    assert told == ["trial 1 of 60"]
+OLDER = '{"at": "2026-11-24T01:44:00+00:00", "cpu_s": 0.0, "message": "trial 1 of 60", "node": "A", "outputs": {}, '
+OLDER += '"results": [], "seconds": 0.0, "state": "running"}'
 
 
-def test_progress_is_told_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    clock = [100.0]
-    monkeypatch.setattr(runs.time, "monotonic", lambda: clock[0])
-    with runs.progress_to(told.append):
-        for step in range(25):
-            clock[0] = 100.0 + 0.1 * step
-            runs.progress(str(step))
-    assert told == ["0", "10", "20"]
+def test_a_line_is_an_event_as_programs_read_it_and_is_read_as_it_was_written(tmp_path: Path) -> None:
+    value = Progress(counts=(Count("trial", 1, 60),))
+    event = Event(runs.now(), "A", "running", message=value.text, progress=value)
+    runs.append_event(Workdir(tmp_path), "1", event)
+    [line] = (tmp_path / "logs" / "1" / "events.jsonl").read_text().splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["run"], told["component"], told["state"]) == ("component", "1", "A", "running")
+    assert told["progress"] == {"counts": [{"unit": "trial", "at": 1, "of": 60}]} and "node" not in told
+    assert json.loads(runs.line_of(Workdir(tmp_path), "1", Event(runs.now(), "", "done")))["event"] == "run"
+    assert runs.read_events(Workdir(tmp_path), "1") == [event]
 
 
-def test_an_error_inside_ends_the_listening() -> None:
-    told: list[str] = []
-    with pytest.raises(ZeroDivisionError), runs.progress_to(told.append):
-        raise ZeroDivisionError
-    runs.progress("after")
-    assert told == []
+def test_an_event_of_an_older_release_is_read(tmp_path: Path) -> None:
+    (tmp_path / "logs" / "1").mkdir(parents=True)
+    (tmp_path / "logs" / "1" / "events.jsonl").write_text(f"{OLDER}\n[]\n{{}}\n{OLDER[:50]}")
+    [event] = runs.read_events(Workdir(tmp_path), "1")
+    assert (event.node, event.state, event.message, event.progress) == ("A", "running", "trial 1 of 60", None)
 
 
 def test_c11_what_became_of_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """`piecehub run --dry-run`: it tells all parts of a run, and leaves nothing behind, however it ends."""
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +93,25 @@ def test_what_is_wrong_with_the_recipe_is_one_sentence_and_leaves_nothing(tmp_pa
     assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("piecehub: Expected")
     assert "nowhere" in done.stderr and not done.stdout
     assert not list(temporary.iterdir()) and not (tmp_path / "work").exists()
+
+
+@pytest.mark.long
+def test_a_task_that_would_stop_the_run_for_what_it_has_in_common_stops_the_dry_run(tmp_path: Path) -> None:
+    pytest.importorskip("tfx")
+    recipe = shutil.copytree(RECIPE, tmp_path / "recipe")
+    writer = (recipe / "data.py").read_text("utf-8")
+    again = writer.replace(
+        "for split in splits:\n", "for split in splits:\n            rng = np.random.default_rng(0)\n"
+    )
+    assert again.count("default_rng(0)") == 2  # pool and test are the same
+    (recipe / "data.py").write_text(again, "utf-8")
+    words, refused = ["--set", "evaluation.max_leakage=0.0"], r"Expected at most 0\.00% of the test .*?max_leakage\."
+    told = []
+    for more in ([], ["--dry-run"]):
+        done = piecehub("run", str(recipe), "--workdir", str(tmp_path / "work"), *words, *more)
+        assert done.returncode == 1
+        told.append(re.findall(refused, done.stderr))
+    assert told[0] and told[0] == told[1]
 
 
 def _rows(count: int) -> list[dict[str, list[int]]]:

@@ -74,10 +74,11 @@ def test_c4_the_validator_of_a_run_reads_the_page_that_the_recipe_will_make(firs
 def test_the_evaluator_says_how_far_it_is(world: World, first: Finished) -> None:
     events = [e for e in runs.read_events(world.workdir, first.run) if e.node == "FineTuneEvaluator"]
     notes = [e.message for e in events if e.message]
-    # A search for leakage that takes long on a busy machine says so too.
-    trials = [note for note in notes if not note.startswith("compared ")]
-    assert trials and all(re.fullmatch(r"trial \d+ of \d+: [a-zA-Z, -]+, 5 examples", note) for note in trials)
-    assert [e.state for e in events if not e.message] == ["running", "done"]
+    trials = [note for note in notes if not note.startswith("comparing with upstream")]
+    speed = r"(, [\d.]+ trials/(s|min), [^:]+ left)?"
+    assert trials and all(re.fullmatch(rf"trial \d+ of \d+{speed}: [a-zA-Z, -]+, 5 examples", note) for note in trials)
+    assert all(e.progress and e.progress.text == e.message for e in events if e.message)
+    assert (events[0].state, events[-1].state) == ("running", "done")
 
 
 def test_a_second_run_publishes_nothing_new_and_comes_from_the_cache(settled: Finished) -> None:

@@ -39,7 +39,7 @@ learning_rate = 0.1
 
 [piece]
 layer = "features"
-road = "cutt"  # 'cut', 'take', 'whole' or 'core'
+road = "cutt"  # 'cut', 'take', 'whole', 'core' or 'as_is'
 
 [[task]]
 name = "digits-5-9"

@@ -1,9 +1,11 @@
 """`piecehub init`: what it finds in data of each form, and that the recipe it writes runs as it is."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,19 @@ import tensorflow as tf
 from keras import layers
 from PIL import Image
 
-from piecehub.errors import DataError, RecipeError
+import piecehub as door
+from piecehub.errors import DataError, PieceError, RecipeError
 from piecehub.examples.records import serialize, write_records
+from piecehub.exporting.reusable import export_piece
+from piecehub.extraction.piece import Builder, control_kind, control_weights, write_piece
+from piecehub.extraction.roads import saved_model_in
+from piecehub.facts import piece_manifest
+from piecehub.facts.content import content_digest, list_files
+from piecehub.training import weights
 from piecehub.training.checkpoint import restore
 from piecehub.training.recipe_modules import load_module
 from pipelines.data import examples_folder
+from pipelines.recipe.checks import recipe_faults
 from pipelines.recipe.loader import load_recipe
 from pipelines.starting.columns import guess_label, is_class, look_at_columns
 from pipelines.starting.looked import Looked
@@ -164,6 +174,15 @@ def test_a_table_of_sentences_makes_a_piece_for_texts(tmp_path: Path) -> None:
     assert (looked.model, looked.features[0].name) == ("texts", "text")
     write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
     examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+def test_one_picture_that_is_small_does_not_make_all_of_them_small(tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "pictures")
+    Image.new("RGB", (6, 5)).save(next(folder.rglob("0.png")))
+    rows = ({"picture": file.read_bytes(), "label": file.parent.name} for file in folder.rglob("*.png"))
+    write_records(tmp_path / "records", rows, shards=1)
+    for looked in (look_at_images(folder), look_at_records(tmp_path / "records")):
+        assert looked.constants["pictures"] == {"SIDE, CHANNELS": (30, 3)}
 
 
 def test_pictures_in_records_are_found_by_what_they_are_not_by_name(tmp_path: Path) -> None:
@@ -390,13 +409,102 @@ def test_classes_of_the_models_own_come_along(tmp_path: Path) -> None:
     assert type(model.layers[1]).__name__ == "Doubled"
 
 
+@pytest.mark.parametrize("form", LOOKERS)
+def test_a_reusable_saved_model_gets_a_recipe_that_shares_it_as_it_is(tmp_path: Path, form: str) -> None:
+    from pipelines import preflight
+
+    door.export(door.cut_piece(_trained(form), "last"), tmp_path / "shared")
+    source = _made(form, tmp_path / "data")
+    words = ["init", "recipe", "--from", "savedmodel", "shared", "--task", form, str(source)]
+    done = piecehub(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "It is shared as it is" in done.stdout
+    loaded = load_recipe(tmp_path / "recipe")
+    preflight.check(loaded, tmp_path / "store")
+    assert loaded.config.piece[0].road == "as_is"
+    piece, exported = _as_is(tmp_path / "recipe", tmp_path)
+    assert control_kind(piece) == "approximate"
+    assert content_digest(list_files(exported)) == content_digest(list_files(tmp_path / "shared"))
+    drawn = [tf.train.load_checkpoint(str(control_weights(piece, seed) / "variables")) for seed in (0, 1)]
+    kernels = [reader.get_tensor("v/0/.ATTRIBUTES/VARIABLE_VALUE") for reader in drawn]
+    assert not np.array_equal(*kernels)
+
+
+def _as_is(recipe: Path, folder: Path) -> tuple[Path, Path]:
+    """The piece of a recipe that shares a SavedModel as it is, and what is exported of it."""
+    full, piece, exported = (folder / name for name in ("weights", "piece", "exported"))
+    weights.save(load_module(recipe, "model.py").build_model(seed=1), full)
+    write_piece(full, Builder("model.py", "build_model", {}, 1, "as_is", [], ""), recipe, [0, 1], {}, piece)
+    export_piece(str(piece), str(recipe), str(exported), {}, None)
+    return piece, exported
+
+
+def test_a_saved_model_without_a_manifest_gets_one_and_computes_the_same(tmp_path: Path) -> None:
+    door.export(keras.Sequential([keras.Input((17,)), layers.Dense(3)]), tmp_path / "shared")
+    shutil.rmtree(tmp_path / "shared" / "assets.extra")
+    done = piecehub(
+        *["init", "recipe", "--from", "savedmodel", "shared", "--task", "tfrecord", str(_records(tmp_path / "data"))],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    _, exported = _as_is(tmp_path / "recipe", tmp_path)
+    first, second = (door.load(folder)(tf.ones([2, 17])) for folder in (tmp_path / "shared", exported))
+    np.testing.assert_array_equal(first, second)
+    assert piece_manifest.read(exported) is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("keras.Sequential([keras.Input((17,)), keras.layers.Dense(3)])", "Received: Dense; take another road"),
+        ("keras.Sequential([keras.Input((17,)), piecehub.ReusableLayer(SHARED), keras.layers.Dense(3)])", "Dense"),
+        ("keras.Sequential([keras.Input((17,)), piecehub.ReusableLayer(piecehub.load(SHARED))])", "Expected a URL or"),
+        (
+            "keras.Sequential([keras.Input((17,)), piecehub.ReusableLayer(SHARED, signature='serving_default', "
+            "output_key='outputs')])",
+            "Received: output_key, signature; take another road",
+        ),
+    ],
+)
+def test_what_is_more_than_a_saved_model_is_not_shared_as_it_is(tmp_path: Path, code: str, sentence: str) -> None:
+    door.export(keras.Sequential([keras.Input((17,)), layers.Dense(3)]), tmp_path / "shared")
+    built = eval(code, {"keras": keras, "piecehub": door, "SHARED": str(tmp_path / "shared")})
+    with pytest.raises(PieceError, match=sentence):
+        saved_model_in(built)
+
+
+def test_a_saved_model_that_is_not_reusable_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((17,)), layers.Dense(3)]).export(str(tmp_path / "serving"), verbose=False)
+    _records(tmp_path / "data")
+    words = ["init", "recipe", "--from", "savedmodel", "serving", "--task", "tfrecord", "data"]
+    done = piecehub(*words, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Expected a Reusable SavedModel. Received: 'serving', which is none." in done.stderr
+    assert not (tmp_path / "recipe").exists()
+
+
+def test_what_would_change_a_saved_model_that_is_shared_as_it_is_is_refused() -> None:
+    base = load_recipe("digits").config
+    piece = replace(base.piece[0], road="as_is", layer="", frozen="keep")
+    told = [fault.sentence for fault in recipe_faults(replace(base, piece=(piece,)))]
+    assert any("no training ('data.upstream' false) for the road 'as_is'" in each for each in told)
+    assert any("Expected no 'piece.frozen' for the road 'as_is'" in each for each in told)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["--from", "keras", "model"], "Expected --task FORM PATH with --from keras"),
+        (["--from", "savedmodel", "model"], "Expected --task FORM PATH with --from savedmodel"),
+        (
+            ["--from", "savedmodel", "model", "--task", "csv", "model", "--layer", "x"],
+            "--layer and --code with --from k",
+        ),
+        (["--from", "csv", "nothing"], "Received: 'nothing', which is not there"),
+        (["--from", "csv", "model", "--task", "csv", "model"], "Expected --task with --from keras or savedmodel"),
         (["--from", "keras", "model", "--task", "sounds", "data"], "Received: sounds."),
         (["--from", "keras", "model", "--task", "csv", "none"], "Received: 'none', which is not there"),
-        (["--from", "csv", "model", "--layer", "last"], "Expected --task, --layer and --code with --from keras"),
+        (["--from", "csv", "model", "--layer", "last"], "Expected --layer and --code with --from keras"),
         (["--from", "images", "model", "--label", "x"], "Expected --label with csv or tfrecord"),
     ],
 )

@@ -156,7 +156,7 @@ def test_a_model_goes_with_its_evidence_by_commands_alone(digits: Measured, bles
     refused = piecehub("publish", str(digits.model), *fixed, cwd=tmp_path)
     assert refused.returncode == 2 and refused.stderr.count("page.md:") == answered.count("TODO:")
     (tmp_path / "page.md").write_text(_page(digits))
-    done = piecehub("publish", str(digits.model), *fixed, "--signing-key", "key", cwd=tmp_path)
+    done = piecehub("publish", str(digits.model), *fixed, "--signing-key", "key", "--quiet", cwd=tmp_path)
     assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "acme/digits/1", "")
     verified = piecehub("verify", "acme/digits/1", "--key", "key.pub", cwd=tmp_path)
     assert verified.returncode == 0, verified.stderr

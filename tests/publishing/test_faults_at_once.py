@@ -36,7 +36,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_n7_all_faults_are_told_at_once_with_their_lines(rows: Path, tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(PAGE)
     fixed = ["--name", "acme/columns", "--documentation", "page.md", "--store", "store", "--trust"]
-    done = piecehub("publish", str(rows), *fixed, cwd=tmp_path)
+    done = piecehub("publish", str(rows), *fixed, "--quiet", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     told = done.stderr.splitlines()
     assert told[0].startswith("piecehub: Expected a model and a page that can be published. Received: 6 faults")

@@ -12,10 +12,10 @@ import zlib
 import pytest
 
 from piecehub.facts.content import list_files
+from piecehub.facts.progress import Count, progress_to
 from piecehub.store import archive
 from piecehub.store.archive import Compression
 from piecehub.store.catalog import Store
-from piecehub.store.progress import progress
 from piecehub.store.publish import publish
 from piecehub.store.stored import StoredGzip
 
@@ -94,6 +94,7 @@ PEAK = """
 import sys
 from pathlib import Path
 from piecehub.facts.content import list_files
+from piecehub.facts.progress import Count, progress_to
 from piecehub.store import archive
 model, to = Path(sys.argv[1]), Path(sys.argv[2])
 def peak_mb():  # of this program; getrusage's would be that of the process that it was forked from
@@ -118,19 +119,13 @@ def test_packing_and_reading_back_300_mb_takes_less_than_200_mb(compression, tmp
     assert 10 < before_mb < peak_mb < 200
 
 
-def test_a_bar_is_drawn_on_a_terminal_for_long_work_only(monkeypatch):
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    with progress("packing", 1000) as told:
-        told(1000)
-    assert terminal.getvalue() == ""
-    with progress("packing", 300 << 20) as told:
-        told(150 << 20)
-    assert "packing" in terminal.getvalue()
-    monkeypatch.setattr(terminal, "isatty", lambda: False)
-    terminal.truncate(0)
-    with progress("packing", 300 << 20) as told:
-        told(150 << 20)
-    assert terminal.getvalue().strip("\0") == ""
+def test_packing_and_reading_back_tell_how_many_bytes_went_through(make_model, tmp_path):
+    model, told = make_model(), []
+    (model / "variables" / "noise").write_bytes(random.Random(3).randbytes(3_000_001))
+    total = sum(file.size_bytes for file in list_files(model))
+    with progress_to(told.append):
+        archive.pack(model, tmp_path / "a.gz")
+        archive.verify(tmp_path / "a.gz", list_files(model))
+    for phase in ("packing", "reading back"):
+        counts = [value.counts[0] for value in told if value.phase == phase and value.counts]
+        assert counts[-1].text == Count("bytes", total, total).text

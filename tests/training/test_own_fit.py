@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from piecehub.errors import TrainingError
-from piecehub.facts import runs
+from piecehub.facts.progress import progress_to
 from piecehub.facts.tables import TrainTable
 from piecehub.training import full_model
 from piecehub.training.own_code import OwnCode
@@ -50,7 +50,7 @@ def by_hand(training: Training) -> None:
 
 def test_a_loop_of_ones_own_is_trained_reported_and_measured(stream: Any, tmp_path: Path) -> None:
     told: list[str] = []
-    with runs.progress_to(told.append):
+    with progress_to(lambda value: told.append(value.text)):
         facts = _train(stream, tmp_path, by_hand)
     assert facts.history["my_number"] == [0.0, 0.5, 1.0]
     assert facts.history["loss"][2] < facts.history["loss"][0]

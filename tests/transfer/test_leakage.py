@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piecehub.errors import DataError
-from piecehub.facts import runs
+from piecehub.facts.progress import progress_to
 from piecehub.transfer import leakage as leakages
 from piecehub.transfer import likeness
 from piecehub.transfer.leakage import Leakage, find_leakage, find_overlap, refuse_leakage, refuse_overlap
@@ -413,13 +413,13 @@ def test_one_batch_of_upstream_is_held_at_a_time():
     assert len(most) == 20 and max(most) <= 2
 
 
-def test_it_says_how_far_it_is_and_how_long_it_took(monkeypatch, caplog):
-    monkeypatch.setattr(leakages, "_SECONDS_BETWEEN", 0.0)
+def test_it_says_how_far_it_is_and_how_long_it_took(caplog):
     said: list[str] = []
     upstream, pool, test = (named(RANDOM.normal(size=(count, 4))) for count in (3000, 20, 20))
-    with runs.progress_to(said.append), caplog.at_level("INFO"):
+    with progress_to(lambda value: said.append(value.text)), caplog.at_level("INFO"):
         find_leakage(_in_batches(upstream, [1200, 2400]), pool, test, {"label"}, 3000)
-    assert said[0] == "compared 1,200 of 3,000 upstream examples"
+    assert said[0] == "comparing with upstream"
+    assert said[-2].startswith("comparing with upstream: 3,000 of 3,000 examples")
     assert re.fullmatch(r"Compared 3000 upstream examples with 40 downstream ones in \d+\.\d s\.", caplog.messages[-1])
 
 

@@ -509,6 +509,13 @@ def test_n1_the_snippet_of_a_page_trains_only_what_is_recommended_for_it(browser
         assert "Fine-tuning is recommended." in found[2]
 
 
+def test_frozen_features_that_were_not_blessed_are_not_recommended_on_any_page(browser, site):
+    told = {"status": "NOT_BLESSED", "rule": {"mode": "feature_extraction"}}
+    site.publish(facts={"fine_tunable": False, "made_elsewhere": True, "verdict": told})
+    for text in (page(browser, "/models/piecehub/digits/1"), _exported(site)):
+        assert "Frozen features are not recommended." in text
+
+
 def test_e5_the_first_paragraph_of_a_page_is_markdown(browser, site):
     text = "# Module piecehub/digits/1\n\nA **bold** [link](https://example.org).\n\n| a |\n|---|\n| b |\n"
     site.publish(documentation=text)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from piecehub.errors import NotReusableError
 from piecehub.exporting import reusable
-from piecehub.transfer.approximate_controls import write_controls
+from piecehub.tensors.approximate_controls import write_controls
 from piecehub.transfer.engine import Engine
 
 

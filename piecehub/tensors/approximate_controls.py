@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
-from piecehub.transfer.workers import control_folder
+from piecehub.facts.controls import control_folder
 
 _SPREAD = 0.05
 _ONES, _ZEROS = ("gamma", "scale", "variance"), ("beta", "bias", "mean")
