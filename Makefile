@@ -4,6 +4,7 @@
 #   make run [RECIPE=digits] [SET="train.epochs=3 …"]   train, cut, export, prove, publish
 #   make test-fast                                      at every save: what needs no TensorFlow, in under two minutes
 #   make test | test-long | check | bench               `.ci/run` is `make check test`, and a part of `test-long`
+#   make wheel                                          build/wheel/piecehub-….whl, for other environments
 #   make engines                                        build other people's stores and cosign for `make test-long`
 #   make lock [LOCK_FLAGS=--upgrade]                    resolve pyproject.toml into requirements.lock
 #   make clean                                          remove what the build made; .piecehub/ stays
@@ -13,7 +14,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: .venv run test test-fast test-long check bench engines lock clean
+.PHONY: .venv run test test-fast test-long check bench wheel engines lock clean
 
 RECIPE ?= digits
 SET ?=
@@ -57,10 +58,14 @@ check: $(STAMP)
 	.venv/bin/ruff format --check .
 	PYTHONPATH=. .venv/bin/lint-imports
 	.venv/bin/pyright
+	for version in 3.12 3.13; do .venv/bin/pyright --pythonversion "$$version" piecehub; done
 
 bench: $(STAMP)
 	for file in benchmarks/bench_*.py; do .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)"; done
 	.venv/bin/python -m benchmarks.make_results
+
+wheel: $(STAMP)
+	$(UV) build --quiet --no-build-isolation --python .venv/bin/python --out-dir build/wheel
 
 # Needs Go and npm. `make test-long` runs what wants one of these where it is, and skips the rest by name.
 # MinIO's releases are no versions to Go, so it is named by the time and the commit of one.
@@ -72,7 +77,8 @@ engines:
 	npm install --prefix build/engines --no-audit --no-fund --silent azurite@$(AZURITE_VERSION)
 
 lock: $(UV)
-	$(UV) pip compile pyproject.toml --all-extras --group dev --python .venv/bin/python --python-version 3.11 \
+	$(UV) pip compile pyproject.toml --all-extras --group pipeline --group dev \
+		--python .venv/bin/python --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 		--quiet --output-file requirements.lock $(LOCK_FLAGS)
 

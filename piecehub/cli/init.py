@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from piecehub.cli.options import needs
 from piecehub.errors import RecipeError
 from piecehub.logs import away
 
@@ -34,6 +35,7 @@ _FORMS = ("images", "csv", "text", "tfrecord")
 @click.option(
     "--code", type=click.Path(exists=True, path_type=Path), help="Of keras: the Python file of the model's own classes."
 )
+@needs("pipeline")
 def init(
     folder: Path,
     form: str,

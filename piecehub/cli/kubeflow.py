@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from piecehub import logs
-from piecehub.cli.options import VERSION, Command
+from piecehub.cli.completion import recipes
+from piecehub.cli.options import VERSION, Command, needs
 from piecehub.facts.workdir import Workdir
 
 
@@ -15,7 +16,7 @@ def kubeflow() -> None:
 
 
 @kubeflow.command(cls=Command)
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=recipes)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="package.yaml")
 @click.option(
     "--image",
@@ -30,6 +31,7 @@ def kubeflow() -> None:
     multiple=True,
     help="Read examples and run trials on Beam, such as --beam-arg=--runner=FlinkRunner; results are the same.",
 )
+@needs("pipeline")
 def compile(
     recipe: str, output: Path, image: str, settings: tuple[str, ...], beam_args: tuple[str, ...], workdir: Path
 ) -> None:

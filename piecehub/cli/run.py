@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from piecehub import logs
-from piecehub.cli.options import STORE_URL, Command
+from piecehub.cli.completion import recipes
+from piecehub.cli.options import STORE_URL, Command, needs
 from piecehub.facts.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _NOT_PUBLISHED = 4
 
 
 @click.command(cls=Command)
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=recipes)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
 @click.option(
     "--signing-key",
@@ -38,6 +39,7 @@ _NOT_PUBLISHED = 4
     is_flag=True,
     help="Say what processor time, memory and disk it takes; train, publish and record nothing.",
 )
+@needs("pipeline")
 def run(
     recipe: str,
     settings: tuple[str, ...],
