@@ -16,7 +16,8 @@ from pathlib import Path
 
 from piecehub.errors import EnvironmentProblem
 
-# All packages of the pipeline, and of every extra, in versions that were tested together. It travels in the wheel.
+# All packages of the pipeline, and of every extra, in versions that were tested together; it travels in the wheel. What
+# they declare of each other cannot be kept (pyproject.toml, tool.uv), and pip is told not to look: --no-deps.
 LOCK = Path(__file__).resolve().parent / "requirements.lock"
 PIPELINE = "pipeline"
 PIPELINE_PYTHON = (3, 11)
@@ -68,7 +69,7 @@ def missing_extra(error: ModuleNotFoundError, wanted_by: str) -> EnvironmentProb
 def _problem(extra: str, package: str, wanted_by: str) -> EnvironmentProblem:
     if extra == PIPELINE and sys.version_info[:2] != PIPELINE_PYTHON:
         return EnvironmentProblem(
-            f"Expected Python 3.11 for {wanted_by}, since TFX has no packages for a newer one. Received: Python "
+            f"Expected Python 3.11 for {wanted_by}, for which the pipeline is locked. Received: Python "
             f"{platform.python_version()}; in an environment of Python 3.11 {to_install(extra)}, and install piecehub "
             "there with --no-deps."
         )
@@ -78,5 +79,5 @@ def _problem(extra: str, package: str, wanted_by: str) -> EnvironmentProblem:
 def to_install(extra: str) -> str:
     """What brings an extra, or the pipeline, as the end of a sentence."""
     if extra == PIPELINE:
-        return f"call `pip install -r {shlex.quote(str(LOCK))}`"
+        return f"call `pip install --no-deps -r {shlex.quote(str(LOCK))}`"
     return f"call `pip install 'piecehub[{extra}]'`"

@@ -14,8 +14,8 @@ UV = Path(sys.prefix) / "uv" / "bin" / "uv"  # the Makefile puts it there
 PACKAGES = ("piecehub", "components", "pipelines")
 _FILES = ("pyproject.toml", "README.md", "LICENSE", "requirements.lock")
 _BUILT_S, _INSTALLED_S = 300, 1800
-# What uv says where no index answers; anything else is a fault of ours.
-_UNREACHABLE = ("error sending request", "dns error", "Could not connect", "Network connectivity is disabled")
+# What uv and pip say where no index answers; anything else is a fault of ours.
+_UNREACHABLE = ("error sending request", "dns error", "Could not connect", "NewConnectionError", "ProxyError")
 
 
 def build(folder: Path) -> None:
@@ -49,9 +49,13 @@ def uv(command: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
         timeout=_INSTALLED_S,
         check=False,
     )
+    _skip_if_unreachable(done)
+    return done
+
+
+def _skip_if_unreachable(done: subprocess.CompletedProcess[str]) -> None:
     if done.returncode and any(words in done.stderr for words in _UNREACHABLE):
         pytest.skip(f"needs a package index that answers: {done.stderr.strip().splitlines()[-1].strip()}")
-    return done
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,15 @@ class Installed:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=1200,
+            timeout=_INSTALLED_S,
             check=False,
         )
+
+    def pip_install(self, *words: str | Path) -> None:
+        """Installs with pip, as a person does; the test is skipped where no index answers."""
+        done = self.run("pip", "install", "--quiet", *words)
+        _skip_if_unreachable(done)
+        assert done.returncode == 0, done.stderr[-3000:]
 
 
 def environment(root: Path, *, with_pip: bool = False) -> Installed:

@@ -55,7 +55,7 @@ def test_nothing_is_lacking_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_lacks_a_part_of_the_pipeline_is_told_of_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     said = _lacking(monkeypatch, "pipeline", "tensorflow")  # which an extra alone would bring in another version
     assert said == (
-        "Expected the package 'tensorflow' for this command. Received: none; call `pip install -r "
+        "Expected the package 'tensorflow' for this command. Received: none; call `pip install --no-deps -r "
         f"{ROOT / 'piecehub' / 'requirements.lock'}`."
     )
 
@@ -66,10 +66,8 @@ def test_a_newer_python_is_told_that_the_pipeline_needs_3_11_and_the_extras_do_n
     monkeypatch.setattr(sys, "version_info", (3, 12, 4, "final", 0))
     monkeypatch.setattr("platform.python_version", lambda: "3.12.4")
     said = _lacking(monkeypatch, "pipeline", "tfx")
-    assert said.startswith(
-        "Expected Python 3.11 for this command, since TFX has no packages for a newer one. Received: "
-    )
-    assert "Received: Python 3.12.4; in an environment of Python 3.11 call `pip install -r /" in said
+    assert said.startswith("Expected Python 3.11 for this command, for which the pipeline is locked. Received: ")
+    assert "Received: Python 3.12.4; in an environment of Python 3.11 call `pip install --no-deps -r /" in said
     assert _lacking(monkeypatch, "tf", "tensorflow").endswith("call `pip install 'piecehub[tf]'`.")
 
 

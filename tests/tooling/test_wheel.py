@@ -130,7 +130,7 @@ def test_what_needs_more_says_in_one_sentence_what_to_install(core: Installed, e
     assert (done.returncode, done.stdout) == (3, "")
     [sentence] = done.stderr.splitlines()
     lock = core.bin.parent / "lib" / "python3.11" / "site-packages" / "piecehub" / "requirements.lock"
-    command = f"`pip install -r {lock}`" if extra == "pipeline" else f"`pip install 'piecehub[{extra}]'`"
+    command = f"`pip install --no-deps -r {lock}`" if extra == "pipeline" else f"`pip install 'piecehub[{extra}]'`"
     assert sentence.startswith("piecehub: Expected the package '") and sentence.endswith(f"call {command}.")
     assert lock.read_bytes() == LOCK.read_bytes()
     assert not (core.work / "exported").exists() and not (core.work / "mine").exists()
@@ -185,7 +185,7 @@ def test_a_pipeline_that_is_asked_for_as_an_extra_gets_a_sentence(wheel: Path, c
         "install", "--python", core.bin / "python", "--offline", "--no-deps", f"piecehub[pipeline] @ {wheel.as_uri()}"
     )
     assert done.returncode == 0, done.stderr
-    assert "call `pip install -r " in core.run("piecehub", "run", "digits").stderr
+    assert "call `pip install --no-deps -r " in core.run("piecehub", "run", "digits").stderr
 
 
 def test_no_plain_resolution_of_the_pipeline_exists(tmp_path: Path) -> None:
