@@ -4,6 +4,7 @@
 #   make run [RECIPE=digits] [SET="train.epochs=3 …"]   train, cut, export, prove, publish
 #   make test-fast                                      at every save: what needs no TensorFlow, in under two minutes
 #   make test | test-long | check | bench               `.ci/run` is `make check test`, and a part of `test-long`
+#   make wheel                                          build/wheel/piecehub-….whl, for other environments
 #   make engines                                        build other people's stores and cosign for `make test-long`
 #   make docs                                           build the site of docs/ into site/
 #   make docs-pictures                                  take its pictures again, of .piecehub/, with Debian's chromium
@@ -15,7 +16,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: .venv run test test-fast test-long check bench docs docs-pictures engines lock clean
+.PHONY: .venv run test test-fast test-long check bench docs docs-pictures wheel engines lock clean
 
 RECIPE ?= digits
 SET ?=
@@ -59,6 +60,7 @@ check: $(STAMP)
 	.venv/bin/ruff format --check .
 	PYTHONPATH=. .venv/bin/lint-imports
 	.venv/bin/pyright
+	for version in 3.12 3.13; do .venv/bin/pyright --pythonversion "$$version" piecehub; done
 
 bench: $(STAMP)
 	for file in benchmarks/bench_*.py; do .venv/bin/python -m "benchmarks.$$(basename "$$file" .py)"; done
@@ -72,6 +74,9 @@ docs: $(STAMP)
 docs-pictures: $(STAMP)
 	PYTHONPATH=. .venv/bin/python docs/making/pictures.py
 
+wheel: $(STAMP)
+	$(UV) build --quiet --no-build-isolation --python .venv/bin/python --out-dir build/wheel
+
 # Needs Go and npm. `make test-long` runs what wants one of these where it is, and skips the rest by name.
 # MinIO's releases are no versions to Go, so it is named by the time and the commit of one.
 engines:
@@ -82,7 +87,8 @@ engines:
 	npm install --prefix build/engines --no-audit --no-fund --silent azurite@$(AZURITE_VERSION)
 
 lock: $(UV)
-	$(UV) pip compile pyproject.toml --all-extras --group dev --python .venv/bin/python --python-version 3.11 \
+	$(UV) pip compile pyproject.toml --all-extras --group pipeline --group dev \
+		--python .venv/bin/python --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 		--quiet --output-file requirements.lock $(LOCK_FLAGS)
 

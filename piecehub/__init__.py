@@ -17,7 +17,9 @@ name here changes no component's code digest.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from piecehub.errors import missing_extra as _missing_extra
+from piecehub import errors as errors
+from piecehub import extras as _extras
+from piecehub import shadows as _shadows
 
 if TYPE_CHECKING:
     from piecehub import images as images
@@ -61,6 +63,8 @@ _HOMES = {
 }
 # Modules that are found on first use, as `from piecehub import images` finds them too.
 _MODULES = ("images",)
+# What a name needs to be of use, where that is not the extra `tf`.
+_NEEDS = {"evaluate": _extras.PIPELINE, "open_store": "", "run": _extras.PIPELINE}
 __all__ = [
     "ExportOptions",
     "ReusableLayer",
@@ -85,16 +89,15 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES and name not in _MODULES:
         raise AttributeError(f"module 'piecehub' has no attribute '{name}'")
-    try:
-        if name in _MODULES:
-            return importlib.import_module(f"piecehub.{name}")
-        found = getattr(importlib.import_module(_HOMES[name]), name)
-    except ModuleNotFoundError as error:
-        lacking = _missing_extra(error, f"piecehub.{name}")
-        if lacking is None:
-            raise
-        raise ModuleNotFoundError(lacking.sentence, name=error.name) from error
-    globals()[name] = found
+    home, needs = _HOMES.get(name, f"piecehub.{name}"), _NEEDS.get(name, "tf")
+    if needs and (lacks := _extras.lacking(needs, f"piecehub.{name}")):
+        raise ModuleNotFoundError(lacks.sentence)
+    if home.startswith("pipelines.") and (other := _shadows.in_the_way()):
+        raise ImportError(other.sentence)
+    module = importlib.import_module(home)
+    if name in _MODULES:
+        return module
+    globals()[name] = found = getattr(module, name)
     return found
 
 

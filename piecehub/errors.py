@@ -17,11 +17,6 @@ _SAID = re.compile(
     r"database or disk is full)",
     re.IGNORECASE,
 )
-_EXTRAS = {
-    **dict.fromkeys(("cryptography", "in_toto_attestation", "model_signing", "OpenSSL", "securesystemslib"), "sign"),
-    **dict.fromkeys(("keras", "numpy", "tensorflow", "tensorflow_hub"), "tf"),
-    **dict.fromkeys(("tfx", "kfp", "pydantic"), "pipeline"),
-}
 
 
 class PiecehubError(Exception):
@@ -184,13 +179,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(following))
         yield following
         following = following.__cause__ or following.__context__
-
-
-def missing_extra(error: ModuleNotFoundError, wanted_by: str) -> EnvironmentProblem | None:
-    """What to install where an import of `wanted_by` failed for a package of one of our extras; None if of none."""
-    extra = _EXTRAS.get((error.name or "").partition(".")[0])
-    if not extra:
-        return None
-    return EnvironmentProblem(
-        f"Expected the package '{error.name}' for {wanted_by}. Received: none; install 'piecehub[{extra}]'."
-    )

@@ -7,4 +7,10 @@
     evaluation       the evaluator alone, on anybody's SavedModel
 
 Read `pipeline.create_pipeline` first.
+
+A user may have a folder `pipelines` without `__init__.py`, whose modules are found here too.
 """
+
+import pkgutil
+
+__path__ = pkgutil.extend_path(__path__, __name__)

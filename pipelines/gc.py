@@ -35,7 +35,6 @@ from piecehub.facts.workdir import (
 from piecehub.lineage import recorded
 from piecehub.lineage.recorded import Recorded
 from piecehub.store.catalog import Store
-from piecehub.transfer import spill
 
 _NOBODY = "no published version and no run that stays needs it"
 _UNTOLD = "no run is recorded here"
@@ -331,6 +330,10 @@ def _checkpoints(workdir: Workdir, told: _Runs) -> Iterator[Thing]:
 
 
 def _trials(workdir: Workdir, told: _Runs) -> Iterator[Thing]:
+    if not workdir.trials.is_dir():
+        return
+    from piecehub.transfer import spill  # needs numpy, which who only publishes does without
+
     for folder in _children(workdir.trials):
         for path in _children(folder):
             if folder.name == spill.FOLDER:

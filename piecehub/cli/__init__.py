@@ -2,7 +2,8 @@
 
     main       the program: errors become one sentence and an exit code
     options    what commands share
-    run, runs, recipe, models, check, evaluate, compare, store, export, trust, kubeflow
+    completion what a shell is offered; stack, machine: what is installed here
+    run, runs, recipe, models, check, evaluate, compare, store, export, trust, kubeflow, doctor
 
 It may import everything. Read `main.py` first.
 """

@@ -1,4 +1,4 @@
-"""`python -m piecehub.cli`: the command line where no script is installed."""
+"""`python -m piecehub.cli`: what `python -m piecehub` is."""
 
 from piecehub.cli.main import main
 

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
-from piecehub.cli.options import QUIET, Command
+from piecehub.cli.completion import saved_models
+from piecehub.cli.options import QUIET, Command, needs
 from piecehub.errors import CheckUnfinished, PiecehubError
 
 
 @click.command(cls=Command)
-@click.argument("saved_model")
+@click.argument("saved_model", shell_complete=saved_models)
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON, with what each check took.")
 @click.option("--trust", is_flag=True, help="Run the model even where there is no sandbox.")
 @click.option(
@@ -18,6 +19,7 @@ from piecehub.errors import CheckUnfinished, PiecehubError
     help="The model page to check with it; a published version brings its own.",
 )
 @QUIET
+@needs("tf")
 def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | None, quiet: bool, workdir: Path) -> None:
     """Check SAVED_MODEL against the interface.
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 from piecehub import logs
-from piecehub.cli.options import workdir_option
+from piecehub.cli.completion import saved_models
+from piecehub.cli.options import needs, workdir_option
 from piecehub.documentation.evidence_table import interval_text
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir
@@ -30,8 +31,8 @@ _MOST_OPERATIONS = 6
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=saved_models)
+@click.argument("b", shell_complete=saved_models)
 @click.option("--evidence-a", type=_FOLDER, help=_EVIDENCE_HELP.format("A"))
 @click.option("--evidence-b", type=_FOLDER, help=_EVIDENCE_HELP.format("B"))
 @click.option(
@@ -41,6 +42,7 @@ _MOST_OPERATIONS = 6
 )
 @click.option("--json", "as_json", is_flag=True, help="The comparison as one JSON document.")
 @workdir_option("Whose store holds published versions.")
+@needs("tf")
 def compare(
     a: str,
     b: str,

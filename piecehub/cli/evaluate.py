@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from piecehub.cli.options import FOLDER, QUIET, workdir_option
+from piecehub.cli.completion import recipes, saved_models
+from piecehub.cli.options import FOLDER, QUIET, needs, workdir_option
 from piecehub.errors import PiecehubError
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir, mark, relied_on
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("saved_model")
-@click.option("--recipe", required=True, help="A folder, or the name of a shipped recipe, whose tasks are asked.")
+@click.argument("saved_model", shell_complete=saved_models)
+@click.option(
+    "--recipe",
+    required=True,
+    help="A folder, or the name of a shipped recipe, whose tasks are asked.",
+    shell_complete=recipes,
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
 @click.option("--task", "names", multiple=True, help="Only this task; repeatable.")
 @click.option("--output", default="", help="Which output downstream models read, of a piece that returns a dict.")
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
 @click.option("--trust", is_flag=True, help="Run a model that is not from the local store.")
 @QUIET
 @workdir_option("Where trials and data lie.")
+@needs("pipeline")
 def evaluate(
     saved_model: str,
     recipe: str,

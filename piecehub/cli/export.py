@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from piecehub.cli.completion import versions
 from piecehub.cli.options import FOLDER
 from piecehub.cli.store import StoreCommand, named, open_store
 
@@ -33,7 +34,7 @@ def export(to: Path, layout: str, url: str, publishers: tuple[str, ...], place: 
 
 
 @click.command(cls=StoreCommand)
-@click.argument("handle")
+@click.argument("handle", shell_complete=versions)
 def expand(handle: str, place: str | None, workdir: Path) -> None:
     """Put the files of HANDLE beside its archive, in a store on gs://, for clients that ask for it uncompressed."""
     from piecehub.store import expanded

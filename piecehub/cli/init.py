@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from piecehub.cli.options import needs
 from piecehub.errors import RecipeError
 from piecehub.facts.progress import phase
 from piecehub.logs import away
@@ -37,6 +38,7 @@ _MODELS = ("keras", "savedmodel")
 @click.option(
     "--code", type=click.Path(exists=True, path_type=Path), help="Of keras: the Python file of the model's own classes."
 )
+@needs("pipeline")
 def init(
     folder: Path,
     form: str,

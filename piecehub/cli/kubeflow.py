@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from piecehub import logs
-from piecehub.cli.options import VERSION, Command
+from piecehub.cli.completion import recipes
+from piecehub.cli.options import VERSION, Command, needs
 from piecehub.facts.workdir import Workdir
 
 
@@ -15,7 +16,7 @@ def kubeflow() -> None:
 
 
 @kubeflow.command(cls=Command)
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=recipes)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="package.yaml")
 @click.option(
     "--image",
@@ -39,6 +40,7 @@ def kubeflow() -> None:
 )
 @click.option("--signing-secret", default="", metavar="NAME", help="The cluster's secret whose key.pem signs.")
 @click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
+@needs("pipeline")
 def compile(
     recipe: str,
     output: Path,

@@ -14,13 +14,14 @@ import click
 
 from piecehub.cli.check import check
 from piecehub.cli.compare import compare
+from piecehub.cli.completion import completion
+from piecehub.cli.doctor import doctor
 from piecehub.cli.evaluate import evaluate
 from piecehub.cli.export import expand
 from piecehub.cli.export import export as export_store
 from piecehub.cli.init import init
 from piecehub.cli.kubeflow import kubeflow
 from piecehub.cli.models import lineage, models, serve
-from piecehub.cli.options import VERSION
 from piecehub.cli.recipe import recipe_commands
 from piecehub.cli.run import run
 from piecehub.cli.runs import runs
@@ -28,18 +29,36 @@ from piecehub.cli.share import export, page
 from piecehub.cli.store import store
 from piecehub.cli.trust import cache, fetch, keys, publish, verify
 from piecehub.cli.workdir import workdir_commands
-from piecehub.errors import as_ours, missing_extra
+from piecehub.errors import as_ours
+from piecehub.extras import missing_extra
+from piecehub.shadows import claim
+
+
+def _tell_versions(context: click.Context, parameter: click.Parameter, is_asked: bool) -> None:
+    del parameter
+    if is_asked and not context.resilient_parsing:
+        from piecehub.cli import stack
+
+        click.echo(stack.text())
+        context.exit()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_versions,
+    help="Show the version, and those of Python and of the packages that results depend on.",
+)
 def cli() -> None:
     """Train a model, cut out the reusable piece, prove that it fine-tunes, publish it."""
 
 
 for _command in (
     *(init, run, runs, models, lineage, serve, export, check, page, evaluate, compare),
-    *(publish, verify, fetch, keys, cache, store, workdir_commands, kubeflow),
+    *(publish, verify, fetch, keys, cache, store, workdir_commands, kubeflow, doctor, completion),
 ):
     cli.add_command(_command)
 cli.add_command(recipe_commands, "recipe")
@@ -49,6 +68,7 @@ for _command in (export_store, expand):
 
 def main() -> None:
     """Runs the command line and exits with its code; an error is one line on standard error, one a fault."""
+    claim()
     try:
         _main()
     finally:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from piecehub.cli.completion import versions
 from piecehub.cli.options import STORE_URL, Command, store_option
 from piecehub.facts.workdir import Workdir
 
@@ -38,7 +39,7 @@ def models(as_json: bool, workdir: Path) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", shell_complete=versions)
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 def lineage(name: str, as_json: bool, workdir: Path) -> None:
     """Tell what the published NAME (publisher/name/version, or publisher/name for the newest) was made from."""

@@ -1,11 +1,13 @@
 """What several commands of the command line share: options, and the address that `piecehub serve` has by default."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from piecehub import extras
 from piecehub.facts.workdir import DEFAULT_NAME
 
 VERSION = "0.1.0"  # as in pyproject.toml; asking importlib.metadata for it would cost every start 50 ms
@@ -30,6 +32,21 @@ def store_option(to: Any) -> Any:
 def store_workdir_option(to: Any) -> Any:
     """Adds the `--workdir` of a command that has `--store`."""
     return workdir_option("Whose store is meant without --store.")(to)
+
+
+def needs(extra: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a command say at once what to install where an extra, or the pipeline, is missing; stands next to `def`."""
+
+    def mark(body: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(body)
+        def checked(*arguments: Any, **options: Any) -> None:
+            if lacks := extras.lacking(extra, "this command"):
+                raise lacks
+            body(*arguments, **options)
+
+        return checked
+
+    return mark
 
 
 class Command(click.Command):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from piecehub.cli.completion import recipes
 from piecehub.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def recipe_commands() -> None:
 
 
 @recipe_commands.command("check")
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=recipes)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
 @click.option("--json", "as_json", is_flag=True, help="Faults with their files and lines, as JSON.")
 def check_recipe(recipe: str, settings: tuple[str, ...], as_json: bool) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from piecehub import logs
-from piecehub.cli.options import QUIET, STORE_URL, Command
+from piecehub.cli.completion import recipes
+from piecehub.cli.options import QUIET, STORE_URL, Command, needs
 from piecehub.errors import RecipeError
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
@@ -21,7 +22,7 @@ _NOT_PUBLISHED = 4
 
 
 @click.command(cls=Command)
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=recipes)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
 @click.option(
     "--signing-key",
@@ -44,6 +45,7 @@ _NOT_PUBLISHED = 4
 )
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on standard output (docs/terminal.md).")
 @QUIET
+@needs("pipeline")
 def run(
     recipe: str,
     settings: tuple[str, ...],

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from piecehub.cli.options import FOLDER, store_option, store_workdir_option
+from piecehub.cli.completion import saved_models
+from piecehub.cli.options import FOLDER, needs, store_option, store_workdir_option
 from piecehub.errors import RecipeError
 from piecehub.facts.progress import phase
 
@@ -57,6 +58,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--parent", default="", metavar="HANDLE@DIGEST", help="The piece that it was fine-tuned from.")
 @click.option("--as-preprocessor", is_flag=True, help="MODEL has no weights: its outputs are another piece's inputs.")
 @click.option("--json", "as_json", is_flag=True, help="What was exported, as JSON.")
+@needs("tf")
 def export(
     model: Path,
     folder: Path,
@@ -139,7 +141,7 @@ def _print(folder: Path, facts: "ExportFacts", parameters: int) -> None:
 
 
 @click.command()
-@click.argument("saved_model", required=False)
+@click.argument("saved_model", required=False, shell_complete=saved_models)
 @click.option("--name", "--handle", "name", default="", metavar="PUBLISHER/NAME", help="What it will be published as.")
 @click.option("--version", type=click.IntRange(min=1), help="The number.  [default: the next one of the store]")
 @click.option(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from piecehub.cli.completion import versions
 from piecehub.cli.options import store_option, store_workdir_option
 from piecehub.errors import PiecehubError, RecipeError
 from piecehub.facts.workdir import Workdir
@@ -104,7 +105,7 @@ def ls(as_json: bool, place: str | None, workdir: Path) -> None:
 
 
 @store.command(cls=StoreCommand)
-@click.argument("name")
+@click.argument("name", shell_complete=versions)
 @_JSON
 def show(name: str, as_json: bool, place: str | None, workdir: Path) -> None:
     """Show NAME: a version (publisher/name/3 or publisher/name@alias), or a model with its aliases and its log."""
@@ -129,7 +130,7 @@ def _speaking(verb: str, told: str) -> None:
     meaning = f"{told} HANDLE (publisher/name/version or publisher/name@alias)."
 
     @store.command(name=verb, cls=_SpeakingCommand, help=meaning)
-    @click.argument("handle")
+    @click.argument("handle", shell_complete=versions)
     def _(handle: str, why: str, by: str, place: str | None, workdir: Path) -> None:
         from piecehub.store import curate
 
@@ -147,7 +148,7 @@ _speaking("release", "Take back the quarantine of")
 
 @store.command(cls=_SpeakingCommand)
 @click.argument("alias_name", metavar="ALIAS")
-@click.argument("handle")
+@click.argument("handle", shell_complete=versions)
 @click.option("--instead-of", type=click.IntRange(min=0), help="Only if ALIAS means this version still (0: none).")
 @click.option("--drop", is_flag=True, help="Take ALIAS away; HANDLE is then publisher/name.")
 def alias(

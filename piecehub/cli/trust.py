@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from piecehub.cli.options import FOLDER, QUIET, store_option, store_workdir_option
+from piecehub.cli.completion import saved_models
+from piecehub.cli.options import FOLDER, QUIET, needs, store_option, store_workdir_option
 from piecehub.errors import NotVerified, PiecehubError, RecipeError
 from piecehub.facts.text_file import read_text_file
 from piecehub.facts.workdir import Workdir
@@ -54,7 +55,7 @@ def fingerprint(path: Path) -> None:
 
 
 @click.command()
-@click.argument("saved_model")
+@click.argument("saved_model", shell_complete=saved_models)
 @click.option("--name", required=True, metavar="PUBLISHER/NAME", help="As the first line of the page has it.")
 @click.option("--version", type=click.IntRange(min=1), help="As the first line of the page has it.")
 @click.option("--documentation", required=True, type=_FILE, help="The model page; `piecehub page` begins one.")
@@ -81,6 +82,7 @@ def fingerprint(path: Path) -> None:
 @QUIET
 @store_option
 @store_workdir_option
+@needs("tf")
 def publish(
     saved_model: str,
     name: str,
@@ -125,7 +127,7 @@ def publish(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=saved_models)
 @_KEY
 @_TRUST
 @click.option("--bundle", type=_FILE, help="NAME is the folder of a SavedModel, and this its model.sig.")

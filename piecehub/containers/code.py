@@ -21,12 +21,12 @@ import grimp
 
 from piecehub.containers.recipe_folder import readable_files
 from piecehub.errors import EnvironmentProblem, RecipeError
+from piecehub.extras import LOCK
 from piecehub.facts.content import FileEntry, content_digest, sha256_bytes, sha256_file
 from piecehub.facts.workdir import is_workdir
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _FRONT_DOOR = _PROJECT / "piecehub" / "__init__.py"
-_LOCK = "requirements.lock"
 _MOST_BYTES = 2**30
 
 
@@ -137,11 +137,8 @@ def lock_digest() -> str:
     """The sha256 of `requirements.lock`.
 
     Raises:
-        EnvironmentProblem: if the file does not lie beside the packages.
+        EnvironmentProblem: if it does not lie in the package.
     """
-    path = _PROJECT / _LOCK
-    if not path.is_file():
-        raise EnvironmentProblem(
-            f"Expected '{_LOCK}' beside the package 'components'. Received: none; install from a checkout."
-        )
-    return f"sha256:{sha256_file(path)}"
+    if not LOCK.is_file():
+        raise EnvironmentProblem(f"Expected '{LOCK}'. Received: no such file; install piecehub again.")
+    return f"sha256:{sha256_file(LOCK)}"

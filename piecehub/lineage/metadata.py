@@ -8,9 +8,11 @@ What is read was written by TFX and by the door of our components (components/ds
                 it: {input key: {split: digest}}
     PushedModel custom properties pushed, handle, saved_model_digest, why
 
-This module needs `ml_metadata`, which is imported inside, because the pages do without.
+This module needs `ml_metadata`, which comes with the pipeline and is imported inside: who reads what was published, by
+pages too, does without.
 """
 
+import importlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from piecehub.errors import StoreError
+from piecehub.extras import missing_extra
 from piecehub.facts import provenance
 from piecehub.facts.steps import Read, Step
 
@@ -183,14 +186,27 @@ def open_to_read(metadata: Path) -> Any:
 
     Raises:
         StoreError: if there is no such file; ML Metadata would make one.
+        EnvironmentProblem: without `ml_metadata`; it says what to install.
     """
     if not metadata.is_file():
         raise StoreError(
             f"Expected ML Metadata at '{metadata}'. Received: no such file; give the --workdir of the run."
         )
+    need_library(metadata)
     from ml_metadata import metadata_store
 
     config = _protos().ConnectionConfig()
     config.sqlite.filename_uri = str(metadata)
     config.sqlite.connection_mode = _protos().SqliteMetadataSourceConfig.READONLY
     return metadata_store.MetadataStore(config)
+
+
+def need_library(metadata: Path) -> None:
+    """Raises EnvironmentProblem, which says what to install, where the package `ml_metadata` is missing."""
+    try:
+        importlib.import_module("ml_metadata")
+    except ModuleNotFoundError as error:
+        lacks = missing_extra(error, f"what runs recorded in '{metadata}'")
+        if lacks is None:
+            raise
+        raise lacks from error

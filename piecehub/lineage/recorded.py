@@ -67,8 +67,9 @@ def read(metadata: Path) -> Recorded:
     """What ML Metadata records; nothing where there is none yet.
 
     Raises:
-        ModuleNotFoundError: without `ml_metadata`.
+        EnvironmentProblem: without `ml_metadata`; it says what to install.
     """
+    records.need_library(metadata)
     from ml_metadata import errors
 
     try:

@@ -1,13 +1,13 @@
-"""`piecehub[tf]` in an environment of its own: published pieces are used, fine-tuned and checked without TFX."""
+"""The wheel in environments of its own: with the extra `tf` pieces are used, fine-tuned and checked without TFX.
+
+By the lock, a recipe runs.
+
+What is quick, of the core alone, is in tests/tooling/test_wheel.py.
+"""
 
 import json
-import os
-import re
-import shutil
-import subprocess
-import sys
 import tomllib
-from dataclasses import dataclass
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import pytest
 
 from piecehub.consume.layer import ReusableLayer
 from piecehub.facts.conformance_report import ConformanceReport
+from tests.conftest import Once
+from tests.installed import ROOT, Installed, build, environment, wheel_in
+from tests.pipelines.world import TINY
 
-ROOT = Path(__file__).parents[2]
-UV = Path(sys.prefix) / "uv" / "bin" / "uv"  # the Makefile puts it there
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OF_THE_PIPELINE = {"tfx", "apache-beam", "kfp", "pyarrow", "scikit-learn", "tensorflow-data-validation", "tfx-bsl"}
 
@@ -60,53 +61,18 @@ print(json.dumps({
 """
 
 
-@dataclass(frozen=True)
-class Installed:
-    """An environment with nothing but `piecehub[tf]`, and a folder to work in."""
-
-    bin: Path
-    work: Path
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command of the environment, which sees nothing of this checkout."""
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        return subprocess.run(
-            [str(self.bin / command[0]), *command[1:]],
-            cwd=self.work, env=environment | {"TF_CPP_MIN_LOG_LEVEL": "2"}, capture_output=True, text=True, timeout=600,
-        )  # fmt: skip
+@pytest.fixture(scope="module")
+def wheel(once: Once) -> Path:
+    """The wheel of this checkout."""
+    return wheel_in(once("wheel", build))
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what is packaged, since setuptools builds beside it."""
-    folder = tmp_path_factory.mktemp("source")
-    for package in ("piecehub", "components", "pipelines"):
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / file, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def installed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """`piecehub[tf]` with the versions of the lock, where the lock names them."""
-    root = tmp_path_factory.mktemp("installed")
-    overrides = root / "overrides.txt"
-    overrides.write_text("\n".join(PROJECT["tool"]["uv"]["override-dependencies"]) + "\n")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", root / "venv"], check=True)
-    done = _uv(
-        "install", "--python", root / "venv" / "bin" / "python", "--overrides", overrides,
-        "--constraints", ROOT / "requirements.lock", f"{source}[tf]",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    (root / "work").mkdir()
-    return Installed(root / "venv" / "bin", root / "work")
-
-
-def _uv(command: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [UV, "pip", command, "--quiet", "--no-config", *arguments], capture_output=True, text=True, timeout=1200
-    )
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """What `pip install piecehub[tf]` makes of an empty environment."""
+    installed = environment(tmp_path_factory.mktemp("tf"), with_pip=True)
+    installed.pip_install(f"{wheel}[tf]")
+    return installed
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +90,7 @@ def test_nothing_of_tfx_is_installed_or_imported(found: dict[str, Any], installe
     assert Path(found["from"]).is_relative_to(installed.bin.parent)
     assert {"piecehub", "tensorflow", "tf-keras", "tensorflow-hub"} <= set(found["installed"])
     assert not OF_THE_PIPELINE & set(found["installed"]) and found["tfx"] == []
-    wanted = " ".join(PROJECT["project"]["optional-dependencies"]["pipeline"])
+    wanted = " ".join(PROJECT["dependency-groups"]["pipeline"])
     assert all(name in wanted for name in OF_THE_PIPELINE - {"tfx-bsl"})
 
 
@@ -152,14 +118,47 @@ def test_it_is_checked_there_too(made: Any, installed: Installed) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("glibc", ["2_36", "2_39"])
-def test_the_page_says_where_an_installation_needs_overrides(source: Path, tmp_path: Path, glibc: str) -> None:
-    wanted = tmp_path / "wanted.txt"
-    wanted.write_text(f"piecehub[tf] @ {source.as_uri()}\n")
-    platform = f"x86_64-manylinux_{glibc}"
-    done = _uv("compile", wanted, "--python-version", "3.11", "--python-platform", platform)
-    page = (ROOT / "docs" / "consume.md").read_text(encoding="utf-8")
-    named = re.search(r"with a glibc before (\d+)\.(\d+)", page)
-    assert named, "docs/consume.md no longer says which machines need overrides"
-    too_old = tuple(map(int, glibc.split("_"))) < tuple(map(int, named.groups()))
-    assert (done.returncode != 0) == too_old, done.stderr
+def test_its_doctor_is_content_and_the_pipeline_is_said_to_come_by_the_lock(installed: Installed) -> None:
+    done = installed.run("piecehub", "doctor", "--extra", "tf")
+    assert done.returncode == 0, done.stdout
+    assert "\nok       tf         numpy" in done.stdout and "\nnote     pipeline   not installed; call" in done.stdout
+    run = installed.run("piecehub", "run", "digits")
+    assert (run.returncode, run.stdout) == (3, "")
+    assert "Expected the package 'tfx' for this command. Received: none; call `pip install --no-deps -r " in run.stderr
+
+
+@pytest.mark.long
+def test_what_the_sentence_says_brings_an_extra(wheel: Path, tmp_path: Path) -> None:
+    installed = environment(tmp_path, with_pip=True)
+    installed.pip_install(wheel)
+    said = installed.run("piecehub", "keys", "new", "key.pem")
+    command = said.stderr.partition("call `")[2].partition("`")[0]
+    assert said.returncode == 3 and command == "pip install 'piecehub[sign]'"
+    brought = installed.run("/bin/bash", "-c", command)
+    assert brought.returncode == 0, brought.stderr
+    assert installed.run("piecehub", "keys", "new", "key.pem").returncode == 0
+    assert installed.run("piecehub", "doctor", "--extra", "sign").returncode == 0
+
+
+@pytest.mark.long
+def test_the_pipeline_comes_by_the_lock_and_runs_beside_folders_of_its_names(wheel: Path, tmp_path: Path) -> None:
+    """As README tells it; then in a repository as most TFX projects are."""
+    installed = environment(tmp_path, with_pip=True)
+    with zipfile.ZipFile(wheel) as opened:
+        (installed.work / "requirements.lock").write_bytes(opened.read("piecehub/requirements.lock"))
+    installed.pip_install("--no-deps", "-r", "requirements.lock")
+    installed.pip_install("--no-deps", wheel)
+    for name in ("pipelines", "components"):
+        (installed.work / name).mkdir()
+        (installed.work / name / "__init__.py").write_text("raise RuntimeError('the wrong package')\n")
+    doctor = installed.run("piecehub", "doctor", "--extra", "pipeline")
+    assert doctor.returncode == 0 and "\nok       pipeline   all " in doctor.stdout, doctor.stdout
+    assert "\nnote     names " in doctor.stdout
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    run = installed.run("python", "-m", "piecehub", "run", "digits", *settings, PYTHONPATH=".")
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "piecehub/digits/1" in run.stdout
+    again = installed.run("piecehub", "run", "digits", *settings)
+    assert again.returncode == 0 and "from cache" in again.stderr + again.stdout
+    program = installed.run("python", "-c", "import piecehub; piecehub.run('digits')")
+    assert f"Received: '{installed.work / 'components'}' and" in program.stderr

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 from ml_metadata import metadata_store
 
-from piecehub.errors import StoreError
+from piecehub.errors import EnvironmentProblem, StoreError
+from piecehub.extras import LOCK
 from piecehub.facts import provenance
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.provenance import Input, Provenance
 from piecehub.lineage import metadata
 from piecehub.lineage import published as lineage
+from piecehub.lineage import recorded as folders
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
 
@@ -286,3 +289,17 @@ def test_the_published_piece_that_it_starts_from_is_told():
     assert "fine-tuned from acme/parent/3  sha256:abc" in lineage.text(found)
     plain = lineage.from_chain(chain(), MODEL_DIGEST)
     assert plain.to_json()["parents"] == [] and "fine-tuned" not in lineage.text(plain)
+
+
+def test_without_ml_metadata_the_chain_tells_and_what_reads_it_says_what_to_install(
+    recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ml_metadata", None)
+    for read in (lambda: lineage.from_ml_metadata(recorded.path, MODEL_DIGEST), lambda: folders.read(recorded.path)):
+        with pytest.raises(EnvironmentProblem) as refused:
+            read()
+        assert refused.value.sentence == (
+            f"Expected the package 'ml_metadata' for what runs recorded in '{recorded.path}'. Received: none; call "
+            f"`pip install --no-deps -r {LOCK}`."
+        )
+    assert lineage.from_chain(chain(), MODEL_DIGEST).steps

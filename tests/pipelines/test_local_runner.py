@@ -100,7 +100,6 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     copy = tmp_path / "checkout"
     for package in ("components", "piecehub"):
         shutil.copytree(code._PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(code._PROJECT / code._LOCK, copy)
     with monkeypatch.context() as patched:
         patched.setattr(code, "_PROJECT", copy)
         patched.setattr(code, "_FRONT_DOOR", copy / "piecehub" / "__init__.py")

