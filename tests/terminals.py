@@ -19,6 +19,8 @@ from tests.command_line import ROOT
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ROWS = 50
+# The screen is drawn wider than the terminal said that it is: what would not have fitted is seen.
+_MORE = 100
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Seen:
 
     def screens(self, count: int) -> list[list[str]]:
         """The screen at so many moments, the last of which is the end."""
-        screen = pyte.Screen(self.columns, _ROWS)
+        screen = pyte.Screen(self.columns + _MORE, _ROWS)
         stream, found = pyte.ByteStream(screen), list[list[str]]()
         step = -(-len(self.drawn) // count) or 1
         for start in range(0, len(self.drawn), step):
@@ -92,9 +94,12 @@ def on_terminal(
     return Seen(code, drawn, said[0].decode(), time.monotonic() - began, silence_s, columns)
 
 
-def piecehub_on_terminal(*words: str, columns: int = 80, piped: bool = True, **variables: str) -> Seen:
+def piecehub_on_terminal(
+    *words: str, columns: int = 80, cwd: Path | None = None, piped: bool = True, **variables: str
+) -> Seen:
     """`piecehub` of this checkout with these words."""
-    return on_terminal([sys.executable, "-P", "-m", "piecehub.cli", *words], columns, piped=piped, **variables)
+    command = [sys.executable, "-P", "-m", "piecehub.cli", *words]
+    return on_terminal(command, columns, cwd=cwd, piped=piped, **variables)
 
 
 def _read(fd: int) -> tuple[bytes, float]:

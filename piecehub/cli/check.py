@@ -7,6 +7,7 @@ import click
 from piecehub.cli.completion import saved_models
 from piecehub.cli.options import QUIET, Command, needs
 from piecehub.errors import CheckUnfinished, PiecehubError
+from piecehub.facts.progress import phase
 
 
 @click.command(cls=Command)
@@ -28,11 +29,12 @@ def check(saved_model: str, as_json: bool, trust: bool, documentation: Path | No
     1 if a check of level fail falls short or could not be made, and 5 if time or memory did not suffice, which says
     nothing of the model.
     """
-    from piecehub.conformance.check import check as check_model
     from piecehub.ui.check_table import print_report
     from piecehub.ui.shown import form_of, shown
 
-    with shown(form_of(quiet=quiet)):
+    with shown(form_of(quiet=quiet)), phase("reading the model"):
+        from piecehub.conformance.check import check as check_model
+
         report = check_model(saved_model, documentation=documentation, trust=trust, workdir=workdir)
     if as_json:
         click.echo(report.to_json_with_timings(), nl=False)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from piecehub import logs
 from piecehub.cli.completion import recipes, saved_models
 from piecehub.cli.options import FOLDER, QUIET, needs, workdir_option
 from piecehub.errors import PiecehubError
@@ -91,7 +92,7 @@ def evaluate(
         _trusted(saved_model, places, trust) as folder,
         tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,
     ):
-        with phase("loading TensorFlow"):
+        with phase("loading TensorFlow"), logs.away():
             from piecehub.transfer.devices import find_gpus
             from piecehub.transfer.evaluation import Means
             from pipelines import evaluation

@@ -12,6 +12,7 @@ from piecehub.cli.completion import recipes
 from piecehub.cli.options import QUIET, STORE_URL, Command, needs
 from piecehub.errors import RecipeError
 from piecehub.facts.progress import phase
+from piecehub.facts.secrets import redacted_text
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _words(workdir: Path) -> "Words":
     from piecehub.ui.board import Words
 
     serve = ["piecehub", "serve", *(["--workdir", str(workdir)] if workdir != Path(DEFAULT_NAME) else [])]
-    again = shlex.join(["piecehub", *sys.argv[1:]])
+    again = redacted_text(shlex.join(["piecehub", *sys.argv[1:]]))
     return Words(STORE_URL, shlex.join(serve), again, str(Workdir(workdir).logs))
 
 

@@ -12,6 +12,7 @@ import click
 from piecehub.cli.completion import saved_models
 from piecehub.cli.options import FOLDER, QUIET, needs, store_option, store_workdir_option
 from piecehub.errors import NotVerified, PiecehubError, RecipeError
+from piecehub.facts.progress import phase
 from piecehub.facts.text_file import read_text_file
 from piecehub.facts.workdir import Workdir
 
@@ -102,10 +103,11 @@ def publish(
     Page, names, version, interface and evidence are looked at first, and all faults are told at once. Then it must pass
     `piecehub check`, which takes minutes. Its page may say `fine-tunable: true` only if --evidence is blessed.
     """
-    from piecehub.publishing.offered import publish as publish_offered
     from piecehub.ui.shown import form_of, shown
 
-    with shown(form_of(quiet=quiet)):
+    with shown(form_of(quiet=quiet)), phase("reading the model"):
+        from piecehub.publishing.offered import publish as publish_offered
+
         done = publish_offered(
             saved_model,
             name,

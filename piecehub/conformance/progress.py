@@ -5,6 +5,7 @@ started it takes these lines out again, tells of them, and remembers the last.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextvars import copy_context
@@ -15,6 +16,8 @@ from piecehub.facts.progress import Count
 from piecehub.tensors.fresh import Ended, Job
 
 MARK, _COUNT = "piecehub-check ", "piecehub-checks "
+# Of the same lines what may be shown: it is a stranger's model that could write anything.
+_BEGINS, _SAYS_COUNT = re.compile(rf"{MARK}([SDX]\d{{1,2}})"), re.compile(rf"{_COUNT}(\d{{1,3}})")
 
 
 class Progress:
@@ -44,13 +47,12 @@ class Progress:
         return replace(ended, errors="".join(line for line in lines if not line.startswith((MARK, _COUNT))))
 
     def _tell(self, line: str) -> None:
-        if line.startswith(_COUNT):
-            self._count = int(line.removeprefix(_COUNT))
-        if line.startswith(MARK):
-            check = line.removeprefix(MARK).strip()
-            self._begun.add(check)
+        if found := _SAYS_COUNT.fullmatch(line):
+            self._count = int(found[1])
+        if found := _BEGINS.fullmatch(line):
+            self._begun.add(found[1])
             count = Count("check", len(self._begun), max(self._count, len(self._begun)) if self._count else 0)
-            progress.tell(progress.Progress("", check, (count,)))
+            progress.tell(progress.Progress("", found[1], (count,)))
 
 
 class Clock:

@@ -25,6 +25,7 @@ from piecehub.examples.canonical import KEY_BYTES, canonical, key, no_examples
 from piecehub.examples.layout import split_files, split_folder
 from piecehub.examples.shards import ShardFacts, SplitFacts, joined, write_shard
 from piecehub.examples.tfrecord_files import records_in
+from piecehub.facts.progress import Meter, phase
 
 FACTS = "examples.json"
 SHARD_BYTES = 128 * 2**20
@@ -104,7 +105,8 @@ def _ingest_split(source: str, split: str, out: Path, statistics: str) -> SplitF
     folder.mkdir(parents=True)
     try:
         records = (keyed for path in split_files(source, split) for keyed in keyed_records(path))
-        dealt = list(_deal(records, scratch, 0))
+        with phase(f"reading '{split}'"):
+            dealt = list(_deal(_told(records), scratch, 0))
         if not dealt:
             raise no_examples(source, split)
         bits = shard_bits(sum(part.size for part in dealt))
@@ -113,9 +115,18 @@ def _ingest_split(source: str, split: str, out: Path, statistics: str) -> SplitF
         shards: Iterator[ShardFacts] = (
             write_shard(shard, folder / f"{number:09d}", bool(statistics)) for number, shard in numbered
         )
-        return joined(shards, folder, f"{statistics}/Split-{split}" if statistics else "")
+        with phase(f"putting '{split}' in order"):
+            return joined(shards, folder, f"{statistics}/Split-{split}" if statistics else "")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _told(records: Iterable[Keyed]) -> Iterator[Keyed]:
+    """The records; how many have come is told meanwhile."""
+    meter = Meter("examples")
+    for record in records:
+        yield record
+        meter.add(1)
 
 
 def _deal(records: Iterable[Keyed], folder: Path, depth: int) -> Iterator[_Dealt]:

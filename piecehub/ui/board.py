@@ -161,7 +161,7 @@ class Board:
             yield from map(Line, wrap(", ".join(unrun), 79, initial_indent="  not run  ", subsequent_indent=" " * 11))
             yield Line(f"  log      {self.words.logs}/{self._run}")
             yield from self._page("  page     ")
-            yield Line(f"  again    {self.words.again}   (finished components come from the cache)")
+            yield Line(f"  again    {self.words.again}")
 
     def _page(self, title: str, style: str = "") -> Iterator[Line]:
         address = f"{self.words.server}/runs/{self._run}"

@@ -26,7 +26,7 @@ from piecehub.facts.progress import Progress, progress_to
 from piecehub.ui.board import Words
 
 Form = Literal["live", "plain", "json", "quiet"]
-_END_S = 5.0
+_END_S = 30.0
 _ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -57,7 +57,7 @@ def show_plainly(board: Board, events: _Events) -> None:
             texts += _texts(board, board.take(event))
         texts += _texts(board, board.overdue())
         if not texts and time.monotonic() - said_at >= _STILL_S:
-            texts = [line.text for name in board.running() for line in board.row(name, 0)]
+            texts = [_printable(line.text) for name in board.running() for line in board.row(name, 0)]
             said_at = time.monotonic()
         if texts:
             said_at = time.monotonic()
@@ -67,7 +67,7 @@ def show_plainly(board: Board, events: _Events) -> None:
 def _texts(board: Board, told: Sequence[Started | Ended | Line]) -> list[str]:
     """Lines as they stand in a file; each event's at once, for the next one may change the row."""
     lines = [line for each in told for line in ([each] if isinstance(each, Line) else board.row(each.name, 0))]
-    return [line.text for line in lines]
+    return [_printable(line.text) for line in lines]
 
 
 def show_live(board: Board, events: _Events) -> None:
@@ -105,8 +105,13 @@ def _console() -> Console:
     return Console(file=file, color_system=colours, highlight=False, emoji=False, force_terminal=True)
 
 
+def _printable(text: str) -> str:
+    """A text that moves no cursor, whatever somebody called his model."""
+    return "".join(character if character.isprintable() else "�" for character in text)
+
+
 def _text(line: Line) -> Text:
-    text = Text(line.text, no_wrap=True, overflow="ellipsis")
+    text = Text(_printable(line.text), no_wrap=True, overflow="ellipsis")
     text.stylize(line.style, 0, line.styled or None)
     return text
 

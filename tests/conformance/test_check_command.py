@@ -20,6 +20,7 @@ from piecehub.facts.conformance_report import ConformanceReport, Finding, report
 from piecehub.store.archive import pack
 from tests.command_line import piecehub
 from tests.loopback import answering
+from tests.terminals import piecehub_on_terminal
 
 tf = pytest.importorskip("tensorflow")
 
@@ -94,11 +95,20 @@ def test_without_a_sandbox_a_trusted_model_runs_under_limits(reusable: Path, tmp
 
 
 def test_what_it_took_is_told_and_no_part_of_what_was_found(reusable: Path, tmp_path: Path) -> None:
-    done = [_check(str(reusable), "--trust", *more, cwd=tmp_path, PATH="/nowhere") for more in (["--json"], [])]
-    told = json.loads(done[0].stdout)["timings"]
+    as_json = piecehub("check", str(reusable), "--trust", "--json", cwd=tmp_path, PATH="/nowhere")
+    drawn = piecehub_on_terminal("check", str(reusable), "--trust", cwd=tmp_path, PATH="/nowhere")
+    told = json.loads(as_json.stdout)["timings"]
     assert told["seconds"].keys() >= {"S1", "S16", "D1", "D7", "D27", "X3", "D19"}
     assert told["total_s"] > 1 and 200e6 < told["peak_bytes"] < 4e9
-    assert re.fullmatch(r"\d+ s of the processor · \d\.\d GB of memory at most", done[1].stdout.splitlines()[-2])
+    assert re.fullmatch(r"\d+ s of the processor · \d\.\d GB of memory at most", drawn.stdout.splitlines()[-2])
+    # Through a pipe it says when it begins and ends.
+    lines = [line.split() for line in as_json.stderr.splitlines()]
+    assert [line[0] for line in lines if line[1:4] == ["checking", "the", "model"]] == ["…", "✓"]
+    # On a terminal it says which check it is at meanwhile, and a spinner turns.
+    assert drawn.code == 0 and drawn.turns > 8 * drawn.seconds / 4
+    seen = " ".join(line for lines in drawn.screens(100) for line in lines)
+    assert "checking the model" in seen and re.search(r"check +\d+/\d+  D\d+", seen)
+    assert [line.split()[:4] for line in drawn.screen][-1] == ["✓", "checking", "the", "model"]
 
 
 def test_a_check_that_went_beyond_a_limit_has_an_exit_code_of_its_own(

@@ -17,6 +17,7 @@ from piecehub.examples.records import write_records
 from piecehub.examples.shards import SplitFacts
 from piecehub.examples.statistics import Statistics
 from piecehub.examples.tfrecord_files import records_in
+from piecehub.facts import progress
 from tests.in_memory import read_records, records_digest
 
 
@@ -48,6 +49,17 @@ def test_records_lie_in_canonical_order_with_the_digest_that_they_always_had(
     assert facts.shards == len(list((tmp_path / "out" / "Split-train").iterdir()))
     assert (facts.shards == 1) == (shard_bytes == 10**9)
     assert read_facts(str(tmp_path / "out")) == {"train": facts}
+
+
+def test_it_says_what_it_does_and_how_many_examples_it_has_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN", 0.0)
+    told: list[progress.Progress] = []
+    with progress.progress_to(told.append):
+        ingest(_source(tmp_path / "in"), ("train",), tmp_path / "out")
+    assert list(dict.fromkeys(value.phase for value in told)) == ["reading 'train'", "", "putting 'train' in order"]
+    assert [value.counts[0].at for value in told if value.counts] == list(range(1, 61))
 
 
 def test_shards_depend_on_the_records_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The local runner: it publishes, its cache tells the truth, failures are one sentence, and nothing is left behind."""
 
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,9 @@ from piecehub.signing.shelf import StoreShelf
 from piecehub.signing.verify import verify_version
 from piecehub.store.catalog import Store
 from pipelines import gc
+from tests.command_line import piecehub
 from tests.pipelines.world import TINY, Finished, World, write_foreign_repository
+from tests.terminals import piecehub_on_terminal
 
 EVALUATED = {"FineTuneEvaluator"}
 JUDGED = {"PublishGate", "DocumentationWriter", "HubPusher"}
@@ -84,6 +88,41 @@ def test_the_evaluator_says_how_far_it_is(world: World, first: Finished) -> None
 def test_a_second_run_publishes_nothing_new_and_comes_from_the_cache(settled: Finished) -> None:
     assert (settled.handle, settled.why) == ("piecehub/digits/1", "The same content was published before.")
     assert settled.ran() == FROM_THE_STORE | JUDGED
+
+
+def test_e1_on_a_terminal_a_run_is_never_still_and_says_what_comes_from_the_cache(
+    world: World, settled: Finished
+) -> None:
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    seen = piecehub_on_terminal("run", str(world.recipe), *settings, "--workdir", str(world.workdir.root))
+    assert seen.code == 0, seen.screen
+    assert "published" in seen.stdout and "accuracy with 95 % intervals" in seen.stdout
+    assert seen.turns > 8 * seen.seconds / 4, "a spinner turns while TFX is loaded, too"
+    screen = seen.screen
+    assert screen[0].startswith("  ✓  loading TensorFlow and TFX done ")
+    run = runs.run_ids(world.workdir)[0]
+    place = next(at for at, line in enumerate(screen) if line == f"digits  14 components  run {run}")
+    assert screen[place + 1].endswith(f"/runs/{run}") and "piecehub serve --workdir" in screen[place + 2]
+    rows = {line.split()[1]: line.split()[0] for line in screen[place + 3 :] if line[2:3] in "✓↺"}
+    assert rows["FullModelTrainer"] == "↺" and rows["HubPusher"] == "✓" and len(rows) == 14
+    assert all(len(line) <= 80 for lines in seen.screens(50) for line in lines if line[2:3] in "✓↺·")
+
+
+@pytest.mark.long
+def test_as_json_a_run_prints_the_events_that_it_keeps(world: World, settled: Finished) -> None:
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    done = piecehub("run", str(world.recipe), *settings, "--workdir", str(world.workdir.root), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    run = runs.run_ids(world.workdir)[0]
+    began = next(event for event in told if event["event"] == "run")
+    assert (began["run"], began["state"], len(began["components"])) == (run, "running", 14)
+    assert {event["event"] for event in told[: told.index(began)]} == {"phase"}
+    kept = (world.workdir.logs / run / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in kept] == told[told.index(began) + 1 :]
+    assert told[-1]["results"] == [asdict(Result("digits", True, settled.handle, settled.why))]
+    quiet = piecehub("run", str(world.recipe), *settings, "--workdir", str(world.workdir.root), "--quiet")
+    assert (quiet.returncode, quiet.stderr) == (0, "") and "published" in quiet.stdout
 
 
 def test_once_the_incumbent_is_known_only_what_sees_the_store_runs(world: World, settled: Finished) -> None:

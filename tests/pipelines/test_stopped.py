@@ -73,6 +73,24 @@ def test_e2_an_interrupt_in_a_component_stops_the_run_and_is_no_failure(broken: 
     assert events[-1].message == "Stopped; finished components come from the cache in the next run."
     assert sorted({event.state for event in runs.node_states(record, events).values()}) == ["not run", "stopped"]
     assert isinstance(broken.raised, KeyboardInterrupt)
+    assert str(broken.raised).startswith(f"Stopped. 0 of {len(record.nodes)} components are finished")
+    assert str(broken.raised).endswith("run the same command again to go on.")
+
+
+def test_what_a_stopped_run_keeps_is_told(tmp_path: Path) -> None:
+    workdir = Workdir(tmp_path)
+    record = runs.Run("r", "digits", "digits", runs.now(), 1, (runs.Node("A"), runs.Node("B"), runs.Node("C")))
+    for node, state in (("A", "cached"), ("B", "done"), ("C", "stopped")):
+        runs.append_event(workdir, "r", runs.Event(runs.now(), node, state))  # type: ignore[arg-type]
+    assert local_runner._kept(workdir, record) == (
+        "Stopped. 2 of 3 components are finished and come from the cache: run the same command again to go on."
+    )
+    for file in ("trials/ab/1.npz", "trials/cd/2.npz", "training/k/checkpoint.npz", "trials/ef/older.npz"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    os.utime(tmp_path / "trials/ef/older.npz", (1, 1))
+    told = local_runner._kept(workdir, record)
+    assert ", 2 trials are kept, the training goes on from its last checkpoint: run" in told
 
 
 def test_e9_the_traceback_of_a_failed_component_is_in_its_own_log(broken: Any) -> None:

@@ -130,7 +130,7 @@ def test_an_end_that_is_not_good_tells_what_never_ran_and_how_to_go_on(board: Bo
         f"  log      w/logs/{RUN}",
         f"  page     http://127.0.0.1:8470/runs/{RUN}",
         "           once `piecehub serve --workdir w` runs",
-        "  again    piecehub run digits   (finished components come from the cache)",
+        "  again    piecehub run digits",
     ]
 
 

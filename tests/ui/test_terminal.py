@@ -73,7 +73,7 @@ def test_what_ended_stands_on_the_screen_and_nothing_else(narrow: Seen) -> None:
         "  log      logs/" + RUN,
         f"  page     http://127.0.0.1:9/runs/{RUN}",
         "           once `serve it` runs",
-        "  again    run it   (finished components come from the cache)",
+        "  again    run it",
     ]
 
 
@@ -178,6 +178,12 @@ def test_a_program_that_is_killed_leaves_nothing_that_draws() -> None:
     began = time.monotonic()
     seen = on_terminal([sys.executable, "-P", "-c", program, "[]", "{}", "9"], 80)  # returns when the terminal is free
     assert seen.code == -signal.SIGKILL and time.monotonic() - began < 20
+
+
+def test_nothing_that_is_told_moves_the_cursor() -> None:
+    events = [{**EVENTS[0], "pipeline": "a\x1b[2Jname"}, event("B\x1b[5A", "running"), event("B\x1b[5A", "done", 1.0)]
+    seen = on_terminal(command(events), 80, NO_COLOR="1")
+    assert b"\x1b[2J" not in seen.drawn and b"\x1b[5A" not in seen.drawn and seen.screen[0].startswith("a�[2Jname")
 
 
 def test_who_looks_no_longer_ends_no_work() -> None:
