@@ -23,6 +23,7 @@ from piecehub.cli.init import init
 from piecehub.cli.kubeflow import kubeflow
 from piecehub.cli.models import lineage, models, serve
 from piecehub.cli.recipe import recipe_commands
+from piecehub.cli.reindex import reindex
 from piecehub.cli.run import run
 from piecehub.cli.runs import runs
 from piecehub.cli.share import export, page
@@ -62,7 +63,7 @@ for _command in (
 ):
     cli.add_command(_command)
 cli.add_command(recipe_commands, "recipe")
-for _command in (export_store, expand):
+for _command in (export_store, expand, reindex):
     store.add_command(_command)
 
 

@@ -8,6 +8,7 @@ cloud     a bucket of S3, Google Cloud Storage or Azure
 probe     whether a place keeps what it was told to create
 layout    where things stand; catalog: what is there
 publish   adds a version
+index     what a list shows of all versions, derived; listing: searches and pages it
 events    what people said of versions; curate: how they say it
 fsck      reads every byte; gc: removes what nobody names; repair: mends from a second copy
 server    the hosting protocol of TensorFlow Hub

@@ -1,6 +1,8 @@
 """What machines read of a store, as JSON and as the bytes that were published.
 
-    GET /api/v1/models                                       the versions that there are to take, newest first
+    GET /api/v1/models?q=&publisher=&task=&show=&limit=&before=
+                                                             the versions that there are to take, newest first; a header
+                                                             Link tells where the list goes on (RFC 8288)
     GET /api/v1/models/<publisher>/<name>                    every version with its status; aliases
     GET /api/v1/models/<publisher>/<name>/<N>                one version: status, archive, blobs, files, facts
     GET /api/v1/models/<publisher>/<name>/<N>/manifest       the manifest, byte for byte
@@ -13,17 +15,20 @@ A segment of a name is never a plain number, so the first number in a path is th
 """
 
 import re
+from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from piecehub.errors import RecipeError
 from piecehub.facts.content import sha256_bytes
 from piecehub.facts.handle import VERSION_PATTERN
 from piecehub.facts.manifest import MEDIA_TYPE
 from piecehub.store import describe, layout
 from piecehub.store.blob_response import blob_response, is_known
+from piecehub.store.listing import MOST, Sought
 from piecehub.store.wanted import Found, Service, find, status_of_errors
 
 _PATH = re.compile(rf"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>{VERSION_PATTERN})(?:/(?P<what>.+))?)?")
@@ -40,8 +45,7 @@ def api_routes(service: Service) -> list[Route]:
 
     def models(request: Request) -> Response:
         with status_of_errors():
-            shown = [m for m in service.open_store().models() if service.may_see(request, m.handle.publisher)]
-        return JSONResponse([describe.summary(m, str(request.base_url)) for m in shown], headers=ASK_AGAIN)
+            return _models(service, request)
 
     def model(request: Request) -> Response:
         with status_of_errors():
@@ -58,6 +62,39 @@ def api_routes(service: Service) -> list[Route]:
         Route(describe.API, models),
         Route(f"{describe.API}/{{path:path}}", model),
     ]
+
+
+def _models(service: Service, request: Request) -> Response:
+    """Lists read the index; where there is none, the log, and a header says why."""
+    query = request.query_params
+    limit = page_size(query.get("limit", ""), MOST)
+    try:
+        sought = sought_by(query, show="published")
+        hidden = service.hidden(request)
+        found = service.listing.sought(
+            service.open_store(), sought, before=query.get("before", ""), limit=limit, hidden=hidden
+        )
+    except RecipeError as error:
+        raise HTTPException(400, error.sentence) from error
+    headers = dict(ASK_AGAIN)
+    if found.older:
+        following = request.url.include_query_params(before=found.older).remove_query_params("token")
+        headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    if found.from_log:
+        headers["Piecehub-Index"] = "none; piecehub store reindex makes one"
+    store_url = str(request.base_url)
+    return JSONResponse([describe.listed(row, store_url) for row in found.rows], headers=headers)
+
+
+def sought_by(query: Mapping[str, str], show: str) -> Sought:
+    """What the query of an address asks for; `show` where it does not say of what."""
+    told = {key: query.get(key, "").strip() for key in ("q", "publisher", "task")}
+    return Sought(**told, show=query.get("show", "") or show)
+
+
+def page_size(limit: str, otherwise: int) -> int:
+    """How many of a list are asked for."""
+    return min(max(int(limit[:9]), 1), MOST) if limit.isascii() and limit.isdigit() else otherwise
 
 
 def _model(service: Service, request: Request, path: str) -> Response:

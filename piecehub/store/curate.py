@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from piecehub.errors import RecipeError, StoreError
 from piecehub.facts.handle import Handle, check_name, check_publisher
 from piecehub.facts.manifest import Manifest
-from piecehub.store import layout
+from piecehub.store import index, layout
 from piecehub.store.catalog import Store
 from piecehub.store.events import Event, Kind, ModelState, Status, check_alias
 from piecehub.store.publish import MAX_RACES
@@ -138,6 +138,7 @@ def _append(
         number = max((event.number for event in state.events), default=0) + 1
         event = Event(state.model, number, kind, version, by.strip(), _now(), " ".join(why.split()), alias)
         if store.backend.create(layout.event_key(state.model, number), event.to_json().encode()):
+            index.note(store, handle.publisher, handle.name)
             return event
     raise StoreError(
         f"Expected to win one of {MAX_RACES} races for the log of '{handle}'. Received: none; something that is no "

@@ -5,6 +5,7 @@ from typing import Any
 
 from piecehub.facts.manifest import Blob, Manifest
 from piecehub.store.events import ModelState
+from piecehub.store.listing import Row
 
 API = "/api/v1/models"
 # What has an address of its own, and the titles by which a version carries it, the best first.
@@ -18,6 +19,17 @@ def summary(manifest: Manifest, store_url: str) -> dict[str, str]:
         "handle": manifest.handle.url(store_url),
         "digest": manifest.digest,
         "published_at": manifest.published_at,
+    }
+
+
+def listed(row: Row, store_url: str) -> dict[str, str]:
+    """The same of a version that an index told of, with its status."""
+    return {
+        "name": str(row.handle),
+        "handle": row.handle.url(store_url),
+        "digest": row.digest,
+        "published_at": row.published_at,
+        "status": str(row.status),
     }
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from piecehub.errors import StoreError
 from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import Manifest, is_intact, is_sealed
-from piecehub.store import layout
+from piecehub.store import index, layout
 from piecehub.store.backend import Backend, Entry
 from piecehub.store.catalog import Store
 from piecehub.store.events import Event
@@ -32,9 +32,10 @@ class Kind(StrEnum):
     LEFTOVER = "leftover"
     UNSEALED = "unsealed"
     UNKNOWN = "unknown"
+    INDEX = "index"
 
 
-_HARMLESS = frozenset({Kind.UNREFERENCED, Kind.LEFTOVER, Kind.UNSEALED, Kind.UNKNOWN})
+_HARMLESS = frozenset({Kind.UNREFERENCED, Kind.LEFTOVER, Kind.UNSEALED, Kind.UNKNOWN, Kind.INDEX})
 
 
 @dataclass(frozen=True, order=True)
@@ -121,6 +122,8 @@ class _Check:
         elif entry.key.split("/")[0] in (layout.STAGING, layout.TRASH, layout.PROBE):
             if entry.modified < self._oldest:
                 self._note(Kind.LEFTOVER, entry.key, "", f"It was left behind at {entry.modified:%Y-%m-%d %H:%M} UTC.")
+        elif entry.key.startswith(f"{layout.INDEX}/"):
+            self._index(entry.key)
         else:
             self._note(Kind.UNKNOWN, entry.key, "", "It is not ours.")
 
@@ -185,6 +188,12 @@ class _Check:
             self._referenced.setdefault(blob.digest, str(manifest.handle))
             self._sizes[blob.digest] = blob.size_bytes
         self._files |= {(manifest.digest, file.path): file.sha256 for file in manifest.files}
+
+    def _index(self, key: str) -> None:
+        """Lists read it, and who finds it damaged reads the log instead."""
+        data = self._backend.read(key)  # None: somebody folded it meanwhile
+        if data is not None and not index.is_as_written(key, data):
+            self._note(Kind.INDEX, key, "", "It is not as it was written; `piecehub store reindex` makes it anew.")
 
     def _event(self, key: str, model: str, number: int) -> None:
         self._numbers.setdefault(model, []).append(number)

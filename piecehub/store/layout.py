@@ -6,12 +6,14 @@
                                                  created once: a version exists if and only if this does
     m/<publisher>/<name…>/_events/000001.json    created once each: what people said about versions (events.py)
     expanded/<hex of the content digest>/…       a copy of a SavedModel that TensorFlow reads by itself (expanded.py)
+    index/1/…                                    for lists; derived, and removed and made anew at will (index.py)
     trash/<uuid>/<hex>                           what a `gc` is about to remove (gc.py)
     probe/<uuid>                                 what a probe asks with, for a moment (probe.py)
     tmp/<uuid>/                                  on a disk: staging of one publisher; swept after 24 hours
 
 A manifest is created only after every blob that it names is durable, so a reader that starts at manifests never meets
-half a version. Nothing is ever overwritten, and nothing else is to be trusted: no index, no `latest`.
+half a version. Nothing is ever overwritten, and nothing else is to be trusted: no index, no `latest`. What publishes,
+serves or judges reads the log; only lists read the index.
 """
 
 import re
@@ -27,6 +29,8 @@ MODELS = "m"
 EXPANDED = "expanded"
 STAGING = "tmp"
 TRASH = "trash"
+INDEX = "index"
+INDEX_NOW = f"{INDEX}/1"  # of this schema; others are somebody else's, until a reindex
 PROBE = "probe"
 # No segment of a model's name starts with '_', so a model and a log never meet.
 _EVENTS = "_events"

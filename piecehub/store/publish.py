@@ -3,6 +3,7 @@
     1 pack into staging                  4 the other blobs likewise
     2 read back, compare every file      5 create the manifest: THE COMMIT
     3 put it under its digest, durably   6 look whether every blob still stands
+                                         7 note it in the index (index.py), which nothing here reads
 
 A crash before 5 leaves unreferenced blobs, a crash after it a whole version; a retry ends well in both cases, because
 the content decides what it finds. `create` has one winner, on a disk by link(2), in a bucket by a conditional PUT, so
@@ -23,7 +24,7 @@ from piecehub.facts.content import FileEntry, content_digest, list_files, sha256
 from piecehub.facts.handle import Handle
 from piecehub.facts.manifest import ARCHIVE_TITLE, Blob, Manifest
 from piecehub.facts.progress import phase
-from piecehub.store import archive, layout
+from piecehub.store import archive, index, layout
 from piecehub.store.archive import Compression
 from piecehub.store.catalog import Store
 from piecehub.store.events import ModelState, Status
@@ -108,8 +109,9 @@ def publish(
         with phase("storing what goes with it"):
             others = tuple(placed.blob(title, blobs[title]) for title in sorted(blobs))
             draft = Manifest(settled, wish.digest, files, "", compression.described, stored, others, facts)
-            published = _commit(store, wish, draft, lambda manifest: placed.attested(manifest, attest))
+            published, manifest = _commit(store, wish, draft, lambda manifest: placed.attested(manifest, attest))
             placed.look_again()
+            index.note(store, publisher, name, manifest)
         return published
 
 
@@ -168,15 +170,17 @@ def _check_incumbent(store: Store, state: ModelState, wish: _Wish) -> None:
     )
 
 
-def _commit(store: Store, wish: _Wish, draft: Manifest, attested: Callable[[Manifest], Manifest]) -> Published:
+def _commit(
+    store: Store, wish: _Wish, draft: Manifest, attested: Callable[[Manifest], Manifest]
+) -> tuple[Published, Manifest | None]:
     """Creates the manifest; if another publisher was faster, looks again at what the store holds."""
     for _ in range(MAX_RACES):
         settled = _settle(store, wish)
         if isinstance(settled, Published):
-            return settled
+            return settled, None
         manifest = attested(replace(draft, handle=settled, published_at=_now()))
         if store.backend.create(layout.manifest_key(settled), manifest.to_json().encode()):
-            return Published(settled, wish.digest, created=True)
+            return Published(settled, wish.digest, created=True), manifest
     raise StoreError(
         f"Expected to win one of {MAX_RACES} races for a version of '{wish.publisher}/{wish.name}'. Received: none; "
         "something that is no manifest may stand there, run `piecehub store fsck`."

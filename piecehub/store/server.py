@@ -28,6 +28,7 @@ from piecehub.store import describe, expanded
 from piecehub.store.api import ASK_AGAIN, api_routes, version_response
 from piecehub.store.blob_response import blob_response
 from piecehub.store.catalog import Store
+from piecehub.store.listing import Listing
 from piecehub.store.tokens import Tokens
 from piecehub.store.wanted import Found, Service, find, status_of_errors
 
@@ -42,6 +43,7 @@ def hub_routes(
     document: Document | None = None,
     tokens: Tokens | None = None,
     publisher: Callable[[Request], Response] | None = None,
+    listing: Listing | None = None,
 ) -> list[Route]:
     """The routes of the protocol; put them last, for they take every path of two parts or more.
 
@@ -50,8 +52,9 @@ def hub_routes(
         document: answers a request for the page of a version; None answers with its `documentation.md`.
         tokens: of private publishers; None: there are none.
         publisher: answers a request for a publisher's models; None answers with JSON.
+        listing: what was read of the store's index; None: one of its own.
     """
-    service = Service(open_store, tokens or Tokens())
+    service = Service(open_store, tokens or Tokens(), listing=listing or Listing())
 
     async def model(request: Request) -> Response:
         path = f"{request.path_params['publisher']}/{request.path_params['name']}".rstrip("/")

@@ -19,6 +19,7 @@ from piecehub.facts.manifest import Manifest
 from piecehub.store.blob_response import SoundFiles
 from piecehub.store.catalog import Store
 from piecehub.store.events import ModelState
+from piecehub.store.listing import Listing
 from piecehub.store.tokens import Tokens
 
 _FOREVER = "max-age=31536000, immutable"
@@ -35,11 +36,13 @@ class Service:
         open_store: called for each request.
         tokens: of private publishers.
         sound: the archives that were found right, of which the bytes are not hashed again.
+        listing: what was read of the store's index.
     """
 
     open_store: Callable[[], Store]
     tokens: Tokens = field(default_factory=Tokens)
     sound: SoundFiles = field(default_factory=SoundFiles)
+    listing: Listing = field(default_factory=Listing)
 
     def admit(self, request: Request, publisher: str) -> None:
         """Raises HTTPException 401 if the publisher is private and the request does not show one of its tokens.
@@ -53,9 +56,9 @@ class Service:
                 {"WWW-Authenticate": 'Bearer realm="piecehub"', "Cache-Control": "no-store"},
             )
 
-    def may_see(self, request: Request, publisher: str) -> bool:
-        """Whether a list shows that publisher's models."""
-        return self.tokens.opens(publisher, token_of(request))
+    def hidden(self, request: Request) -> list[str]:
+        """The publishers that a list leaves out: private ones whose token the request does not show."""
+        return [publisher for publisher in self.tokens.digests if not self.tokens.opens(publisher, token_of(request))]
 
     def cache_control(self, publisher: str, is_versioned: bool) -> str:
         """A version is for ever the same, but what a token opened belongs into nobody else's cache."""

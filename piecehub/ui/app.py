@@ -6,9 +6,11 @@
     /runs/<id>                               a run: DAG, components, parameters, outputs
     /runs/<id>/logs/<component>              the end of a log, as text
     /runs/<id>/plots/<component>/<output>/<plot>
+    /models?q=&publisher=&task=&show=&before=|after=
+                                             versions, the newest first
     /models/<publisher>/<name>/<version>     a model; without the version 302 to the newest
     /models/<…>/<version>/files/<title>      a blob that was published with it
-    /api/v1/runs, /api/v1/runs/<id>, /api/v1/models
+    /api/v1/runs, /api/v1/runs/<id>, /api/v1/models; /api/v1/openapi.json describes them
     /<publisher>                             a publisher's models
     /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py); with `hub_only` no more
                                              than that: the JSON API of models is of it, runs and logs are not
@@ -40,20 +42,23 @@ from piecehub.facts.addresses import is_loopback
 from piecehub.facts.handle import VERSION_PATTERN
 from piecehub.facts.manifest import Manifest
 from piecehub.facts.workdir import Workdir
+from piecehub.store.api import page_size, sought_by
 from piecehub.store.blob_response import blob_response
 from piecehub.store.catalog import Store
+from piecehub.store.listing import PAGE, Listing
 from piecehub.store.server import hub_routes, models_of, refuse_models
 from piecehub.store.tokens import Tokens
 from piecehub.store.wanted import Found, Service, find, status_of_errors
 from piecehub.ui import words
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
-from piecehub.ui.model_pages import model_cards, model_page
+from piecehub.ui.model_pages import model_cards, model_page, newest_cards
 from piecehub.ui.run_list import RunList, address, listed_json
 from piecehub.ui.run_pages import log_text, plot_path, run_json, run_page
+from piecehub.ui.warnings import warnings
 
 _HERE = Path(__file__).parent
 _LOOPBACK = ["localhost", "127.0.0.1", "::1", "[::1]"]
-_RUNS_ON_FIRST_PAGE = 8
+_RUNS_ON_FIRST_PAGE, _MODELS_ON_FIRST_PAGE = 8, 6
 # A name has no segment that is a plain number (piecehub/facts/handle.py), so the first such segment is the version.
 _MODEL_PATH = re.compile(rf"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>{VERSION_PATTERN})(?:/files/(?P<title>.+))?)?")
 _IMAGES = ("image/svg+xml", "image/png")
@@ -121,7 +126,7 @@ class _Pages:
     def __init__(self, workdir: Workdir, store: Path | str | None = None) -> None:
         self._workdir = workdir
         self._store = workdir.store if store is None else store
-        self._service = Service(self.open_store)
+        self._service = Service(self.open_store, listing=Listing(workdir.root))
         self._runs = RunList(workdir)
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
@@ -140,21 +145,26 @@ class _Pages:
         return [
             Route("/", self.index),
             Route("/runs", self.runs),
-            Route("/models", self.to_index),
+            Route("/models", self.models),
             Route("/runs/{run}", self.run),
             Route("/runs/{run}/logs/{node:path}", self.log),
             Route("/runs/{run}/plots/{node}/{output}/{plot}", self.plot),
             Route("/api/v1/runs", self.api_runs),
             Route("/api/v1/runs/{run}", self.api_run),
+            Route("/api/v1/openapi.json", self.openapi),
             Route("/models/{path:path}", self.model),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
-            *hub_routes(self.open_store, self.document, publisher=self.publisher),
+            *hub_routes(self.open_store, self.document, publisher=self.publisher, listing=self._service.listing),
         ]
 
     def index(self, request: Request) -> Response:
         refuse_models(request)
         _, found = self._runs.asked({"limit": str(_RUNS_ON_FIRST_PAGE)})
-        return self._html("index.html", found=found, cards=model_cards(self.open_store()))
+        store = self.open_store()
+        models = self._service.listing.sought(store, limit=_MODELS_ON_FIRST_PAGE)
+        told = warnings(self._workdir, store, self._service.listing)
+        cards = newest_cards(store, models.rows)
+        return self._html("index.html", found=found, models=models, cards=cards, warnings=told)
 
     def publisher(self, request: Request) -> Response:
         refuse_models(request)
@@ -163,8 +173,15 @@ class _Pages:
             models_of(self._service, request, name)
         return self._html("publisher.html", publisher=name, cards=model_cards(self.open_store(), name))
 
-    def to_index(self, request: Request) -> Response:
-        return RedirectResponse(f"/#{request.url.path.strip('/')}", 302)
+    def models(self, request: Request) -> Response:
+        refuse_models(request)
+        query = request.query_params
+        with bad_request():
+            sought = sought_by(query, show="newest")
+            edges = {"before": query.get("before", ""), "after": query.get("after", "")}
+            limit = page_size(query.get("limit", ""), PAGE)
+            found = self._service.listing.sought(self.open_store(), sought, **edges, limit=limit)
+        return self._html("models.html", sought=sought, found=found)
 
     def runs(self, request: Request) -> Response:
         refuse_models(request)
@@ -202,6 +219,9 @@ class _Pages:
         if page is None:
             raise HTTPException(404, f"Expected a run. Received: '{request.path_params['run']}'; none has that id.")
         return JSONResponse(run_json(page))
+
+    def openapi(self, _: Request) -> Response:
+        return FileResponse(_HERE / "static" / "openapi.json", media_type="application/json")
 
     def model(self, request: Request) -> Response:
         found = _MODEL_PATH.fullmatch(request.path_params["path"].strip("/"))

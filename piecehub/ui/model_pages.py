@@ -1,7 +1,7 @@
 """What the model pages show, as plain values: of a manifest and the blobs that were published with it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from piecehub.facts.reference import metric_words, mode_words, reference_words
 from piecehub.lineage import published as lineage
 from piecehub.lineage.published import Lineage
 from piecehub.store.catalog import Store
-from piecehub.store.events import Event, ModelState, Status
+from piecehub.store.events import Event, Status
+from piecehub.store.listing import Row
 from piecehub.ui import words
 from piecehub.ui.markdown import Documentation, render
 
@@ -118,11 +119,17 @@ class ModelPage:
 def model_cards(store: Store, publisher: str = "") -> list[ModelCard]:
     """The newest version of each model, or of each of one publisher's; the newest published first."""
     found = [
-        _card(store, store.manifest(Handle.parse(f"{state.model}/{state.newest}")), state)
+        _card(store, store.manifest(Handle.parse(f"{state.model}/{state.newest}")), state.aliases_of(state.newest))
         for state in store.states()
         if state.newest and publisher in ("", state.model.partition("/")[0])
     ]
     return sorted(found, key=lambda card: (card.published_at, card.handle), reverse=True)
+
+
+def newest_cards(store: Store, rows: Iterable[Row]) -> list[ModelCard]:
+    """The cards of versions that a list names, and that stand in the store."""
+    found = [(store.find(row.handle), row.aliases) for row in rows]
+    return [_card(store, manifest, aliases) for manifest, aliases in found if manifest]
 
 
 def model_page(store: Store, manifest: Manifest, store_url: str, archive: str = "") -> ModelPage:
@@ -143,7 +150,7 @@ def model_page(store: Store, manifest: Manifest, store_url: str, archive: str = 
     tasks = tuple(_tasks(store, manifest))
     found, problem = _lineage(store, manifest)
     return ModelPage(
-        card=_card(store, manifest, state),
+        card=_card(store, manifest, state.aliases_of(handle.version)),
         url=handle.url(store_url),
         digest=manifest.digest,
         archive_size=words.size(manifest.archive.size_bytes),
@@ -174,13 +181,12 @@ def _recommendation(store: Store, manifest: Manifest) -> Recommendation:
     return recommend(blessed, manifest.facts.get("guidance", ()), frozen=frozen)
 
 
-def _card(store: Store, manifest: Manifest, state: ModelState) -> ModelCard:
+def _card(store: Store, manifest: Manifest, aliases: tuple[str, ...]) -> ModelCard:
     handle = manifest.handle
     page = _documentation(store, manifest)
     gain = next((number for number in map(_gain_number, _tasks(store, manifest)) if number), None)
     model = f"{handle.publisher}/{handle.name}"
     description = page.description if page else ""
-    aliases = state.aliases_of(handle.version)
     return ModelCard(str(handle), model, handle.version, aliases, manifest.published_at, description, gain)
 
 

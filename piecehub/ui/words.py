@@ -23,6 +23,9 @@ STATES = {
     # Of a run that is done: every component is, and yet not every piece stands in the store.
     "not published": ("!", "not published"),
     "published": ("✓", "published"),
+    # Of a version: nobody is offered a yanked one, and nobody gets a quarantined one.
+    "yanked": ("!", "yanked"),
+    "quarantined": ("✗", "quarantined"),
 }
 # Likewise each outcome of a check (facts/conformance_report.py): the colour's class, and the icon; the word is itself.
 OUTCOMES = {
@@ -32,6 +35,18 @@ OUTCOMES = {
     "not made": ("waiting", "·"),
     "note": ("waiting", "·"),
 }
+# What a list of versions may be of (store/listing.py), in a person's words.
+SHOWN = (
+    ("newest", "newest of each model"),
+    ("all", "every version"),
+    ("champion", "champions"),
+    ("candidate", "candidates"),
+    ("yanked", "yanked"),
+    ("quarantined", "quarantined"),
+    ("published", "published"),
+    ("unsigned", "newest that are unsigned"),
+    ("outdated", "newest with old evidence"),
+)
 _DIGESTS = ("code_digest", "lock_digest")
 _LONGEST_VALUE = 600
 _LONGEST_NAME = 20
@@ -89,6 +104,11 @@ def cut(name: str) -> str:
 def humps(name: str) -> list[str]:
     """The parts of a name between which a line may break: `FineTuneEvaluator` -> `Fine`, `Tune`, `Evaluator`."""
     return re.findall(r"[A-Z]?[^A-Z]+|[A-Z]+", name)
+
+
+def gain(found: Mapping[str, Any]) -> str:
+    """What the gate saw of a piece: `+2.2 points`."""
+    return f"{points(found['estimate'])} points"
 
 
 def plain(text: str) -> str:

@@ -23,6 +23,7 @@ from piecehub.store.catalog import Store
 from piecehub.store.cloud import BucketBackend
 from piecehub.store.fsck import check_store
 from piecehub.store.gc import collect
+from piecehub.store.listing import Listing, Sought
 from piecehub.store.publish import publish
 
 CONTENTS = st.integers(0, 3)
@@ -73,6 +74,7 @@ class Machine(RuleBasedStateMachine):
         self.yanked: set[int] = set()
         self.quarantined: set[int] = set()
         self.aliases: dict[str, int] = {}
+        self.listing = Listing()
 
     def teardown(self) -> None:
         shutil.rmtree(self.folder)
@@ -191,6 +193,19 @@ class Machine(RuleBasedStateMachine):
             assert state.status(version) == expected
         newest = self.store.newest("acme", "tiny")
         assert (newest.handle.version if newest else 0) == self.newest
+
+    @invariant()
+    def lists_tell_what_holds(self) -> None:
+        found = self.listing.sought(self.store, Sought(show="all"))
+        assert {row.version: str(row.status) for row in found.rows} == {
+            version: str(self.store.state("acme", "tiny").status(version)) for version in self.content
+        }
+        aliases = {alias: row.version for row in found.rows for alias in row.aliases}
+        assert (
+            aliases == self.aliases
+            and [row.version for row in found.rows if row.is_newest] == [self.newest][: bool(self.newest)]
+        )
+        assert not self.content or found.from_log == ""
 
     @invariant()
     def readers_are_well(self) -> None:

@@ -5,12 +5,16 @@ import json
 import re
 import subprocess
 import sys
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
 
 from piecehub.facts import run_index, runs
+from piecehub.facts.handle import Handle
 from piecehub.facts.runs import Event, Node, Result, Run
+from piecehub.store import curate
+from piecehub.store.catalog import Store
 from piecehub.ui import words
 from piecehub.ui.app import create_app
 
@@ -141,3 +145,141 @@ def test_the_command_says_what_cannot_be_and_what_is_not_there(site):
 def test_nothing_hostile_reaches_a_terminal():
     assert words.plain(BIDI) == r"safe\u202egnp.exe\u2066\u200f\x07\x1b[31m"
     assert words.plain("größer – ok") == "größer – ok"
+
+
+def _models_on(text):
+    return re.findall(
+        r'<td>(?:<a href="/models/[^"]+">)?<bdi>([^<]+)</bdi>(?:</a>)? <span class="version">version (\d+)', text
+    )
+
+
+def _some_models(site):
+    for name, content in (("digits", b"1"), ("digits", b"2"), ("flowers", b"3"), ("digits", b"4")):
+        site.publish(name, content=content)
+    store = Store.open(site.workdir.store)
+    digits = [Handle("piecehub", "digits", number) for number in (1, 2, 3)]
+    curate.set_alias(store, digits[0], "champion", by="Ada", why="It is the best.")
+    curate.yank(store, digits[1], by="Ada", why="The labels were swapped.")
+    curate.quarantine(store, digits[2], by="Ada", why="It runs code of others.")
+    return store
+
+
+def test_models_are_searched_by_the_address(browser, site):
+    _some_models(site)
+    digits, flowers = "piecehub/digits", "piecehub/flowers"
+    assert _models_on(_page(browser, "/models")) == [(flowers, "1"), (digits, "1")]
+    for query, expected in (
+        ("show=all", [(digits, "3"), (flowers, "1"), (digits, "2"), (digits, "1")]),
+        ("q=FLOW", [(flowers, "1")]),
+        ("show=champion", [(digits, "1")]),
+        ("show=yanked", [(digits, "2")]),
+        ("show=quarantined&publisher=piecehub", [(digits, "3")]),
+        ("task=digits-5-9&limit=1", [(flowers, "1")]),
+        ("publisher=nobody", []),
+    ):
+        text = _page(browser, f"/models?{query}")
+        assert _models_on(text) == expected, query
+    text = _page(browser, "/models?show=all")
+    assert "3 versions, 1 quarantined, 1 yanked" in text and '<span class="alias">champion</span>' in text
+    for status in ("published", "yanked", "quarantined"):
+        assert f'<span class="state {status}">' in text
+    assert 'href="/models/piecehub/digits/2"' in text and 'href="/models/piecehub/digits/3"' not in text
+    assert "Expected as show one of" in _page(browser, "/models?show=none", 400)
+    assert "as the edge of a page" in _page(browser, "/models?before=x", 400)
+
+
+def test_pages_of_models_keep_the_search(browser, site):
+    _some_models(site)
+    first = _page(browser, "/models?show=all&q=piecehub%2Fdigits&limit=2")
+    [older] = re.findall(r'rel="next" href="([^"]+)"', first)
+    second = _page(browser, html.unescape(older))
+    assert [version for _, version in _models_on(first) + _models_on(second)] == ["3", "2", "1"]
+    assert 'value="piecehub/digits"' in second and 'rel="prev"' in second
+
+
+def test_where_there_is_no_index_the_page_reads_the_log_and_says_so(browser, client, site):
+    store = _some_models(site)
+    shown = _page(browser, "/models?show=all")
+    for entry in list(store.backend.list("index")):
+        store.backend.delete(entry.key)
+    text = _page(browser, "/models?show=all")
+    assert "Read from every manifest" in text and "store reindex" in text and _models_on(text) == _models_on(shown)
+    assert "piecehub-index" in client.get("/api/v1/models").headers
+
+
+def test_the_api_of_models_is_paged_by_a_header(client, site):
+    _some_models(site)
+    whole = client.get("/api/v1/models").json()
+    assert [row["name"] for row in whole] == ["piecehub/flowers/1", "piecehub/digits/1"]
+    first = client.get("/api/v1/models?limit=1")
+    assert first.json() == whole[:1]
+    second = client.get(first.links["next"]["url"])
+    assert second.json() == whole[1:] and "next" not in second.links
+    yanked = client.get("/api/v1/models?show=yanked").json()
+    assert [(row["name"], row["status"]) for row in yanked] == [("piecehub/digits/2", "yanked")]
+    assert client.get("/api/v1/models?show=x").status_code == 400
+
+
+@pytest.mark.parametrize("task", ["<script>alert(1)<", "safe\u202egnp"])
+def test_hostile_tasks_and_queries_are_inert_in_the_list_of_models(browser, site, task):
+    title = f"evidence/{task}/evidence.json"
+    site.publish(**{title: json.dumps(site.evidence).encode()})
+    for path in ("/models", f"/models?q={XSS}", f"/models?task={XSS}&publisher={XSS}", f"/models?q={quote(BIDI)}"):
+        text = _page(browser, path)
+        assert "<script>" not in text and "<img src=x" not in text
+    assert f"<bdi>{html.escape(task)}</bdi>" in _page(browser, "/models")
+
+
+def test_the_first_page_warns_of_what_failed_and_what_grew_old(browser, site, monkeypatch):
+    site.publish(**{"model.sig": b"signature"})
+    assert 'class="warnings"' not in _page(browser, "/")
+    site.publish("flowers")
+    assert "1 model has a newest version without a signature." in _page(browser, "/")
+    runs.write_run(site.workdir, Run("run-1", "digits", "r", runs.now(), 1, (Node("A"),)))
+    runs.append_event(site.workdir, "run-1", Event(runs.now(), "", "failed"))
+    site.write_run("run-0", upstream={"A": []}, end="failed")
+    text = _page(browser, "/")
+    assert "1 run failed in the last 24 hours, the last one of digits." in text
+    assert _runs_on(_page(browser, "/runs?state=failed&since=24h")) == ["run-1"]
+    monkeypatch.setattr("piecehub.ui.warnings._days_since", lambda _: 31)
+    assert "Nothing was published for 31 days." in _page(browser, "/")
+    monkeypatch.setattr("piecehub.store.listing.OUTDATED_DAYS", -1)
+    assert "2 models have a newest version with evidence that is older than 180 days." in _page(browser, "/")
+    assert len(_models_on(_page(browser, "/models?show=outdated"))) == 2
+
+
+def _described(client):
+    return client.get("/api/v1/openapi.json").json()["paths"]
+
+
+def test_the_openapi_file_has_the_routes_and_no_others(client, site):
+    described = _described(client)
+    routes = [route for route in create_app(site.workdir).routes if getattr(route, "path", "").startswith("/api/")]
+    assert routes
+
+    def takes(path):
+        return next(r.path for r in routes if r.path_regex.fullmatch(path.replace("{", "").replace("}", "")))
+
+    assert {takes(path) for path in described} == {route.path for route in routes}
+
+
+def test_every_answer_has_the_fields_that_the_openapi_file_says(client, site):
+    site.write_run("run-1", states=site.done, end="done")
+    site.publish(**{"model.sig": b"signature"})
+    values = {"run": "run-1", "publisher": "piecehub", "name": "digits", "version": "1", "blob": "model.tar.gz"}
+    for path, described in _described(client).items():
+        answer = client.get(path.format(**values))
+        assert answer.status_code == 200, path
+        [(media, content)] = described["get"]["responses"]["200"]["content"].items()
+        if media == "application/json":
+            value, schema = answer.json(), content["schema"]
+            if schema["type"] == "array":
+                assert value, path
+                value, schema = value[0], schema["items"]
+            assert set(schema["required"]) == set(value), path
+        for parameter in described["get"].get("parameters", ()):
+            if parameter["in"] == "query":
+                for allowed in parameter["schema"].get("enum", ()):
+                    assert client.get(path, params={parameter["name"]: allowed}).status_code == 200
+                if "enum" in parameter["schema"]:
+                    assert client.get(path, params={parameter["name"]: "no-such"}).status_code == 400

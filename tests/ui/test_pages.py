@@ -387,12 +387,6 @@ def test_runs_are_paged(client, site):
     assert second["next"] is None
 
 
-@pytest.mark.parametrize("path", ["/models"])
-def test_lists_stand_on_the_first_page(client, path):
-    answer = client.get(path, follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (302, f"/#{path[1:]}")
-
-
 def _three_versions(site):
     """Versions 1 to 3 of which 3 was quarantined and 2 yanked; 1 is the champion."""
     for content in (b"one", b"two", b"three"):
