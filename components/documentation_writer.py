@@ -13,8 +13,8 @@ from components.artifacts import (
     Piece,
     ReusableSavedModel,
 )
-from components.dsl import InputArtifact, OutputArtifact, Parameter, Process, component
-from piecehub.documentation import page as pages
+from components.dsl import InputArtifact, OutputArtifact, Parameter, Process, component, note
+from piecehub.documentation.page_of_run import document_run
 
 
 @component(Process)
@@ -39,8 +39,7 @@ def DocumentationWriter(
     lock_digest: Parameter[str],
 ) -> None:
     """Writes the model page: what only a person knows from the recipe, every number from the artifacts."""
-    person = pages.Person(description, intended_use, limitations, training_data, license_id, hub_tasks)
-    sources = pages.Sources(
+    facts = document_run(
         full_model=Path(full_model.uri),
         piece=Path(piece.uri),
         reusable_model=Path(reusable_model.uri),
@@ -48,5 +47,14 @@ def DocumentationWriter(
         evidence=[Path(item.uri) for item in evidence],
         blessing=Path(blessing.uri),
         incumbent=Path(incumbent.uri),
+        documentation=Path(documentation.uri),
+        publisher=publisher,
+        name=name,
+        description=description,
+        intended_use=intended_use,
+        limitations=limitations,
+        training_data=training_data,
+        license_id=license_id,
+        hub_tasks=hub_tasks,
     )
-    pages.write(publisher, name, person, sources, Path(documentation.uri))
+    note(documentation, facts)

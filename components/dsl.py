@@ -5,15 +5,13 @@ parameter left at its default is recorded nowhere; only an `OptionalInput` has o
 float and str (bool, dict and list change their type on Kubeflow), a missing docstring, and code without a digest (the
 cache would return what older code made).
 
-Every component takes `code_digest` and `lock_digest`. Before the function runs the door compares the first with the
-code at hand; afterwards it writes `provenance.json` beside each output and notes the same digests in ML Metadata.
+What stands around the function, the comparison of code and `provenance.json`, is `piecehub/containers/door.py`.
 Examples and their statistics have none: what they are is told by those who read them, by the digests of records.
 """
 
 import functools
 import inspect
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -22,12 +20,10 @@ from tfx.dsl.component.experimental import annotations, decorators
 from tfx.types import artifact, standard_artifacts
 from tfx.types.system_executions import Deploy, Evaluate, Process, SystemExecution, Train, Transform
 
-from piecehub.containers import code
-from piecehub.errors import EnvironmentProblem
+from piecehub.containers import door
 from piecehub.examples.ingest import read_facts
 from piecehub.facts import provenance
 from piecehub.facts.content import canonical_json, sha256_bytes
-from piecehub.facts.tables import ModelTable
 
 if TYPE_CHECKING:
     T = TypeVar("T")
@@ -50,10 +46,10 @@ __all__ = [
     "Process",
     "Train",
     "Transform",
+    "component",
+    "note",
 ]
 _SCALARS = (int, float, str)
-_DIGESTS = ("code_digest", "lock_digest")
-_MODELS = ("model", "upstream_model")
 _TOLD_BY_READERS = (standard_artifacts.Examples.TYPE_NAME, standard_artifacts.ExampleStatistics.TYPE_NAME)
 
 
@@ -91,38 +87,26 @@ def _refuse_traps(function: Callable[..., None]) -> None:
             raise TypeError(f"Expected no defaults on {name}. Received: one for '{key}', which no record would show.")
         if isinstance(annotation, annotations.Parameter) and annotation.type not in _SCALARS:
             raise TypeError(f"Expected int, float or str for {name}.{key}. Received: {annotation.type}.")
-    if missing := [key for key in _DIGESTS if key not in parameters]:
+    if missing := [key for key in door.DIGESTS if key not in parameters]:
         raise TypeError(f"Expected the parameter '{missing[0]}' on {name}. Received: none; its cache would go stale.")
 
 
 def _door(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
-    def door(**arguments: Any) -> None:
+    def behind_door(**arguments: Any) -> None:
         annotated = inspect.signature(function).parameters
         kinds = {key: type(parameter.annotation) for key, parameter in annotated.items()}
         parameters = {k: v for k, v in arguments.items() if kinds[k] is annotations.Parameter}
-        _refuse_other_code(function, parameters)
+        door.refuse_other_code(function.__name__, function.__module__, parameters)
         read = {k: v for k, v in arguments.items() if kinds[k] is annotations.InputArtifact and v is not None}
         inputs = {k: _inputs(v) for k, v in read.items()}
         function(**arguments)
         for key, value in arguments.items():
             if kinds[key] is annotations.OutputArtifact and value.type_name not in _TOLD_BY_READERS:
-                _note(function.__name__, key, value, inputs, parameters)
+                note(value, door.leave_provenance(function.__name__, key, Path(value.uri), inputs, parameters))
 
-    door.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # TFX reads the arguments of it
-    return door
-
-
-def _refuse_other_code(function: Callable[..., None], parameters: dict[str, Any]) -> None:
-    tables = [parameters[key] for key in _MODELS if parameters.get(key)]
-    file = ModelTable.from_json(tables[0]).module if tables else ""
-    of_recipe = ", or other files in the recipe's folder" if file else ""
-    found = code.code_digest(function.__module__, parameters.get("recipe_folder", ""), file)
-    if found != parameters["code_digest"]:
-        raise EnvironmentProblem(
-            f"Expected the code of {function.__name__} that the pipeline was compiled with. Received: other "
-            f"code{of_recipe}; compile the pipeline again, or use the image that belongs to it."
-        )
+    behind_door.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # TFX reads its arguments
+    return behind_door
 
 
 def _inputs(value: Any) -> list[provenance.Input]:
@@ -131,33 +115,18 @@ def _inputs(value: Any) -> list[provenance.Input]:
 
 def _describe(item: artifact.Artifact) -> provenance.Input:
     """An input by value: examples by their records, which were digested as they came in, all else by its files."""
-    folder = Path(item.uri)
     if item.type_name == standard_artifacts.Examples.TYPE_NAME:
         splits = {name: facts.digest for name, facts in sorted(read_facts(item.uri).items())}
         return provenance.Input(item.type_name, f"sha256:{sha256_bytes(canonical_json(splits))}", splits)
-    return provenance.Input(item.type_name, provenance.artifact_digest(folder), None, provenance.read(folder))
+    return door.described(item.type_name, Path(item.uri))
 
 
-def _note(
-    component_name: str,
-    key: str,
-    output: artifact.Artifact,
-    inputs: dict[str, list[provenance.Input]],
-    parameters: dict[str, Any],
-) -> None:
-    folder = Path(output.uri)
-    folder.mkdir(parents=True, exist_ok=True)
-    made = provenance.make(
-        component_name,
-        key,
-        provenance.artifact_digest(folder),
-        inputs,
-        {k: v for k, v in parameters.items() if k not in _DIGESTS and not provenance.is_place(k)},
-        *(parameters[k] for k in _DIGESTS),
-    )
-    provenance.write(folder, made)
-    output.set_string_custom_property("content_digest", made.statement["digest"])
-    output.set_string_custom_property("provenance_digest", made.digest)
-    splits = {k: dict(i.splits) for k, sources in inputs.items() for i in sources if i.splits}
-    if splits:
-        output.set_string_custom_property("input_splits", json.dumps(splits, sort_keys=True))
+def note(output: artifact.Artifact, facts: Mapping[str, str | int | float]) -> None:
+    """Notes facts of an output in ML Metadata, each as what it is."""
+    for key, value in facts.items():
+        if isinstance(value, str):
+            output.set_string_custom_property(key, value)
+        elif isinstance(value, int):
+            output.set_int_custom_property(key, value)
+        else:
+            output.set_float_custom_property(key, value)

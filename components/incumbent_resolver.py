@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from components.artifacts import Incumbent
-from components.dsl import OutputArtifact, Parameter, Process, component
-from piecehub.store.incumbent import write_incumbent
+from components.dsl import OutputArtifact, Parameter, Process, component, note
+from piecehub.store.incumbent import bring_incumbent
 
 
 @component(Process)
@@ -17,5 +17,4 @@ def IncumbentResolver(
     lock_digest: Parameter[str],
 ) -> None:
     """Brings the newest published version's evidence into the run. Never cached: the store may have changed."""
-    found = write_incumbent(Path(store_folder), publisher, name, Path(incumbent.uri))
-    incumbent.set_int_custom_property("version", found.version)
+    note(incumbent, bring_incumbent(Path(incumbent.uri), publisher, name, store_folder))

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from components.artifacts import ParentPiece
-from components.dsl import OutputArtifact, Parameter, Process, component
-from piecehub.store.parent import write_parent
+from components.dsl import OutputArtifact, Parameter, Process, component, note
+from piecehub.store.parent import bring_parent
 
 
 @component(Process)
@@ -17,6 +17,4 @@ def ParentResolver(
     lock_digest: Parameter[str],
 ) -> None:
     """Brings the published piece that the recipe starts from into the run. Never cached: the store may have changed."""
-    write_parent(Path(store_folder), handle, digest, Path(parent.uri))
-    parent.set_string_custom_property("handle", handle)
-    parent.set_string_custom_property("saved_model_digest", digest)
+    note(parent, bring_parent(Path(parent.uri), handle, digest, store_folder))

@@ -25,9 +25,13 @@ _EXTRAS = {
 
 
 class PiecehubError(Exception):
-    """Something that a person can mend; `exit_code` is what the command line returns."""
+    """Something that a person can mend; `exit_code` is what the command line returns.
+
+    `may_pass` tells whether the same may end otherwise if it is only tried again, with nothing mended.
+    """
 
     exit_code = 1
+    may_pass = False
 
     @property
     def sentence(self) -> str:
@@ -59,6 +63,13 @@ class EnvironmentProblem(PiecehubError):
     """The machine lacks something: a package, a writable folder, a reachable store."""
 
     exit_code = 3
+    may_pass = True
+
+
+class OtherCode(EnvironmentProblem):
+    """A component's code is not that which its pipeline was compiled with."""
+
+    may_pass = False
 
 
 class NoSpace(EnvironmentProblem):
@@ -85,18 +96,25 @@ class CheckUnfinished(PiecehubError):
     """A check went beyond its limit of time or memory, which says nothing of the model."""
 
     exit_code = 5
+    may_pass = True
 
 
 class StoreError(PiecehubError):
     """The store is damaged, or does not hold what was asked for."""
 
+    may_pass = True
+
 
 class VersionExists(StoreError):
     """Other content already stands under that version; versions are immutable."""
 
+    may_pass = False
+
 
 class StaleIncumbent(StoreError):
     """A newer version was published since the candidate was judged."""
+
+    may_pass = False
 
 
 class ArchiveError(StoreError):

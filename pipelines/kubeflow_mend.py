@@ -3,7 +3,7 @@
 The spec is a PipelineSpec 2.1.0 in protobuf JSON (kfp/pipeline_spec):
 
     {"components":     {ID: {"executorLabel", "inputDefinitions", "outputDefinitions"}},
-     "deploymentSpec": {"executors": {LABEL: {"container": {"image", "command", "args", "lifecycle"?, "resources"?}}}},
+     "deploymentSpec": {"executors": {LABEL: {"container": {"image", "command", "args", "resources"?}}}},
      "pipelineInfo":   {"name"}, "schemaVersion", "sdkVersion",
      "root":           {"dag": {"tasks": {ID: {"inputs", "cachingOptions", "retryPolicy", …}}}, "inputDefinitions"}}
 
@@ -19,14 +19,14 @@ from typing import Any
 
 import yaml
 
+from piecehub.containers.entrypoint import LIGHT_FUNCTION, TRIALS_FOLDER
 from piecehub.errors import RecipeError
 from piecehub.facts.content import canonical_json, sha256_bytes
 
 Spec = dict[str, Any]
 Scalar = str | int | float
 
-# The entry point (components/kubeflow_entrypoint.py) then calls ExampleGen's driver itself.
-RESOLVE_SPAN = "--resolve_span"
+_EXECUTOR = "--executor_class_path"
 # The driver of 2.16 adds it to the outputs of every task.
 _LOGS = "executor-logs"
 _TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -73,6 +73,9 @@ def mend(
     defaults: Mapping[str, Scalar] | None = None,
     retries: Retries | None = None,
     resources: Mapping[str, Mapping[str, Any]] | None = None,
+    light: Mapping[str, str] | None = None,
+    never_again: Collection[str] = (),
+    trials_folder: str = "",
 ) -> Spec:
     """The spec as Kubeflow Pipelines 2.16 runs it; the given one is left as it was.
 
@@ -82,6 +85,9 @@ def mend(
         defaults: values of runtime parameters that a submission may leave out.
         retries: how tasks are retried; `Retries()` if None.
         resources: by task, Kubeflow's `container.resources`, such as {"resourceCpuRequest": "1"}.
+        light: by executor, the function that does its work without TFX.
+        never_again: executors that touch nothing but their artifacts, so what fails there fails again.
+        trials_folder: where all others mark a failure that no retry mends; empty for nowhere.
 
     Raises:
         RecipeError: for what Kubeflow cannot run and no mending cures.
@@ -89,10 +95,10 @@ def mend(
     mended = deepcopy(dict(spec))
     _cache_none_of(mended, never_cached)
     refuse(mended)
-    _call_driver_at_run_time(mended)
     _keep_defaults(mended, defaults or {})
-    _retry(mended, retries or Retries())
+    _retry(mended, retries or Retries(), never_again, trials_folder)
     _ask_for(mended, resources or {})
+    _lighten(mended, light or {})
     return mended
 
 
@@ -121,13 +127,18 @@ def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Quoting.add_representer(str, _quoted)
 
 
-def write_yaml(spec: Mapping[str, Any]) -> bytes:
-    """The spec as one YAML document, all texts in it quoted; equal specs give equal bytes.
+def write_yaml(spec: Mapping[str, Any], platform: Mapping[str, Any] | None = None) -> bytes:
+    """The spec as a YAML document, all texts in it quoted; equal specs give equal bytes.
+
+    Args:
+        spec: the package.
+        platform: Kubeflow's platform document, which follows it as a second one; none if empty.
 
     Raises:
         RecipeError: if it is too large for Kubernetes.
     """
-    text = yaml.dump(dict(spec), Dumper=_Quoting, sort_keys=True, allow_unicode=True, width=120).encode()
+    documents = [dict(spec), *([dict(platform)] if platform else [])]
+    text = yaml.dump_all(documents, Dumper=_Quoting, sort_keys=True, allow_unicode=True, width=120).encode()
     if len(text) > _MAX_PACKAGE_BYTES:
         raise RecipeError(
             f"Expected a package of at most {_MAX_PACKAGE_BYTES} bytes. Received: {len(text)}, which Kubernetes would "
@@ -144,14 +155,6 @@ def _executors(spec: Mapping[str, Any]) -> dict[str, Any]:
     return spec["deploymentSpec"]["executors"]
 
 
-def _call_driver_at_run_time(spec: Spec) -> None:
-    # `lifecycle.preCacheCheck` is Vertex AI's: Kubeflow drops it, and span and fingerprint would be missing.
-    for executor in _executors(spec).values():
-        container = executor.get("container", {})
-        if container.pop("lifecycle", None):
-            container["args"] = [*container["args"], RESOLVE_SPAN]
-
-
 def _keep_defaults(spec: Spec, defaults: Mapping[str, Scalar]) -> None:
     declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     for name in declared.keys() & defaults.keys():
@@ -163,8 +166,13 @@ def _cache_none_of(spec: Spec, never_cached: Collection[str]) -> None:
         _task(spec, task)["cachingOptions"] = {"enableCache": False}
 
 
-def _retry(spec: Spec, retries: Retries) -> None:
+def _retry(spec: Spec, retries: Retries, never_again: Collection[str], trials_folder: str) -> None:
     for body in _tasks(spec).values():
+        container = _container(spec, body)
+        if executor_path(container) in never_again:
+            continue
+        if trials_folder and TRIALS_FOLDER not in container["args"]:
+            container["args"] = [*container["args"], TRIALS_FOLDER, trials_folder]
         body["retryPolicy"] = {
             "maxRetryCount": retries.count,
             "backoffDuration": f"{retries.backoff_s}s",
@@ -173,10 +181,26 @@ def _retry(spec: Spec, retries: Retries) -> None:
         }
 
 
+def _lighten(spec: Spec, light: Mapping[str, str]) -> None:
+    for executor in _executors(spec).values():
+        container = executor["container"]
+        if function := light.get(executor_path(container)):
+            container["args"] = [*container["args"], LIGHT_FUNCTION, function]
+
+
+def _container(spec: Spec, task: Mapping[str, Any]) -> dict[str, Any]:
+    return _executors(spec)[spec["components"][task["componentRef"]["name"]]["executorLabel"]]["container"]
+
+
+def executor_path(container: Mapping[str, Any]) -> str:
+    """The class that a container runs, as TFX compiles it; empty if none is told."""
+    arguments: list[str] = container.get("args", [])
+    return arguments[arguments.index(_EXECUTOR) + 1] if _EXECUTOR in arguments else ""
+
+
 def _ask_for(spec: Spec, resources: Mapping[str, Mapping[str, Any]]) -> None:
     for task, asked in resources.items():
-        component = spec["components"][_task(spec, task)["componentRef"]["name"]]
-        _executors(spec)[component["executorLabel"]]["container"]["resources"] = dict(asked)
+        _container(spec, _task(spec, task))["resources"] = dict(asked)
 
 
 def _task(spec: Spec, name: str) -> dict[str, Any]:
@@ -230,6 +254,12 @@ def _refuse_executor(label: str, executor: Mapping[str, Any]) -> None:
         raise RecipeError(
             f"Expected components only. Received: the resolver '{label}', which Kubeflow refuses; write a component "
             "that finds the artifact."
+        )
+    if executor.get("container", {}).get("lifecycle"):
+        # `lifecycle.preCacheCheck` is Vertex AI's: Kubeflow drops it, and span and fingerprint would be missing.
+        raise RecipeError(
+            f"Expected components that Kubeflow can start by themselves. Received: the ExampleGen '{label}', whose "
+            "driver it never calls; use ExampleIngester."
         )
     for argument in executor.get("container", {}).get("args", []):
         _refuse_long(label, argument.encode())

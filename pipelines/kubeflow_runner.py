@@ -1,54 +1,86 @@
 """The pipeline as a package for Kubeflow Pipelines 2.16: one bare PipelineSpec 2.1.0 in a `.yaml` file.
 
-TFX compiles, `pipelines/kubeflow_mend.py` mends, and `components/kubeflow_entrypoint.py` is what runs in the
+TFX compiles, `pipelines/kubeflow_mend.py` mends, and `piecehub/containers/entrypoint.py` is what runs in the
 containers. The pipeline root is not in the package: it is given at submission.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 from tfx.orchestration.pipeline import Pipeline
-from tfx.types.channel import Channel
+from tfx.types.channel import BaseChannel, Channel, UnionChannel
 
+from piecehub.containers.executor_input import one_of_several
 from piecehub.errors import EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
+from pipelines.kubeflow_platform import IN_POD, OnCluster
 from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places
 from pipelines.pipeline import create_pipeline, examples_that_change, never_cached
 from pipelines.recipe.tables import LoadedRecipe
 
 # -P: what lies in the container's current folder must not hide an installed package.
-COMMAND = ("python", "-P", "-m", "components.kubeflow_entrypoint")
+COMMAND = ("python", "-P", "-m", "piecehub.containers.entrypoint")
+_SCHEMA = "tfx.components.schema_gen.import_schema_gen.executor.Executor"
+_GATE = "components.publish_gate.PublishGate_Executor"
+_PAGE = "components.documentation_writer.DocumentationWriter_Executor"
+# Components that need no TFX, by their executors, and the functions that do their work (piecehub/containers/light.py).
+LIGHT = {
+    _SCHEMA: "piecehub.examples.schema_file.bring_schema",
+    _GATE: "piecehub.transfer.judging.judge_run",
+    _PAGE: "piecehub.documentation.page_of_run.document_run",
+    "components.parent_resolver.ParentResolver_Executor": "piecehub.store.parent.bring_parent",
+    "components.incumbent_resolver.IncumbentResolver_Executor": "piecehub.store.incumbent.bring_incumbent",
+    "components.hub_pusher.HubPusher_Executor": "piecehub.signing.push_of_run.push_run_from_pod",
+}
+_TOUCH_ONLY_ARTIFACTS = (_SCHEMA, _GATE, _PAGE)
 _PINNED_IMAGE = re.compile(r".+(@sha256:[0-9a-f]{64}|:(?!latest$)[\w][\w.-]{0,127})")
 
 
 def compile_recipe(
-    loaded: LoadedRecipe, workdir: Workdir, output: Path, image: str, beam_args: Sequence[str] = ()
+    loaded: LoadedRecipe,
+    workdir: Workdir,
+    output: Path,
+    image: str,
+    beam_args: Sequence[str] = (),
+    cluster: OnCluster | None = None,
 ) -> None:
-    """Writes the package of a recipe; given `beam_args`, examples and trials go to Beam.
+    """Writes the package of a recipe.
 
     The recipe's folder and `workdir` stand in the package by their paths here, so the containers must see both at the
     same paths: compile in the image, with the working folder on the volume that the pods mount (kubeflow/README.md).
+    With a bucket for a store and no volume it is only read, so it may lie in the image.
+
+    Args:
+        loaded: the recipe.
+        workdir: the working folder.
+        output: the package, a `.yaml` file.
+        image: as in `compile_package`.
+        beam_args: for Beam, which then reads examples and runs trials; empty does so without it.
+        cluster: what it uses of the cluster; nothing if None.
 
     Raises:
         PiecehubError: as `compile_package` and `examples_folder` do.
     """
+    cluster = cluster or OnCluster()
     _refuse_words(output, image)
     refuse_patterns(workdir.root)
     mark_for_pods(workdir.root)
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve()),
         examples=str(examples_folder(loaded, workdir.data.resolve())),
-        store=str(workdir.store.resolve()),
-        trials=str(workdir.trials.resolve()),
-        training=str(workdir.training.resolve()),
+        store=cluster.store or str(workdir.store.resolve()),
+        # A training that could not leave a checkpoint behind begins anew.
+        trials=IN_POD if cluster.needs_no_volume else str(workdir.trials.resolve()),
+        training="" if cluster.needs_no_volume else str(workdir.training.resolve()),
     )
     # TFX's own components start Beam in any case.
     pipeline = create_pipeline(
@@ -56,7 +88,8 @@ def compile_recipe(
     )
     # Kubeflow calls ExampleGen's driver too late to ask its cache: it would not see that a folder has other records.
     seldom = [*never_cached(loaded.config), *examples_that_change(loaded.config)]
-    compile_package(pipeline, output, image, never_cached=seldom)
+    spec = compile_spec(pipeline, image, never_cached=seldom, trials_folder=places.trials)
+    _write(write_yaml(spec, cluster.document(spec, str(workdir.root.resolve()))), output)
 
 
 def compile_package(
@@ -66,6 +99,7 @@ def compile_package(
     *,
     never_cached: Collection[str],
     resources: Mapping[str, Mapping[str, Any]] | None = None,
+    trials_folder: str = "",
 ) -> None:
     """Writes the package; equal pipelines give equal bytes.
 
@@ -75,13 +109,18 @@ def compile_package(
         image: the image of every component, by digest or by a tag that never moves: Kubeflow's cache knows names only.
         never_cached: ids of components that run in every run.
         resources: by component id, Kubeflow's `container.resources`.
+        trials_folder: where failures that no retry mends are marked; empty for nowhere.
 
     Raises:
         RecipeError: if Kubeflow cannot run the pipeline, or a word is wrong.
         EnvironmentProblem: if `output` cannot be written.
     """
     _refuse_words(output, image)
-    package = write_yaml(compile_spec(pipeline, image, never_cached=never_cached, resources=resources))
+    spec = compile_spec(pipeline, image, never_cached=never_cached, resources=resources, trials_folder=trials_folder)
+    _write(write_yaml(spec), output)
+
+
+def _write(package: bytes, output: Path) -> None:
     beside = output.with_name(output.name + ".part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -100,14 +139,22 @@ def compile_spec(
     *,
     never_cached: Collection[str],
     resources: Mapping[str, Mapping[str, Any]] | None = None,
+    trials_folder: str = "",
 ) -> dict[str, Any]:
     """The mended PipelineSpec, as `compile_package` writes it."""
-    _refuse_unions(pipeline)
     refuse_parameters({node.id: dict(node.exec_properties) for node in pipeline.components})
     config = KubeflowV2DagRunnerConfig(default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True)
-    compiled = KubeflowV2DagRunner(config).run(pipeline, write_out=False)
-    defaults = _defaults(pipeline)
-    return mend(compiled["pipelineSpec"], never_cached=never_cached, defaults=defaults, resources=resources)
+    with _unions_taken_apart(pipeline):
+        compiled = KubeflowV2DagRunner(config).run(pipeline, write_out=False)
+    return mend(
+        compiled["pipelineSpec"],
+        never_cached=never_cached,
+        defaults=_defaults(pipeline),
+        resources=resources,
+        light=LIGHT,
+        never_again=_TOUCH_ONLY_ARTIFACTS,
+        trials_folder=trials_folder,
+    )
 
 
 def _refuse_words(output: Path, image: str) -> None:
@@ -120,14 +167,38 @@ def _refuse_words(output: Path, image: str) -> None:
         )
 
 
-def _refuse_unions(pipeline: Pipeline) -> None:
-    for node in pipeline.components:
-        for key, channel in node.inputs.items():
-            if not isinstance(channel, Channel):
-                raise RecipeError(
-                    f"Expected one producer for the input '{key}' of {node.id}. Received: a union of several, which "
-                    "TFX does not compile for Kubeflow; use one downstream task there."
-                )
+@contextmanager
+def _unions_taken_apart(pipeline: Pipeline) -> Generator[None]:
+    """While this lasts, an input that several components make is an input from each, which is all that TFX compiles.
+
+    In the container they are one again (piecehub/containers/executor_input.py).
+    """
+    whole = {node: dict(node.inputs) for node in pipeline.components}
+    try:
+        for node, inputs in whole.items():
+            node.inputs.clear()
+            node.inputs.update(_apart(node.id, inputs))
+        yield
+    finally:
+        for node, inputs in whole.items():
+            node.inputs.clear()
+            node.inputs.update(inputs)
+
+
+def _apart(node: str, inputs: Mapping[str, BaseChannel]) -> dict[str, BaseChannel]:
+    found: dict[str, BaseChannel] = {}
+    for key, channel in inputs.items():
+        several = list(channel.channels) if isinstance(channel, UnionChannel) else [channel]
+        if not all(isinstance(one, Channel) for one in several):
+            raise RecipeError(
+                f"Expected outputs of components for the input '{key}' of {node}. Received: what TFX works out while "
+                "it runs, which Kubeflow cannot; pass the outputs themselves."
+            )
+        if isinstance(channel, UnionChannel):
+            found |= {one_of_several(key, number): one for number, one in enumerate(several)}
+        else:
+            found[key] = channel
+    return found
 
 
 def _defaults(pipeline: Pipeline) -> dict[str, Scalar]:

@@ -146,7 +146,7 @@ def _parent_digest(config: Recipe, places: Places) -> str:
     """The content digest of the published piece to start from; empty if the recipe names none."""
     if not config.model.parent:
         return ""
-    return Store.open(Path(places.store)).usable(Handle.parse(config.model.parent)).digest
+    return Store.open(places.store).usable(Handle.parse(config.model.parent)).digest
 
 
 def _parent(config: Recipe, places: Places, digest: str, code: Code) -> dict[str, BaseNode]:

@@ -2,7 +2,7 @@
 
     main       the program: errors become one sentence and an exit code
     options    what commands share
-    run, recipe, models, check, evaluate, compare, store, export, trust, kubeflow
+    run, runs, recipe, models, check, evaluate, compare, store, export, trust, kubeflow
 
 It may import everything. Read `main.py` first.
 """

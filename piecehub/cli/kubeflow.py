@@ -30,15 +30,38 @@ def kubeflow() -> None:
     multiple=True,
     help="Read examples and run trials on Beam, such as --beam-arg=--runner=FlinkRunner; results are the same.",
 )
+@click.option("--store", default="", metavar="URI", help="Publish to a bucket: s3://, gs:// or az://.")
+@click.option(
+    "--store-secret",
+    default="",
+    metavar="NAME[:KEY,KEY]",
+    help="The cluster's secret with the bucket's credentials; its keys are variables, as AWS_ACCESS_KEY_ID.",
+)
+@click.option("--signing-secret", default="", metavar="NAME", help="The cluster's secret whose key.pem signs.")
+@click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
 def compile(
-    recipe: str, output: Path, image: str, settings: tuple[str, ...], beam_args: tuple[str, ...], workdir: Path
+    recipe: str,
+    output: Path,
+    image: str,
+    settings: tuple[str, ...],
+    beam_args: tuple[str, ...],
+    store: str,
+    store_secret: str,
+    signing_secret: str,
+    volume: str,
+    workdir: Path,
 ) -> None:
-    """Compile RECIPE into a package that Kubeflow Pipelines runs."""
+    """Compile RECIPE into a package that Kubeflow Pipelines runs.
+
+    With --store and no --volume, pods need none: they only read the working folder, which may lie in the image.
+    """
     from pipelines.recipe.loader import load_recipe
 
     loaded = load_recipe(recipe, settings)
     with logs.away():
+        from pipelines.kubeflow_platform import OnCluster
         from pipelines.kubeflow_runner import compile_recipe
 
-        compile_recipe(loaded, Workdir(workdir), output, image, beam_args)
+        cluster = OnCluster(store, store_secret, signing_secret, volume)
+        compile_recipe(loaded, Workdir(workdir), output, image, beam_args, cluster)
     click.echo(f"wrote {output}", err=True)

@@ -23,6 +23,7 @@ from piecehub.cli.models import lineage, models, serve
 from piecehub.cli.options import VERSION
 from piecehub.cli.recipe import recipe_commands
 from piecehub.cli.run import run
+from piecehub.cli.runs import runs
 from piecehub.cli.share import export, page
 from piecehub.cli.store import store
 from piecehub.cli.trust import cache, fetch, keys, publish, verify
@@ -37,7 +38,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(init, run, models, lineage, serve, export, check, page, evaluate, compare),
+    *(init, run, runs, models, lineage, serve, export, check, page, evaluate, compare),
     *(publish, verify, fetch, keys, cache, store, workdir_commands, kubeflow),
 ):
     cli.add_command(_command)

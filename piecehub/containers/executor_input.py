@@ -6,12 +6,19 @@ The launcher of Kubeflow Pipelines 2.16 replaces `{{$}}` by an ExecutorInput (kf
      "outputs": {"artifacts": {key: {"artifacts": [artifact]}}, "outputFile": path}}
 
 with artifacts {"name", "type": {"instanceSchema" | "schemaTitle"}, "uri", "metadata"}, and reads an ExecutorOutput of
-the same artifacts from `outputFile`. Plain dicts here; `components/kubeflow_entrypoint.py` calls TFX with them.
+the same artifacts from `outputFile`. Plain dicts here; `entrypoint.py` says who is called with them.
+
+An input of several artifacts, such as the evidence of several tasks, is several inputs there, `evidence-0`,
+`evidence-1` and so on: Kubeflow has no other way to give a task what several others made.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
+
+from piecehub.errors import PiecehubError
 
 Json = dict[str, Any]
 
@@ -19,8 +26,14 @@ Json = dict[str, Any]
 _LOCAL_ROOTS = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 # The driver adds this output to every task, with a type that TFX cannot import.
 _LOGS = "executor-logs"
+_ONE_OF_SEVERAL = re.compile(r"(?P<key>.+)-(?P<number>\d+)")
 # The launcher's own notes on an artifact; no type declares them.
 _LAUNCHER_NOTES = frozenset({"display_name", "store_session_info"})
+
+
+def one_of_several(key: str, number: int) -> str:
+    """The name of an input's artifact of that number, for an input of several."""
+    return f"{key}-{number}"
 
 
 def local_path(uri: str) -> str:
@@ -49,35 +62,63 @@ def for_tfx(executor_input: Mapping[str, Any], inputs_spec: Mapping[str, Any]) -
     for section in ("inputs", "outputs"):
         for _, artifact in _artifacts(value.get(section, {})):
             artifact["uri"] = local_path(artifact["uri"])
+    if "artifacts" in value.get("inputs", {}):
+        value["inputs"]["artifacts"] = _joined(value["inputs"]["artifacts"])
     return value
 
 
-def with_driver_facts(executor_input: Mapping[str, Any], driver_output: Mapping[str, Any]) -> Json:
-    """The executor input whose outputs carry what ExampleGen's driver found (span and fingerprint).
-
-    TFX's executor takes the driver's parameters from the output file, but not the facts about its artifact.
-    """
-    value = deepcopy(dict(executor_input))
-    found = dict(_artifacts(driver_output))
-    for key, artifact in _artifacts(value.get("outputs", {})):
-        if key in found:
-            artifact["metadata"] = {**artifact.get("metadata", {}), **found[key].get("metadata", {})}
-    return value
+def _joined(artifacts: Json) -> Json:
+    """The inputs with those of several artifacts as one again."""
+    several: dict[str, dict[int, Json]] = {}
+    found: Json = {}
+    for key, listed in artifacts.items():
+        if one := _ONE_OF_SEVERAL.fullmatch(key):
+            several.setdefault(one["key"], {})[int(one["number"])] = listed
+        else:
+            found[key] = listed
+    for key, numbered in several.items():
+        found[key] = {"artifacts": [a for _, listed in sorted(numbered.items()) for a in listed["artifacts"]]}
+    return found
 
 
 def for_launcher(executor_output: Mapping[str, Any], executor_input: Mapping[str, Any]) -> Json:
-    """What TFX's executor wrote, as the launcher can take it: remote uris again, and no fact that is null.
+    """What an executor wrote, as the launcher can take it: remote uris again, and no fact that is null.
+
+    What the launcher would pass over in silence, and end as a success, is refused.
 
     Args:
-        executor_output: the document that TFX wrote.
+        executor_output: the document that the executor wrote.
         executor_input: what the launcher passed, with its remote uris.
+
+    Raises:
+        PiecehubError: if an output's uri is none of an object store, or nothing was written there.
     """
     value = deepcopy(dict(executor_output))
     remote = {local_path(a["uri"]): a["uri"] for _, a in _artifacts(executor_input.get("outputs", {}))}
     for _, artifact in _artifacts(value):
         artifact["uri"] = remote.get(artifact["uri"], artifact["uri"])
         artifact["metadata"] = _where(artifact.get("metadata", {}), lambda _, fact: fact is not None)
+    told = dict(_artifacts(value))
+    for key, declared in _artifacts(executor_input.get("outputs", {})):
+        if key != _LOGS:
+            _refuse_lost(key, told.get(key, declared)["uri"])
     return value
+
+
+def _refuse_lost(key: str, uri: str) -> None:
+    place = local_path(uri)
+    if place == uri:
+        roots = ", ".join(_LOCAL_ROOTS)
+        raise PiecehubError(
+            f"Expected a uri of an object store ({roots}) for the output '{key}'. Received: '{uri}', from where "
+            "Kubeflow uploads nothing; give such a pipeline root at submission."
+        )
+    path = Path(place)
+    if not path.is_file() and not any(found.is_file() for found in path.rglob("*")):
+        raise PiecehubError(
+            f"Expected files in the output '{key}'. Received: none in '{place}', of which Kubeflow would say nothing, "
+            "and hand on nothing; mend what writes it."
+        )
 
 
 def _artifacts(section: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:

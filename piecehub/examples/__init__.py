@@ -7,6 +7,7 @@
     features     a curated schema as features to parse
     stream       a split as batches of tensors, in an order that seed and epoch fix
     anomalies    what stops a training
+    schema_file  the schema itself, which needs no TensorFlow
 
 Read `ingest.ingest` first.
 """

@@ -93,6 +93,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def parse_time(at: str) -> datetime:
+    """An ISO 8601 time; one without a zone is UTC."""
+    time = datetime.fromisoformat(at)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
 def write_run(workdir: Workdir, run: Run) -> None:
     """Writes `runs/<run>/run.json`."""
     folder = workdir.runs / run.run
@@ -104,6 +110,7 @@ def write_run(workdir: Workdir, run: Run) -> None:
         beside.replace(folder / "run.json")
     finally:
         beside.unlink(missing_ok=True)
+    _note(workdir, run.run)
 
 
 def read_run(workdir: Workdir, run: str) -> Run | None:
@@ -161,6 +168,15 @@ def append_event(workdir: Workdir, run: str, event: Event) -> None:
         except OSError:
             file.truncate(size)  # a half line would spoil the next one
             raise
+    if not event.node:
+        _note(workdir, run)
+
+
+def _note(workdir: Workdir, run: str) -> None:
+    """Tells the index of runs, which reads them by this module."""
+    from piecehub.facts import run_index
+
+    run_index.note(workdir, run)
 
 
 def read_events(workdir: Workdir, run: str) -> list[Event]:

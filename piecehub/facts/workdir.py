@@ -9,6 +9,7 @@ training/          checkpoints of trainings that have not ended, by what they de
 unpacked/          published versions that a program of this machine loaded by their handle, by content digest
 runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py)
 logs/<run>/        events.jsonl, <component>.log
+runs.sqlite        an index of the runs (piecehub/facts/run_index.py); may be deleted at any time
 run.lock           held by the run that goes on
 gc.lock            held by whoever relies for a while on what lies there, and alone by `workdir gc` (pipelines/gc.py)
 .piecehub-workdir  tells that it is one (in data/keys/ too): in a recipe's folder it is no part of the recipe
@@ -75,6 +76,10 @@ class Workdir:
     @property
     def runs(self) -> Path:
         return self.root / "runs"
+
+    @property
+    def run_index(self) -> Path:
+        return self.root / "runs.sqlite"
 
     @property
     def logs(self) -> Path:

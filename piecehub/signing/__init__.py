@@ -5,6 +5,7 @@ envelope    DSSE: signed bytes with their type
 signature   which files a model has, signed (`model.sig`)
 slsa        what a version was made from (`provenance.dsse.json`)
 attest      both of them for a version that is being published; place: where a run finds its key
+push_of_run what the component does that publishes
 trust       which key may sign for which publisher
 shelf       a published version in a store or on a server
 verify      holds a version against all of these

@@ -9,6 +9,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from piecehub.containers.door import Facts
 from piecehub.facts.handle import check_name, check_publisher
 from piecehub.facts.manifest import Manifest
 from piecehub.store.catalog import Store
@@ -28,6 +29,11 @@ class Incumbent:
     version: int = 0
     digest: str = ""
     fine_tunable: bool = False
+
+
+def bring_incumbent(incumbent: Path, publisher: str, name: str, store_folder: str) -> Facts:
+    """What IncumbentResolver does: `write_incumbent` into its output; returns facts of it."""
+    return {"version": write_incumbent(store_folder, publisher, name, incumbent).version}
 
 
 def write_incumbent(store_folder: Path | str, publisher: str, name: str, destination: Path) -> Incumbent:

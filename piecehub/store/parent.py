@@ -5,6 +5,7 @@ saved_model/    the SavedModel, unpacked
 
 from pathlib import Path
 
+from piecehub.containers.door import Facts
 from piecehub.errors import StoreError
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.handle import Handle
@@ -14,7 +15,13 @@ from piecehub.store.catalog import Store
 SAVED_MODEL = "saved_model"
 
 
-def write_parent(store_folder: Path, handle: str, digest: str, destination: Path) -> None:
+def bring_parent(parent: Path, handle: str, digest: str, store_folder: str) -> Facts:
+    """What ParentResolver does: `write_parent` into its output; returns facts of it."""
+    write_parent(store_folder, handle, digest, parent)
+    return {"handle": handle, "saved_model_digest": digest}
+
+
+def write_parent(store_folder: Path | str, handle: str, digest: str, destination: Path) -> None:
     """Unpacks the version `handle` into `destination`.
 
     Raises:
@@ -24,7 +31,8 @@ def write_parent(store_folder: Path, handle: str, digest: str, destination: Path
     """
     store = Store.open(store_folder)
     destination.mkdir(parents=True, exist_ok=True)
-    unpack(store.blob_path(store.usable(Handle.parse(handle)).archive.digest), destination / SAVED_MODEL)
+    with store.blob_file(store.usable(Handle.parse(handle)).archive.digest) as archive:
+        unpack(archive, destination / SAVED_MODEL)
     found = content_digest(list_files(destination / SAVED_MODEL))
     if found != digest:
         raise StoreError(f"Expected the content {digest} of {handle}. Received: {found}; start the pipeline again.")

@@ -1,6 +1,8 @@
 """The server's routes: pages for people, their JSON twins, and the hosting protocol below them.
 
-    /                                        runs and models
+    /                                        the newest models and runs
+    /runs?recipe=&state=&outcome=&since=&publisher=&before=|after=
+                                             runs, the newest first
     /runs/<id>                               a run: DAG, components, parameters, outputs
     /runs/<id>/logs/<component>              the end of a log, as text
     /runs/<id>/plots/<component>/<output>/<plot>
@@ -15,7 +17,8 @@ Read-only: GET and HEAD. No path is made from a URL: every file is found by look
 """
 
 import re
-from dataclasses import asdict
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,7 +35,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from piecehub.errors import PiecehubError, RecipeError
-from piecehub.facts import runs
+from piecehub.facts import run_index
 from piecehub.facts.addresses import is_loopback
 from piecehub.facts.handle import VERSION_PATTERN
 from piecehub.facts.manifest import Manifest
@@ -45,11 +48,12 @@ from piecehub.store.wanted import Found, Service, find, status_of_errors
 from piecehub.ui import words
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
 from piecehub.ui.model_pages import model_cards, model_page
-from piecehub.ui.run_pages import log_text, plot_path, run_json, run_page, run_rows
+from piecehub.ui.run_list import RunList, address, listed_json
+from piecehub.ui.run_pages import log_text, plot_path, run_json, run_page
 
 _HERE = Path(__file__).parent
 _LOOPBACK = ["localhost", "127.0.0.1", "::1", "[::1]"]
-_RUNS_SHOWN = 25
+_RUNS_ON_FIRST_PAGE = 8
 # A name has no segment that is a plain number (piecehub/facts/handle.py), so the first such segment is the version.
 _MODEL_PATH = re.compile(rf"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>{VERSION_PATTERN})(?:/files/(?P<title>.+))?)?")
 _IMAGES = ("image/svg+xml", "image/png")
@@ -102,6 +106,15 @@ def _hosts(host: str) -> list[str]:
     return ["*"] if host in ("", "0.0.0.0", "::") else [*_LOOPBACK, host.lower()]
 
 
+@contextmanager
+def bad_request() -> Generator[None]:
+    """Turns a query that asks for what cannot be into 400."""
+    try:
+        yield
+    except RecipeError as error:
+        raise HTTPException(400, error.sentence) from error
+
+
 class _Pages:
     """The pages of one working folder."""
 
@@ -109,6 +122,7 @@ class _Pages:
         self._workdir = workdir
         self._store = workdir.store if store is None else store
         self._service = Service(self.open_store)
+        self._runs = RunList(workdir)
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -116,7 +130,8 @@ class _Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals["words"] = words  # type: ignore[reportArgumentType]
+        shared: dict[str, Any] = {"words": words, "address": address, "run_index": run_index}
+        self._templates.globals.update(shared)  # type: ignore[reportUnknownMemberType]
 
     def open_store(self) -> Store:
         return Store.open(self._store)
@@ -124,7 +139,7 @@ class _Pages:
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/", self.index),
-            Route("/runs", self.to_index),
+            Route("/runs", self.runs),
             Route("/models", self.to_index),
             Route("/runs/{run}", self.run),
             Route("/runs/{run}/logs/{node:path}", self.log),
@@ -138,8 +153,8 @@ class _Pages:
 
     def index(self, request: Request) -> Response:
         refuse_models(request)
-        rows = run_rows(self._workdir, runs.run_ids(self._workdir)[:_RUNS_SHOWN])
-        return self._html("index.html", rows=rows, cards=model_cards(self.open_store()))
+        _, found = self._runs.asked({"limit": str(_RUNS_ON_FIRST_PAGE)})
+        return self._html("index.html", found=found, cards=model_cards(self.open_store()))
 
     def publisher(self, request: Request) -> Response:
         refuse_models(request)
@@ -150,6 +165,12 @@ class _Pages:
 
     def to_index(self, request: Request) -> Response:
         return RedirectResponse(f"/#{request.url.path.strip('/')}", 302)
+
+    def runs(self, request: Request) -> Response:
+        refuse_models(request)
+        with bad_request():
+            wanted, found = self._runs.asked(request.query_params)
+        return self._html("runs.html", wanted=wanted, found=found)
 
     def run(self, request: Request) -> Response:
         page = run_page(self._workdir, request.path_params["run"])
@@ -171,12 +192,10 @@ class _Pages:
         return FileResponse(path, media_type="image/svg+xml", headers=PLOT_HEADERS)
 
     def api_runs(self, request: Request) -> Response:
-        """A page of runs, newest first; `?before=<id>` goes on where `next` says."""
-        before = request.query_params.get("before")
-        ids = [run_id for run_id in runs.run_ids(self._workdir) if before is None or run_id < before]
-        rows = [asdict(row) for row in run_rows(self._workdir, ids[:_RUNS_SHOWN])]
-        following = ids[_RUNS_SHOWN - 1] if len(ids) > _RUNS_SHOWN else None
-        return JSONResponse({"schema": 1, "runs": rows, "next": following})
+        """A page of runs, newest first; `?before=<id>` goes on where `next` says, the filters are those of the page."""
+        with bad_request():
+            _, found = self._runs.asked(request.query_params)
+        return JSONResponse(listed_json(found))
 
     def api_run(self, request: Request) -> Response:
         page = run_page(self._workdir, request.path_params["run"])

@@ -1,15 +1,14 @@
 """What the run pages show, as plain values: of `runs/<run>/run.json`, `events.jsonl` and the components' logs."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from piecehub.errors import PiecehubError
 from piecehub.facts import runs
-from piecehub.facts.runs import Event, Node, Result, Run
+from piecehub.facts.run_rows import RunRow, row_of, shown_state
+from piecehub.facts.runs import Event, Node, Run
 from piecehub.facts.secrets import redacted_text
 from piecehub.facts.workdir import Workdir
 from piecehub.ui import layout, words
@@ -57,27 +56,6 @@ class Component:
 
 
 @dataclass(frozen=True)
-class RunRow:
-    """A run in a list; `counts` is the number of components by state, `results` say what became of each piece."""
-
-    run: str
-    pipeline: str
-    recipe: str
-    state: str
-    started_at: str
-    seconds: float
-    counts: dict[str, int]
-    message: str
-    results: tuple[Result, ...]
-    outcome: Literal["published", "not published", ""]
-
-    @property
-    def shown_state(self) -> str:
-        """The state for a person, to whom a run that published nothing is not simply done."""
-        return self.outcome if self.outcome == "not published" else self.state
-
-
-@dataclass(frozen=True)
 class RunPage:
     """Everything on the page of a run."""
 
@@ -98,23 +76,13 @@ class DamagedRun(PiecehubError):
     """The description of a run is not what the runner writes."""
 
 
-def run_rows(workdir: Workdir, ids: Sequence[str]) -> list[RunRow]:
-    """The runs with those ids, for a list."""
-    rows: list[RunRow] = []
-    for run_id in ids:
-        with suppress(DamagedRun):  # its own page says what is wrong; a list shows the others
-            if run := _read(workdir, run_id):
-                rows.append(_row(run, runs.read_events(workdir, run_id)))
-    return rows
-
-
 def run_page(workdir: Workdir, run_id: str) -> RunPage | None:
     """The page of one run, or None if there is no such run; raises DamagedRun if its files cannot be read."""
     run = _read(workdir, run_id)
     if run is None:
         return None
     events = runs.read_events(workdir, run_id)
-    row = _row(run, events)
+    row = row_of(run, events)
     components = tuple(_component(workdir, run, row, node, event) for node, event in _states(run, events))
     failed = tuple(component for component in components if component.state == "failed")
     log = workdir.logs / run_id / runs.RUNNER_LOG
@@ -162,40 +130,6 @@ def _read(workdir: Workdir, run_id: str) -> Run | None:
         ) from error
 
 
-def _row(run: Run, events: Sequence[Event]) -> RunRow:
-    ends = [event for event in events if event.node == ""]
-    state = ends[-1].state if ends else ("running" if runs.is_going_on(run, events) else "stopped")
-    last = (
-        ends[-1].at if ends else (_now() if state == "running" else max((e.at for e in events), default=run.started_at))
-    )
-    counts: dict[str, int] = {}
-    for node, event in runs.node_states(run, list(events)).items():
-        shown = _shown_state(event.state, state)
-        counts[shown] = counts.get(shown, 0) + bool(node)
-    seconds = (words.parse_time(last) - words.parse_time(run.started_at)).total_seconds()
-    message = redacted_text(ends[-1].message) if ends else ""
-    results = tuple(replace(result, why=redacted_text(result.why)) for result in (ends[-1].results if ends else ()))
-    return RunRow(
-        run.run,
-        run.pipeline,
-        run.recipe,
-        state,
-        run.started_at,
-        max(seconds, 0.0),
-        counts,
-        message,
-        results,
-        _outcome(results),
-    )
-
-
-def _outcome(results: Sequence[Result]) -> Literal["published", "not published", ""]:
-    """What became of all pieces together; nothing is known of a run that did not end, or is from before."""
-    if not results:
-        return ""
-    return "published" if all(result.published for result in results) else "not published"
-
-
 def _states(run: Run, events: Sequence[Event]) -> list[tuple[Node, Event]]:
     """Each component with its last event, those that failed first."""
     states = runs.node_states(run, list(events))
@@ -204,7 +138,7 @@ def _states(run: Run, events: Sequence[Event]) -> list[tuple[Node, Event]]:
 
 
 def _component(workdir: Workdir, run: Run, row: RunRow, node: Node, event: Event) -> Component:
-    state = _shown_state(event.state, row.state)
+    state = shown_state(event.state, row.state)
     log = _log_path(workdir, run.run, node.id)
     end = (words.parse_time(event.at) - words.parse_time(run.started_at)).total_seconds()
     whole = max(row.seconds, 0.001)
@@ -222,13 +156,6 @@ def _component(workdir: Workdir, run: Run, row: RunRow, node: Node, event: Event
         log.is_file(),
         _tail(log) if wants_tail else "",
     )
-
-
-def _shown_state(state: str, run_state: str) -> str:
-    """A component of a run that has ended, or was killed, does not run any more, whatever its last event says."""
-    if run_state == "running":
-        return state
-    return {"running": "stopped", "waiting": "not run"}.get(state, state)
 
 
 def _output(workdir: Workdir, key: str, place: str) -> Output:
@@ -255,7 +182,3 @@ def _end(path: Path, at_most_bytes: int) -> str | None:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - at_most_bytes))
         return "\n".join(map(redacted_text, file.read().decode(errors="replace").split("\n")))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

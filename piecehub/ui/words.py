@@ -2,11 +2,12 @@
 
 import json
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import Any
 
 from piecehub.facts.quantities import size as size
+from piecehub.facts.runs import parse_time
 from piecehub.facts.secrets import redacted
 from piecehub.facts.tables import unfolded
 
@@ -62,12 +63,6 @@ def moment(at: str) -> str:
     return f"{time.day} {time:%b %Y, %H:%M} UTC"
 
 
-def parse_time(at: str) -> datetime:
-    """An ISO 8601 time; one without a zone is UTC."""
-    time = datetime.fromisoformat(at)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
 def percent(value: float) -> str:
     """A share as `97.1 %`."""
     return f"{100 * value:z.1f} %"
@@ -94,6 +89,21 @@ def cut(name: str) -> str:
 def humps(name: str) -> list[str]:
     """The parts of a name between which a line may break: `FineTuneEvaluator` -> `Fine`, `Tune`, `Evaluator`."""
     return re.findall(r"[A-Z]?[^A-Z]+|[A-Z]+", name)
+
+
+def plain(text: str) -> str:
+    """A text for a terminal's line: what would move the cursor or turn the writing round stands as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def count(number: int, thing: str) -> str:
+    """`1 run`, `12,304 runs`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def pairs_of(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Choices that are called what they are."""
+    return [(name, name) for name in names]
 
 
 def parameter(key: str, value: Any) -> str:

@@ -1,6 +1,11 @@
 import copy
+import shutil
+from pathlib import Path
+
+import pytest
 
 from piecehub.containers import executor_input
+from piecehub.errors import PiecehubError
 
 _SPEC = {
     "artifacts": {"piece": {"artifactType": {"instanceSchema": "title: components.Piece\ntype: object\n"}}},
@@ -94,20 +99,65 @@ def test_a_task_without_inputs_or_artifacts_passes():
     assert executor_input.for_tfx({"outputs": {"outputFile": "/o"}}, {}) == {"outputs": {"outputFile": "/o"}}
 
 
-def test_what_the_driver_found_is_a_fact_of_the_output():
-    found = {"artifacts": {"report": {"artifacts": [{"uri": "x", "metadata": {"span": 2.0}}]}}}
-    value = executor_input.with_driver_facts(_asked(), found)
-    assert _output(value)["metadata"] == {"span": 2.0}
-    assert _output(value)["uri"] == "minio://bucket/root/report"
-
-
-def test_the_launcher_gets_its_remote_uris_back_and_no_null():
-    written = {
-        "artifacts": {
-            "report": {"artifacts": [{"uri": "/minio/bucket/root/report", "metadata": {"blessed": 0.0, "none": None}}]}
-        }
+def test_an_input_of_several_artifacts_is_one_again_in_the_order_of_its_numbers():
+    asked = _asked()
+    one = asked["inputs"]["artifacts"].pop("piece")
+    for number in (10, 2, 0):
+        named = copy.deepcopy(one)
+        named["artifacts"][0]["uri"] = f"s3://bucket/{number}"
+        asked["inputs"]["artifacts"][executor_input.one_of_several("piece", number)] = named
+    spec = {"artifacts": {f"piece-{number}": _SPEC["artifacts"]["piece"] for number in (0, 2, 10)}}
+    joined = executor_input.for_tfx(asked, spec)["inputs"]["artifacts"]
+    assert joined.keys() == {"piece"}
+    assert [a["uri"] for a in joined["piece"]["artifacts"]] == ["/s3/bucket/0", "/s3/bucket/2", "/s3/bucket/10"]
+    assert {a["type"]["instanceSchema"] for a in joined["piece"]["artifacts"]} == {
+        _SPEC["artifacts"]["piece"]["artifactType"]["instanceSchema"]
     }
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """What TFX writes of an output that holds a file."""
+    monkeypatch.setitem(executor_input._LOCAL_ROOTS, "minio://", f"{tmp_path}/minio/")
+    folder = tmp_path / "minio" / "bucket" / "root" / "report"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text("{}")
+    return {"artifacts": {"report": {"artifacts": [{"uri": str(folder), "metadata": {"blessed": 0.0, "none": None}}]}}}
+
+
+def test_the_launcher_gets_its_remote_uris_back_and_no_null(written):
     value = executor_input.for_launcher(written, _asked())
     assert value["artifacts"]["report"]["artifacts"] == [
         {"uri": "minio://bucket/root/report", "metadata": {"blessed": 0.0}}
     ]
+
+
+def test_an_output_in_which_nothing_was_written_is_refused(written):
+    folder = Path(written["artifacts"]["report"]["artifacts"][0]["uri"])
+    (folder / "report.json").unlink()
+    (folder / "empty").mkdir()
+    with pytest.raises(PiecehubError, match=r"Expected files in the output 'report'\. Received: none"):
+        executor_input.for_launcher(written, _asked())
+
+
+def test_an_output_that_is_not_there_is_refused_though_tfx_does_not_tell_of_it(written):
+    shutil.rmtree(written["artifacts"]["report"]["artifacts"][0]["uri"])
+    with pytest.raises(PiecehubError, match=r"Expected files in the output 'report'\. Received: none"):
+        executor_input.for_launcher({"artifacts": {}}, _asked())
+
+
+def test_a_local_uri_that_would_be_left_to_the_launcher_is_refused(written, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "report.json").write_text("{}")
+    written["artifacts"]["report"]["artifacts"][0]["uri"] = str(tmp_path / "elsewhere")
+    with pytest.raises(
+        PiecehubError, match=r"uri of an object store \(gs://, minio://, s3://\) for the output 'report'"
+    ):
+        executor_input.for_launcher(written, _asked())
+
+
+def test_an_output_that_is_one_file_is_there(written):
+    folder = Path(written["artifacts"]["report"]["artifacts"][0]["uri"])
+    shutil.rmtree(folder)
+    folder.write_text("5")
+    assert executor_input.for_launcher(written, _asked())["artifacts"].keys() == {"report"}

@@ -1,10 +1,8 @@
-"""A tiny TFX pipeline of function components, for the tests of Kubeflow's compiler and entry point."""
+"""Tiny TFX pipelines of function components, for the tests of Kubeflow's compiler."""
 
 import json
 from pathlib import Path
-from typing import TypedDict
 
-from absl import flags
 from tfx import v1 as tfx
 from tfx.dsl.component.experimental.decorators import component
 from tfx.orchestration.data_types import RuntimeParameter
@@ -14,38 +12,19 @@ from components import Documentation, Piece
 from components.dsl import InputArtifact, OutputArtifact, Parameter
 
 
-class Count(TypedDict):
-    count: int
+@component
+def MakePiece(piece: OutputArtifact[Piece], width: Parameter[int], title: Parameter[str]) -> None:
+    Path(piece.uri, "facts.json").write_text(json.dumps({"width": width, "title": title}))
 
 
 @component
-def MakePiece(
-    examples: InputArtifact[tfx.types.standard_artifacts.Examples],
-    piece: OutputArtifact[Piece],
-    width: Parameter[int],
-    title: Parameter[str],
-) -> Count:
-    facts = {"width": width, "title": title, "span": examples.get_int_custom_property("span")}
-    Path(piece.uri, "facts.json").write_text(json.dumps(facts))
-    piece.set_int_custom_property("feature_width", width)
-    return {"count": width + 1}
+def UsePiece(piece: InputArtifact[Piece], documentation: OutputArtifact[Documentation]) -> None:
+    Path(documentation.uri, "documentation.md").write_text(piece.uri)
 
 
 @component
-def UsePiece(
-    piece: InputArtifact[Piece],
-    documentation: OutputArtifact[Documentation],
-    count: int,
-) -> None:
-    width = piece.get_int_custom_property("feature_width")
-    assert isinstance(width, int)
-    assert flags.FLAGS.stderrthreshold  # raises until flags were parsed; libraries ask for theirs in this way
-    Path(documentation.uri, "documentation.md").write_text(f"{width} of {count}")
-
-
-@component
-def UseMany(pieces: InputArtifact[Piece], documentation: OutputArtifact[Documentation]) -> None:
-    Path(documentation.uri, "documentation.md").write_text(pieces.uri)
+def UseMany(pieces: InputArtifact[list[Piece]], documentation: OutputArtifact[Documentation]) -> None:
+    Path(documentation.uri, "documentation.md").write_text(" ".join(piece.uri for piece in pieces))
 
 
 @component
@@ -58,22 +37,13 @@ def Switch(piece: OutputArtifact[Piece], on: Parameter[bool]) -> None:
     Path(piece.uri, "facts.json").write_text(str(on))
 
 
-def tiny_pipeline(input_base: str) -> tfx.dsl.Pipeline:
-    splits = [tfx.proto.Input.Split(name="train", pattern="span-{SPAN}/*")]
-    examples = tfx.components.ImportExampleGen(
-        input_base=input_base, input_config=tfx.proto.Input(splits=splits)
-    ).with_id("Examples")
-    make = MakePiece(
-        examples=examples.outputs["examples"],
-        width=4,
-        title=RuntimeParameter(name="title", ptype=str, default="a piece"),
-    )
-    use = UsePiece(piece=make.outputs["piece"], count=make.outputs["count"])
-    return _pipeline([examples, make, use])
+def tiny_pipeline() -> tfx.dsl.Pipeline:
+    make = MakePiece(width=4, title=RuntimeParameter(name="title", ptype=str, default="a piece"))
+    return _pipeline([make, UsePiece(piece=make.outputs["piece"])])
 
 
 def pipeline_with_a_union() -> tfx.dsl.Pipeline:
-    makers = [MakeAny().with_id(f"MakeAny{i}") for i in range(2)]
+    makers = [MakePiece(width=i, title="a piece").with_id(f"MakePiece{i}") for i in range(2)]
     both = union([maker.outputs["piece"] for maker in makers])
     return _pipeline([*makers, UseMany(pieces=both)])
 
@@ -84,6 +54,10 @@ def pipeline_of_one() -> tfx.dsl.Pipeline:
 
 def pipeline_with_a_bool() -> tfx.dsl.Pipeline:
     return _pipeline([Switch(on=True)])
+
+
+def pipeline_with_an_example_gen() -> tfx.dsl.Pipeline:
+    return _pipeline([tfx.components.ImportExampleGen(input_base="/nowhere")])
 
 
 def _pipeline(components: list) -> tfx.dsl.Pipeline:

@@ -32,8 +32,7 @@ def spec():
                 "Examples_executor": {
                     "container": {
                         "image": "i:1",
-                        "args": ["--json_serialized_invocation_args", "{{$}}"],
-                        "lifecycle": {"preCacheCheck": {"command": ["python"]}},
+                        "args": ["--executor_class_path", "x.Examples", "--json_serialized_invocation_args", "{{$}}"],
                     }
                 },
                 "Trainer_executor": {
@@ -84,11 +83,24 @@ def test_the_given_spec_is_left_as_it_was(spec):
     assert spec == before
 
 
-def test_the_driver_of_examples_is_called_by_the_entry_point(spec):
-    mended = mend(spec, never_cached=[])
-    assert "lifecycle" not in _container(mended, "Examples")
-    assert _container(mended, "Examples")["args"][-1] == "--resolve_span"
-    assert "--resolve_span" not in _container(mended, "Trainer")["args"]
+def test_an_example_gen_whose_driver_kubeflow_never_calls_is_refused(spec):
+    _container(spec, "Examples")["lifecycle"] = {"preCacheCheck": {"command": ["python"]}}
+    with pytest.raises(RecipeError, match=r"the ExampleGen 'Examples_executor'.*use ExampleIngester"):
+        mend(spec, never_cached=[])
+
+
+def test_a_component_that_needs_no_tfx_names_the_function_that_does_its_work(spec):
+    mended = mend(spec, never_cached=[], light={"x.Examples": "a.bring_examples"})
+    assert _container(mended, "Examples")["args"][-2:] == ["--light_function", "a.bring_examples"]
+    assert "--light_function" not in _container(mended, "Trainer")["args"]
+
+
+def test_what_touches_only_its_artifacts_is_not_tried_again_and_all_else_marks_its_failures(spec):
+    mended = mend(spec, never_cached=[], never_again=["x.Examples"], trials_folder="/mnt/trials")
+    assert "retryPolicy" not in _task(mended, "Examples")
+    assert "--trials_folder" not in _container(mended, "Examples")["args"]
+    assert "retryPolicy" in _task(mended, "Trainer")
+    assert _container(mended, "Trainer")["args"][-2:] == ["--trials_folder", "/mnt/trials"]
 
 
 def test_a_component_that_is_never_cached_says_so_and_others_stay_cached(spec):

@@ -10,6 +10,7 @@ import yaml
 from kfp import components as kfp_components
 
 from piecehub.facts.workdir import Workdir
+from pipelines.data import examples_folder
 from pipelines.kubeflow_runner import compile_recipe
 from pipelines.recipe.loader import RECIPES, load_recipe
 
@@ -77,7 +78,7 @@ def test_the_kfp_sdk_loads_the_package(package):
 
 
 def test_a_package_sends_examples_and_trials_to_beam_if_it_is_told_to(spec, tmp_path):
-    from components.kubeflow_entrypoint import parse
+    from piecehub.containers.entrypoint import parse
 
     flink = ["--runner=FlinkRunner", "--flink_master=flink:8081"]
     compile_recipe(load_recipe("digits"), Workdir(tmp_path / "work"), tmp_path / "beam.yaml", IMAGE, flink)
@@ -92,6 +93,33 @@ def test_compiling_again_gives_equal_bytes(package):
     before = package.read_bytes()
     compile_recipe(load_recipe("digits"), Workdir(Path(package.parent / "work")), package, IMAGE)
     assert package.read_bytes() == before
+
+
+def test_several_tasks_compile_and_the_gate_reads_the_evidence_of_each(tmp_path):
+    shutil.copytree(RECIPES / "digits", tmp_path / "recipe", ignore=shutil.ignore_patterns("__pycache__"))
+    loaded = load_recipe(tmp_path / "recipe", [])
+    task = loaded.config.task[0]
+    two = (task, replace(task, name="digits-again"))
+    work = Workdir(tmp_path / "work")
+    examples = examples_folder(loaded, work.data.resolve())
+    (examples / "digits-again").symlink_to(examples / task.name)
+    loaded = replace(loaded, config=replace(loaded.config, task=two))
+    compile_recipe(loaded, work, tmp_path / "two.yaml", IMAGE)
+    tasks = yaml.safe_load((tmp_path / "two.yaml").read_bytes())["root"]["dag"]["tasks"]
+    evaluators = ["FineTuneEvaluatorDigits59", "FineTuneEvaluatorDigitsAgain"]
+    for reader in ("PublishGate", "DocumentationWriter", "HubPusher"):
+        read = tasks[reader]["inputs"]["artifacts"]
+        assert [read[f"evidence-{n}"]["taskOutputArtifact"]["producerTask"] for n in (0, 1)] == evaluators
+        assert set(evaluators) <= set(tasks[reader]["dependentTasks"])
+
+
+def test_what_touches_only_its_artifacts_is_tried_once(spec):
+    tasks = spec["root"]["dag"]["tasks"]
+    assert {name for name, task in tasks.items() if "retryPolicy" not in task} == {
+        "ImportSchemaGen",
+        "PublishGate",
+        "DocumentationWriter",
+    }
 
 
 def test_several_pieces_compile_with_one_task_each(tmp_path):

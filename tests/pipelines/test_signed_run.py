@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from piecehub.conformance.sandbox import missing
+from piecehub.containers import entrypoint, executor_input
 from piecehub.errors import NotVerified, RecipeError, StoreError
 from piecehub.facts import provenance
 from piecehub.facts.handle import Handle
@@ -17,6 +19,12 @@ from piecehub.signing.attest import run_lineage
 from piecehub.signing.keys import new_key
 from piecehub.signing.slsa import CONTENT_DIGEST, TITLE
 from piecehub.store.catalog import Store
+from pipelines.kubeflow_platform import OnCluster
+from tests.kubeflow import launcher
+from tests.kubeflow.cluster import Cluster
+from tests.kubeflow.driver import Run
+from tests.kubeflow.pods import Node
+from tests.kubeflow.tiny import Seeded
 from tests.pipelines.world import Finished, World
 
 KEY_NAME = "a-key-that-no-record-names"
@@ -121,3 +129,57 @@ def test_a_page_that_ml_metadata_does_not_know_is_not_signed(world: World, signe
         run_lineage(model, tmp_path, world.workdir.metadata)
     with pytest.raises(NotVerified, match=r"Expected 'provenance\.json'"):
         run_lineage(model, tmp_path / "nothing", None)
+
+
+@pytest.fixture(scope="module")
+def on_kubeflow(world: World, first: Finished, key: Path, tmp_path_factory: pytest.TempPathFactory) -> Seeded:
+    """A cluster that has what the first run made up to its evidence; it publishes into a store of its own."""
+    root = tmp_path_factory.mktemp("kubeflow")
+    secrets = {"signing": {"key.pem": key.read_bytes()}}
+    node = Node(image=[world.recipe], claims={"work": world.workdir.root}, secrets=secrets)
+    cluster = Cluster(root, node)
+    return Seeded.by(first, world.recipe, world.workdir, cluster, OnCluster(signing_secret="signing", volume="work"))
+
+
+@pytest.mark.skipif(bool(missing()), reason=f"needs bubblewrap: {missing()}")
+def test_on_kubeflow_tasks_run_by_their_compiled_commands_up_to_a_signed_version(
+    world: World, on_kubeflow: Seeded, key: Path
+) -> None:
+    """Two tasks through TFX, and all that start light, each as a process of its own; what lies between was made here.
+
+    Whole packages are run by tests/kubeflow/test_package_runs.py, which takes long.
+    """
+    light = {"ImportSchemaGen", "IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
+    spec, platform = on_kubeflow.package
+    named = json.loads(json.dumps(spec).replace('"constant": "digits"', '"constant": "digits/kubeflow"'))
+    ran = on_kubeflow.cluster.run([named, platform], only={*light, "DownstreamExamples", "DownstreamAnomalies"})
+    assert ran.failed == "", ran.logs()
+    assert {task for task, (pod,) in ran.pods.items() if pod.cpu_s > 4} == {"DownstreamExamples", "DownstreamAnomalies"}
+    outcome = json.loads((ran.output("HubPusher", "pushed_model") / "outcome.json").read_text(encoding="utf-8"))
+    assert outcome["handle"] == "piecehub/digits/kubeflow/1"
+    done = _verify(world, outcome["handle"], "--key", f"{key}.pub", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["signed"]["builder"] == "urn:piecehub:builder:kubeflow"
+
+
+@pytest.mark.parametrize(
+    "task", ["ImportSchemaGen", "IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"]
+)
+def test_on_kubeflow_a_light_start_leaves_the_same_bytes_as_one_through_tfx(
+    on_kubeflow: Seeded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, task: str
+) -> None:
+    monkeypatch.setattr(executor_input, "_LOCAL_ROOTS", {"minio://": f"{tmp_path}/minio/"})
+    monkeypatch.setattr("tests.kubeflow.driver.LOCAL_ROOTS", {"minio://": f"{tmp_path}/minio/"})
+    run = Run(on_kubeflow.package[0], "minio://b/root", "run")
+    asked = run.executor_input(task, on_kubeflow.cluster.metadata, "0")
+    _, *_, light = argv = launcher.argv(run.container(task), asked, attempt=0)
+    assert argv[-2] == "--light_function" and light.startswith("piecehub.")
+    left = []
+    for more in ((), ("--light_function", "")):
+        shutil.rmtree(tmp_path / "minio", ignore_errors=True)
+        launcher.prepare(asked, on_kubeflow.cluster.store, Path("/"))
+        assert entrypoint.main([*argv[3:], *more]) == 0
+        folder = tmp_path / "minio" / "b" / "root" / "digits" / "run" / task
+        left.append({path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+    assert len(left[0]) > 1
+    assert left[0] == left[1]

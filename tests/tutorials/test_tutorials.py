@@ -13,13 +13,11 @@ _PAGES = sorted(page.stem for page in TUTORIALS.glob("*.md"))
 _OTHERS: dict[str, dict[str, str]] = {
     "images": {
         "draw.py": "shapes",
-        "handwriting": "shapes",
-        "(24, 24, 3)": "(40, 48, 3)",
-        "8, 24, 24, 3": "8, 40, 48, 3",
+        "signs": "shapes",
     },
     "csv": {"write.py": "wine", "--label substance": "--label target"},
     "text": {"write.py": "sentences"},
-    "tfrecords": {"write.py": "signals", "records.tfrecord.gz": "signals", "--label digit": "--label kind"},
+    "tfrecords": {"write.py": "signals", "records.tfrecord.gz": "signals", "--label substance": "--label kind"},
     "keras": {"train.py": "cells", "keras mine.keras": "keras mine.h5", "images pictures/": "csv cells.csv"},
 }
 

@@ -387,7 +387,7 @@ def test_runs_are_paged(client, site):
     assert second["next"] is None
 
 
-@pytest.mark.parametrize("path", ["/runs", "/models"])
+@pytest.mark.parametrize("path", ["/models"])
 def test_lists_stand_on_the_first_page(client, path):
     answer = client.get(path, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (302, f"/#{path[1:]}")

@@ -1,0 +1,52 @@
+"""What HubPusher does: publishes what a run made, signed if the run has a key."""
+
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from piecehub.containers.door import Facts
+from piecehub.signing.attest import attest_run
+from piecehub.signing.place import mounted_place, signing_with
+from piecehub.store.push import Candidate, push
+
+
+def push_run(
+    reusable_model: Path,
+    conformance: Path,
+    evidence: list[Path],
+    blessing: Path,
+    incumbent: Path,
+    documentation: Path,
+    pushed_model: Path,
+    publisher: str,
+    name: str,
+    store_folder: str,
+) -> Facts:
+    """Publishes what is blessed and conforms, and nothing else; returns facts of what came of it.
+
+    The outcome goes into `pushed_model`; `store_folder` is a folder, or the uri of a bucket.
+    """
+    candidate = Candidate(
+        reusable_model=reusable_model,
+        conformance=conformance,
+        evidence=evidence,
+        blessing=blessing,
+        incumbent=incumbent,
+        documentation=documentation,
+    )
+    attest = attest_run(reusable_model / "saved_model", documentation)
+    outcome = push(candidate, publisher, name, store_folder, pushed_model, attest)
+    return {
+        "pushed": int(outcome.pushed),
+        "handle": outcome.handle,
+        "pushed_version": outcome.handle.rpartition("/")[2],
+        "saved_model_digest": outcome.digest,
+        "why": outcome.why[:2000],
+    }
+
+
+@wraps(push_run)
+def push_run_from_pod(**arguments: Any) -> Facts:
+    """`push_run` with the key of a secret that is mounted, if one is."""
+    with signing_with(mounted_place()):
+        return push_run(**arguments)

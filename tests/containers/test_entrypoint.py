@@ -1,0 +1,180 @@
+"""The command of every container, as a process of its own, on what needs no TFX."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from piecehub.containers import code, entrypoint, executor_input, failures
+from piecehub.errors import DataError, EnvironmentProblem
+from piecehub.store import layout
+
+PROJECT = Path(__file__).parents[2]
+_SCHEMA = "tfx.components.schema_gen.import_schema_gen.executor.Executor"
+_RESOLVER = "components.incumbent_resolver.IncumbentResolver_Executor"
+_STRINGS = ("publisher", "name", "store_folder", "code_digest", "lock_digest")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Arguments of a container, and where its output and its output file go; `/s3` is a folder of this machine."""
+
+    root: Path
+    argv: tuple[str, ...]
+
+    @property
+    def output(self) -> Path:
+        return self.root / "s3" / "bucket" / "task" / "out"
+
+    @property
+    def told(self) -> dict:
+        return json.loads((self.root / "out.json").read_text())
+
+    def run(
+        self, *more: str, start: tuple[str, ...] = ("-m", "piecehub.containers.entrypoint")
+    ) -> subprocess.CompletedProcess[str]:
+        (self.root / "sitecustomize.py").write_text(
+            "from piecehub.containers import executor_input\n"
+            f"executor_input._LOCAL_ROOTS = {{'s3://': '{self.root}/s3/'}}\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": f"{self.root}:{PROJECT}"}
+        command = [sys.executable, "-P", *start, *self.argv, *more]
+        return subprocess.run(command, env=environment, cwd=self.root, capture_output=True, text=True, check=False)
+
+
+def _task(root: Path, executor: str, parameters: dict, kinds: dict, key: str, uri: str) -> Task:
+    asked = {
+        "inputs": {"parameterValues": parameters},
+        "outputs": {
+            "artifacts": {key: {"artifacts": [{"name": key, "type": {"schemaTitle": "a.B"}, "uri": uri}]}},
+            "outputFile": str(root / "out.json"),
+        },
+    }
+    spec = {"parameters": {name: {"parameterType": kind} for name, kind in kinds.items()}}
+    arguments = ("--executor_class_path", executor, "--json_serialized_invocation_args", json.dumps(asked))
+    return Task(root, (*arguments, "--json_serialized_inputs_spec_args", json.dumps(spec), "--runner=FnApiRunner"))
+
+
+@pytest.fixture
+def schema_task(tmp_path):
+    (tmp_path / "schema.pbtxt").write_text('feature { name: "image" type: FLOAT }\n')
+    parameters = {"schema_file": str(tmp_path / "schema.pbtxt")}
+    task = _task(tmp_path, _SCHEMA, parameters, {"schema_file": "STRING"}, "schema", "s3://bucket/task/out")
+    return Task(task.root, (*task.argv, "--light_function", "piecehub.examples.schema_file.bring_schema"))
+
+
+@pytest.fixture
+def resolver_task(tmp_path):
+    """Of a store that is not there yet; `--trials_folder` as a package gives it."""
+
+    def make(code_digest: str, store: str) -> Task:
+        values = ("acme", "tiny", store, code_digest, "sha256:0")
+        parameters = dict(zip(_STRINGS, values, strict=True))
+        kinds = dict.fromkeys(_STRINGS, "STRING")
+        task = _task(tmp_path, _RESOLVER, parameters, kinds, "incumbent", "s3://bucket/task/out")
+        light = ("--light_function", "piecehub.store.incumbent.bring_incumbent")
+        return Task(task.root, (*task.argv, *light, "--trials_folder", str(tmp_path / "trials")))
+
+    return make
+
+
+def test_a_light_component_takes_under_two_seconds_of_the_processor(resolver_task, tmp_path):
+    task = resolver_task(code.code_digest("components.incumbent_resolver"), str(tmp_path / "store"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = task.run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
+    (told,) = task.told["artifacts"]["incumbent"]["artifacts"]
+    assert told["uri"] == "s3://bucket/task/out"
+    assert told["metadata"]["version"] == 0.0
+    statement = json.loads((task.output / "provenance.json").read_text())["statement"]
+    assert statement["component"] == "IncumbentResolver"
+    assert statement["parameters"] == {"name": "tiny", "publisher": "acme"}
+
+
+def test_a_light_component_imports_neither_tfx_nor_the_components(resolver_task, tmp_path):
+    look = (
+        "import sys; from piecehub.containers import entrypoint; status = entrypoint.main(['entry', *sys.argv[1:]]);"
+        "print(status, [m for m in ('tfx', 'tensorflow', 'keras', 'apache_beam', 'components') if m in sys.modules])"
+    )
+    task = resolver_task(code.code_digest("components.incumbent_resolver"), str(tmp_path / "store"))
+    done = task.run(start=("-c", look))
+    assert done.stdout == "0 []\n", done.stderr
+
+
+def test_a_schema_is_copied_as_it_is(schema_task):
+    done = schema_task.run()
+    assert done.returncode == 0, done.stderr
+    assert (schema_task.output / "schema.pbtxt").read_text() == 'feature { name: "image" type: FLOAT }\n'
+    (told,) = schema_task.told["artifacts"]["schema"]["artifacts"]
+    assert told["metadata"].keys() == {"tfx_version"}
+
+
+def test_the_sentence_of_a_failure_is_the_last_line_and_nothing_is_left_for_the_launcher(schema_task):
+    (schema_task.root / "schema.pbtxt").write_text("feature { nonsense }")
+    done = schema_task.run()
+    assert done.returncode == 1
+    *before, last = done.stderr.splitlines()
+    assert last.startswith("Expected a schema as text in ")
+    assert any(line.startswith("Traceback") for line in before)
+    assert not (schema_task.root / "out.json").exists()
+
+
+def test_a_failure_that_is_none_of_ours_ends_in_a_sentence_too(schema_task):
+    done = schema_task.run("--light_function", "piecehub.examples.schema_file.gone")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Executor failed. AttributeError: module 'piecehub.examples")
+
+
+def test_the_next_attempt_repeats_the_sentence_of_one_that_failed_for_good(resolver_task, tmp_path):
+    task = resolver_task("sha256:other", str(tmp_path / "store"))
+    first = task.run()
+    sentence = first.stderr.splitlines()[-1]
+    assert sentence.startswith("Expected the code of IncumbentResolver that the pipeline was compiled with.")
+    started = time.monotonic()
+    # Whatever it would do now: the first attempt said that nothing helps.
+    second = task.run("--executor_class_path", "components.not_even.There_Executor", "--light_function", "")
+    assert time.monotonic() - started < 3
+    assert (second.returncode, second.stdout, second.stderr) == (1, "", f"{sentence}\n")
+
+
+def test_a_failure_that_may_pass_is_tried_again(resolver_task, tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / layout.STORE_FILE).write_text('{"schema": 99}')
+    task = resolver_task(code.code_digest("components.incumbent_resolver"), str(tmp_path / "store"))
+    assert task.run().returncode == 1
+    (tmp_path / "store" / layout.STORE_FILE).unlink()
+    done = task.run()
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_failure_of_one_task_is_none_of_another(tmp_path):
+    failures.leave(str(tmp_path), "/minio/b/run/Task/1/output_metadata.json", "Expected. Received.")
+    assert failures.known(str(tmp_path), "/minio/b/run/Task/1/output_metadata.json") == "Expected. Received."
+    assert failures.known(str(tmp_path), "/minio/b/run/Task/2/output_metadata.json") == ""
+
+
+def test_where_a_failure_cannot_be_marked_it_is_only_tried_again(tmp_path):
+    (tmp_path / "file").write_text("")
+    failures.leave(str(tmp_path / "file"), "x", "Expected. Received.")
+    assert failures.known(str(tmp_path / "file"), "x") == ""
+
+
+def test_what_may_pass_is_told_by_its_class():
+    assert EnvironmentProblem("x").may_pass
+    assert not DataError("x").may_pass
+
+
+def test_the_command_of_a_package_is_this_module():
+    known, beams = entrypoint.parse(
+        ["entry", "--executor_class_path", "x", "--json_serialized_invocation_args", "{}", "--runner=F"]
+    )
+    assert (known.light_function, known.trials_folder, known.on_beam, beams) == ("", "", False, ["--runner=F"])
+    assert executor_input.local_path("s3://b/k") == "/s3/b/k"
