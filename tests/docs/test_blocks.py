@@ -59,7 +59,7 @@ QUICK = (
         ("piecehub verify", "piecehub fetch", "piecehub cache doctor", "python -m model_signing verify"),
         worlds.signed,
     ),
-    Scenario("docs/workdir.md", ("piecehub workdir gc",), worlds.finished_run),
+    Scenario("docs/workdir.md", ("piecehub runs", "piecehub workdir gc"), worlds.finished_run),
 )
 LONG = (
     Scenario("README.md", (".venv/bin/piecehub serve", "import tensorflow_hub as hub"), worlds.make_run),
