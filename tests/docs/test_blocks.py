@@ -59,7 +59,7 @@ QUICK = (
         ("piecehub verify", "piecehub fetch", "piecehub cache doctor", "python -m model_signing verify"),
         worlds.signed,
     ),
-    Scenario("docs/workdir.md", ("piecehub workdir gc",), worlds.finished_run),
+    Scenario("docs/workdir.md", ("piecehub runs", "piecehub workdir gc"), worlds.finished_run),
 )
 LONG = (
     Scenario("README.md", (".venv/bin/piecehub serve", "import tensorflow_hub as hub"), worlds.make_run),
@@ -67,15 +67,7 @@ LONG = (
     Scenario("docs/sharing.md", ("piecehub export flowers.keras",), worlds.flowers),
     Scenario("docs/check.md", ("import piecehub",), worlds.my_piece),
     Scenario("README.md", ("import piecehub",), worlds.digits_in_keras),
-    Scenario("README.md", ("piecehub recipe check",), worlds.a_recipe),
-    Scenario("README.md", ("piecehub evaluate",), worlds.two_versions),
     Scenario("README.md", ("piecehub kubeflow compile",), worlds.an_image),
-    Scenario(
-        "docs/evaluate.md",
-        ("piecehub compare",),
-        worlds.two_versions,
-        before=("piecehub evaluate my_model/ --recipe digits --trust --out out/",),
-    ),
 )
 # Blocks that other tests run, or the same commands with other names.
 ELSEWHERE: dict[Key, str] = {
@@ -86,6 +78,9 @@ ELSEWHERE: dict[Key, str] = {
     ("docs/training.md", "python"): "tests/docs/test_python.py",
     ("README.md", "def build_model"): "tests/docs/test_python.py",
     ("README.md", "piecehub init"): "tests/pipelines/test_starting.py",
+    ("README.md", "piecehub recipe check"): "tests/tutorials/test_tutorials.py",
+    ("README.md", "piecehub evaluate"): "tests/cli/test_evaluate.py",
+    ("docs/evaluate.md", "piecehub compare"): "tests/comparing/test_compare.py",
     ("docs/consume.md", "pip install"): "tests/consume/test_consume_installed.py",
     ("docs/evaluate.md", "piecehub run RECIPE"): "tests/cli/test_evaluate.py",
     ("docs/faults.md", "make engines"): "tests/store/faults/test_crowds.py",

@@ -20,7 +20,6 @@ from piecehub.facts.handle import Handle
 from piecehub.facts.workdir import mark
 from piecehub.signing.keys import new_key
 from piecehub.store import curate
-from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
 from piecehub.store.tokens import Tokens
@@ -155,32 +154,6 @@ def my_piece(folder: Path) -> Generator[Stand]:
     """A Reusable SavedModel `my_piece/`."""
     _python(folder, f'{_FLOWERS}\nimport piecehub\npiecehub.export(model, "my_piece")\n')
     yield Stand()
-
-
-@contextmanager
-def two_versions(folder: Path) -> Generator[Stand]:
-    """piecehub/digits/1 and 2 in the store; my_model/ is the first, of which the second differs by a note."""
-    with finished_run(folder):
-        store = Store.open(folder / ".piecehub" / "store")
-        manifest = store.manifest(Handle("piecehub", "digits", 1))
-        unpack(store.blob_path(manifest.archive.digest), folder / "my_model")
-        noted = Path(shutil.copytree(folder / "my_model", folder / "noted"))
-        (noted / "assets.extra").mkdir(exist_ok=True)
-        (noted / "assets.extra" / "note.txt").write_text("another one")
-        publish(store, noted, "piecehub", "digits", blobs={}, facts={})
-        yield Stand()
-
-
-@contextmanager
-def a_recipe(folder: Path) -> Generator[Stand]:
-    """`path/to/recipe`, that of the digits with few trials and a rule that any piece keeps."""
-    recipe = Path(shutil.copytree(ROOT / "pipelines" / "recipes" / "digits", folder / "path" / "to" / "recipe"))
-    text = (recipe / "recipe.toml").read_text()
-    for key, value in {**_LITTLE, "min_gain": "-1.0"}.items():
-        text, count = re.subn(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
-        assert count == 1, key
-    (recipe / "recipe.toml").write_text(text)
-    yield Stand({"gate.min_gain=0.01": "gate.min_gain=-0.9"})
 
 
 @contextmanager
