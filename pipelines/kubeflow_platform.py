@@ -61,7 +61,7 @@ class OnCluster:
         if self.store_secret and not self.store:
             raise RecipeError("Expected --store with --store-secret. Received: none; say which bucket it is for.")
         name, _, keys = self.store_secret.partition(":")
-        for value in filter(None, (name, self.signing_secret, self.volume)):
+        for value in [*([name] if self.store_secret else []), *filter(None, (self.signing_secret, self.volume))]:
             if not _NAME.fullmatch(value):
                 raise RecipeError(f"Expected the name of a secret or claim in Kubernetes. Received: '{value}'.")
         for key in filter(None, keys.split(",")):
