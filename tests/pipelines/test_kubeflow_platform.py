@@ -81,6 +81,7 @@ def test_a_bucket_without_a_volume_means_that_pods_need_none():
     [
         ({"store": "/mnt/store"}, "Expected a bucket as the store of a package"),
         ({"store": "ftp://shop"}, "Received: 'ftp://shop'"),
+        ({"store": "s3://key:secret@shop"}, "give credentials by --store-secret"),
         ({"store_secret": "shop"}, "Expected --store with --store-secret"),
         ({"store": "s3://shop", "store_secret": "Shop"}, "name of a secret or claim in Kubernetes. Received: 'Shop'"),
         ({"store": "s3://shop", "store_secret": ":AWS_REGION"}, "name of a secret or claim in Kubernetes"),
