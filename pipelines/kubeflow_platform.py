@@ -20,12 +20,10 @@ from pipelines.kubeflow_mend import executor_path
 
 # Where trials lie without a volume: in the pod, which goes with them.
 IN_POD = "/tmp/piecehub"
-_SEE_THE_STORE = (
-    "components.parent_resolver.ParentResolver_Executor",
-    "components.incumbent_resolver.IncumbentResolver_Executor",
-    "components.hub_pusher.HubPusher_Executor",
-)
-_PUSHER = "components.hub_pusher.HubPusher_Executor"
+# The executors of the components that see the store.
+PARENT = "components.parent_resolver.ParentResolver_Executor"
+INCUMBENT = "components.incumbent_resolver.IncumbentResolver_Executor"
+PUSHER = "components.hub_pusher.HubPusher_Executor"
 # The variables of piecehub/store/cloud.py that are secret, by the scheme of the store.
 _CREDENTIALS = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -53,6 +51,11 @@ class OnCluster:
     volume: str = ""
 
     def __post_init__(self) -> None:
+        if "@" in self.store:
+            raise RecipeError(
+                "Expected a bucket by its name alone. Received: a uri with an '@', which would stand in the package, "
+                "password and all; give credentials by --store-secret."
+            )
         if self.store and self._scheme not in SCHEMES:
             raise RecipeError(
                 f"Expected a bucket as the store of a package ({', '.join(f'{s}://' for s in SCHEMES)}). Received: "
@@ -61,7 +64,7 @@ class OnCluster:
         if self.store_secret and not self.store:
             raise RecipeError("Expected --store with --store-secret. Received: none; say which bucket it is for.")
         name, _, keys = self.store_secret.partition(":")
-        for value in filter(None, (name, self.signing_secret, self.volume)):
+        for value in [*([name] if self.store_secret else []), *filter(None, (self.signing_secret, self.volume))]:
             if not _NAME.fullmatch(value):
                 raise RecipeError(f"Expected the name of a secret or claim in Kubernetes. Received: '{value}'.")
         for key in filter(None, keys.split(",")):
@@ -88,12 +91,12 @@ class OnCluster:
         path, wants = executor_path(executor.get("container", {})), dict[str, Any]()
         if self.volume:
             wants["pvcMount"] = [{"constant": self.volume, "mountPath": working_folder}]
-        if self.store_secret and path in _SEE_THE_STORE:
+        if self.store_secret and path in (PARENT, INCUMBENT, PUSHER):
             name, _, keys = self.store_secret.partition(":")
             told = tuple(filter(None, keys.split(","))) or _CREDENTIALS[self._scheme]
             wants["secretAsEnv"] = [
                 {"secretName": name, "keyToEnv": [{"secretKey": key, "envVar": key} for key in told]}
             ]
-        if self.signing_secret and path == _PUSHER:
+        if self.signing_secret and path == PUSHER:
             wants["secretAsVolume"] = [{"secretName": self.signing_secret, "mountPath": str(MOUNTED_KEY.parent)}]
         return wants

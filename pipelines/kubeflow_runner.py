@@ -21,7 +21,7 @@ from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
-from pipelines.kubeflow_platform import IN_POD, OnCluster
+from pipelines.kubeflow_platform import IN_POD, INCUMBENT, PARENT, PUSHER, OnCluster
 from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places
 from pipelines.pipeline import create_pipeline, examples_that_change, never_cached
@@ -37,9 +37,9 @@ LIGHT = {
     _SCHEMA: "piecehub.examples.schema_file.bring_schema",
     _GATE: "piecehub.transfer.judging.judge_run",
     _PAGE: "piecehub.documentation.page_of_run.document_run",
-    "components.parent_resolver.ParentResolver_Executor": "piecehub.store.parent.bring_parent",
-    "components.incumbent_resolver.IncumbentResolver_Executor": "piecehub.store.incumbent.bring_incumbent",
-    "components.hub_pusher.HubPusher_Executor": "piecehub.signing.push_of_run.push_run_from_pod",
+    PARENT: "piecehub.store.parent.bring_parent",
+    INCUMBENT: "piecehub.store.incumbent.bring_incumbent",
+    PUSHER: "piecehub.signing.push_of_run.push_run_from_pod",
 }
 _TOUCH_ONLY_ARTIFACTS = (_SCHEMA, _GATE, _PAGE)
 _PINNED_IMAGE = re.compile(r".+(@sha256:[0-9a-f]{64}|:(?!latest$)[\w][\w.-]{0,127})")
@@ -86,7 +86,7 @@ def compile_recipe(
     pipeline = create_pipeline(
         loaded, places, beam_args=[ON_BEAM, *beam_args] if beam_args else ["--runner=FnApiRunner"]
     )
-    # Kubeflow calls ExampleGen's driver too late to ask its cache: it would not see that a folder has other records.
+    # Kubeflow's cache does not look into a folder: it would not see that it has other records.
     seldom = [*never_cached(loaded.config), *examples_that_change(loaded.config)]
     spec = compile_spec(pipeline, image, never_cached=seldom, trials_folder=places.trials)
     _write(write_yaml(spec, cluster.document(spec, str(workdir.root.resolve()))), output)

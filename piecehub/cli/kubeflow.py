@@ -57,13 +57,13 @@ def compile(
 
     With --store and no --volume, pods need none: they only read the working folder, which may lie in the image.
     """
+    from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe
 
+    cluster = OnCluster(store, store_secret, signing_secret, volume)
     loaded = load_recipe(recipe, settings)
     with logs.away():
-        from pipelines.kubeflow_platform import OnCluster
         from pipelines.kubeflow_runner import compile_recipe
 
-        cluster = OnCluster(store, store_secret, signing_secret, volume)
         compile_recipe(loaded, Workdir(workdir), output, image, beam_args, cluster)
     click.echo(f"wrote {output}", err=True)

@@ -93,6 +93,7 @@ def test_a_light_component_takes_under_two_seconds_of_the_processor(resolver_tas
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
     (told,) = task.told["artifacts"]["incumbent"]["artifacts"]
     assert told["uri"] == "s3://bucket/task/out"
+    assert told["metadata"].keys() == {"version", "content_digest", "provenance_digest", "tfx_version"}
     assert told["metadata"]["version"] == 0.0
     statement = json.loads((task.output / "provenance.json").read_text())["statement"]
     assert statement["component"] == "IncumbentResolver"

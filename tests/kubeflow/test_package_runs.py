@@ -1,6 +1,7 @@
 """Whole packages through the replay: every task in a pod of its own, started by the compiled command alone."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -107,6 +108,32 @@ def test_a_gate_that_refuses_publishes_nothing_and_says_why(world, tiny):
     assert ran.pods.keys() == {"IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
     assert not _outcome(ran)["pushed"]
     assert "0.9" in _outcome(ran)["why"] or "90" in _outcome(ran)["why"]
+
+
+def test_the_evidence_of_several_tasks_comes_to_the_gate(world, tiny):
+    """Twice the same task by another name; what is as in the run above comes from the cache."""
+    (examples,) = {path.parent for path in world.work.data.glob("*/upstream")}
+    shutil.copytree(examples / "digits-5-9", examples / "digits-again")
+    tasks = 'task=[{name="digits-5-9"}, {name="digits-again", role="report"}]'
+    ran = world.cluster.run(world.package(*TINY, tasks))
+    assert ran.failed == "", ran.logs()
+    assert {"FullModelTrainer", "ReusabilityValidator", "FineTuneEvaluatorDigits59"} <= ran.from_cache
+    assert len(ran.pods["FineTuneEvaluatorDigitsAgain"]) == 1
+    page = (ran.output("DocumentationWriter", "documentation") / "documentation.md").read_text("utf-8")
+    assert "digits-5-9" in page
+    assert "digits-again" in page
+    told = json.loads((ran.output("PublishGate", "blessing") / "provenance.json").read_text("utf-8"))
+    assert len(told["statement"]["inputs"]["evidence"]) == 2
+
+
+def test_digits_at_its_full_size_publishes_what_it_states(world):
+    ran = world.cluster.run(world.package())
+    assert ran.failed == "", ran.logs()
+    assert _outcome(ran)["pushed"], _outcome(ran)["why"]
+    assert world.verified(_outcome(ran)["handle"])["signed"]
+    evidence = json.loads((ran.output("FineTuneEvaluator", "evidence") / "evidence.json").read_text("utf-8"))
+    gain = next(c for c in evidence["contrasts"] if c["reference"] == "from_scratch" and c["shots"] == "curve")
+    assert 0.015 <= gain["estimate"] <= 0.045
 
 
 def test_without_a_volume_the_pusher_publishes_straight_into_a_bucket(world, tiny, monkeypatch):

@@ -11,6 +11,7 @@ from kfp import components as kfp_components
 
 from piecehub.facts.workdir import Workdir
 from pipelines.data import examples_folder
+from pipelines.kubeflow_platform import OnCluster
 from pipelines.kubeflow_runner import compile_recipe
 from pipelines.recipe.loader import RECIPES, load_recipe
 
@@ -129,6 +130,27 @@ def test_several_pieces_compile_with_one_task_each(tmp_path):
     never = {name for name, task in tasks.items() if not task["cachingOptions"]["enableCache"]}
     assert never == {f"{name}{piece}" for name in ("IncumbentResolver", "HubPusher") for piece in ("Whole", "Features")}
     assert {"ReusableExporterWhole", "ReusableExporterFeatures"} <= tasks.keys()
+
+
+def test_with_a_bucket_for_a_store_no_parameter_names_a_place_that_pods_write(package, tmp_path):
+    work = Workdir(package.parent / "work")
+    cluster = OnCluster(store="s3://shop/models", store_secret="shop", signing_secret="keys")
+    compile_recipe(load_recipe("digits"), work, tmp_path / "bucket.yaml", IMAGE, cluster=cluster)
+    spec, platform = yaml.safe_load_all((tmp_path / "bucket.yaml").read_bytes())
+    given = {
+        (task, key, source["runtimeValue"]["constant"])
+        for task, body in spec["root"]["dag"]["tasks"].items()
+        for key, source in body.get("inputs", {}).get("parameters", {}).items()
+        if "folder" in key
+    }
+    assert {place for _, _, place in given if place.startswith(str(work.root))} == {
+        place for task, key, place in given if key == "source_folder"
+    }
+    assert {place for _, key, place in given if key == "store_folder"} == {"s3://shop/models"}
+    assert {place for _, key, place in given if key == "trials_folder"} == {"/tmp/piecehub"}
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert executors.keys() == {"IncumbentResolver_executor", "HubPusher_executor"}
+    assert kfp_components.load_component_from_file(str(tmp_path / "bucket.yaml")).name == "digits"
 
 
 def _sources(task):
