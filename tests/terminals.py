@@ -21,6 +21,8 @@ SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _ROWS = 50
 # The screen is drawn wider than the terminal said that it is: what would not have fitted is seen.
 _MORE = 100
+# Variables that say how to draw, whatever the terminal is; pytest-xdist sets the second.
+_ASKED_FOR = ("NO_COLOR", "COLUMNS", "LINES")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def on_terminal(
     """Runs a command whose standard error is a terminal, and standard output a pipe, or the terminal too."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, columns, 0, 0))
-    environment = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+    environment = {key: value for key, value in os.environ.items() if key not in _ASKED_FOR}
     environment |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **variables}
     began = time.monotonic()
     process = subprocess.Popen(

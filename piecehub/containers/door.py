@@ -12,10 +12,8 @@ from typing import Any
 from piecehub.containers import code
 from piecehub.errors import OtherCode
 from piecehub.facts import provenance
+from piecehub.facts.provenance import Facts
 from piecehub.facts.tables import ModelTable
-
-# What is noted of an output, in ML Metadata, beside its files.
-Facts = dict[str, str | int | float]
 
 DIGESTS = ("code_digest", "lock_digest")
 _MODELS = ("model", "upstream_model")

@@ -16,7 +16,7 @@ import yaml
 
 from piecehub.containers import door
 from piecehub.containers.executor_input import Json
-from piecehub.facts.provenance import Input
+from piecehub.facts.provenance import Facts, Input
 
 _EXECUTOR = "_Executor"
 _CASTS: dict[str, Callable[[Any], Any]] = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float}
@@ -35,7 +35,7 @@ def run(function: str, executor: str, given: Mapping[str, Any], inputs_spec: Map
         OtherCode: if the component's code is not the package's.
     """
     module, _, name = function.rpartition(".")
-    work: Callable[..., door.Facts] = getattr(importlib.import_module(module), name)
+    work: Callable[..., Facts] = getattr(importlib.import_module(module), name)
     parameters = _parameters(given, inputs_spec)
     read = {key: _read(listed) for key, listed in given["inputs"].get("artifacts", {}).items()}
     ((key, (output,)),) = ((key, listed["artifacts"]) for key, listed in given["outputs"]["artifacts"].items())

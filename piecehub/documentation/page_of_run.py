@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from piecehub.containers.door import Facts
 from piecehub.documentation import page as pages
+from piecehub.facts.provenance import Facts
 
 
 def document_run(

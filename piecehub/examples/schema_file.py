@@ -6,8 +6,8 @@ from typing import Any
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from piecehub.containers.door import Facts
 from piecehub.errors import DataError
+from piecehub.facts.provenance import Facts
 
 FILE_NAME = "schema.pbtxt"
 _protos: Any = schema_pb2  # generated: the type checker sees none of its names

@@ -12,12 +12,12 @@ from typing import Any
 
 from piecehub.errors import NotReusableError
 from piecehub.exporting import golden, low_level, saved_model
+from piecehub.exporting.as_is import described
 from piecehub.exporting.export_facts import ExportFacts, facts_of
 from piecehub.exporting.export_options import ExportOptions
 from piecehub.facts import piece_manifest
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.piece_manifest import PieceManifest
-from piecehub.tensors import specs
 from piecehub.tensors.whole_folder import whole_folder
 
 
@@ -99,28 +99,13 @@ def _golden(obj: Any, origin: Path | None, options: ExportOptions) -> golden.Gol
 
 def _manifest(obj: Any, origin: Path | None, recorded: golden.Golden | None, options: ExportOptions) -> PieceManifest:
     before = piece_manifest.read(origin) if origin else None
-    manifest = before or _described(obj)
+    manifest = before or described(obj)
     inputs = dict(manifest.golden).get("inputs", "synthetic") if recorded else "none"
     return replace(
         manifest,
         preprocessor=options.preprocessor or manifest.preprocessor,
         parent=options.parent or manifest.parent,
         golden={"tolerance": golden.TOLERANCE, **manifest.golden, "inputs": inputs},
-    )
-
-
-def _described(obj: Any) -> PieceManifest:
-    """What a loaded object without a manifest tells of itself."""
-    exportable = low_level.adapt(obj, None, ExportOptions())
-    first = obj.__call__.concrete_functions[0]
-    return PieceManifest(
-        made_with="low-level",
-        input=specs.facts(exportable.specs),
-        output=specs.facts(specs.of_tensors(first.structured_outputs)),
-        variables=[named.path for named in exportable.variables],
-        trainable_variables=[named.path for named in exportable.trainable],
-        regularizers=[{"variable": "", "regularizer": {}} for _ in exportable.weight_losses],
-        golden={"tolerance": golden.TOLERANCE},
     )
 
 

@@ -16,7 +16,6 @@ Keras 3 models and layers, tf_keras models, and low-level objects that implement
 alike (keras_models.py, tf_keras_models.py, low_level.py).
 """
 
-import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,16 +26,15 @@ from typing import Any
 
 import keras
 
-from piecehub.consume.loading import load
 from piecehub.errors import NotReusableError
 from piecehub.exporting import golden, keras_models, low_level, randomness, reusable_root, saved_model, tf_keras_models
+from piecehub.exporting.as_is import share_as_it_is
 from piecehub.exporting.export_facts import ExportFacts, facts_of
 from piecehub.exporting.export_options import GOLDEN, ExportOptions, read_options
 from piecehub.exporting.export_record import golden_of, manifest_of
 from piecehub.exporting.exportable import Exportable, require_trainable
 from piecehub.exporting.frozen import frozen_layers
 from piecehub.exporting.members import call_of
-from piecehub.exporting.reexport import reexport
 from piecehub.exporting.replicas import aggregated
 from piecehub.exporting.vocabulary import neutral_names, staged_vocabularies
 from piecehub.extraction import piece as pieces
@@ -145,21 +143,10 @@ def export_piece(
     folder = Path(piece_folder)
     model = pieces.rebuild_piece(folder, Path(recipe_folder), Path(parent) if parent else None)
     if pieces.read_builder(folder).road == "as_is":
-        return asdict(_as_is(saved_model_in(model), Path(destination)))
+        return asdict(share_as_it_is(saved_model_in(model), Path(destination)))
     inputs = pieces.export_specs(model, folder)
     options, given = _golden_of_recipe(options, folder, Path(recipe_folder))
     return asdict(export(model, Path(destination), read_options(options), inputs=inputs, golden_inputs=given))
-
-
-def _as_is(saved_model: Path, folder: Path) -> ExportFacts:
-    """The same files, where they have a manifest; else it is saved again, with one."""
-    manifest = piece_manifest.read(saved_model)
-    if manifest is None:
-        return reexport(load(saved_model), folder)
-    refuse_taken(folder)
-    with whole_folder(folder) as whole:
-        shutil.copytree(saved_model, whole, dirs_exist_ok=True)
-    return facts_of(manifest, folder)
 
 
 def _golden_of_recipe(options: Mapping[str, Any], folder: Path, recipe_folder: Path) -> tuple[Mapping[str, Any], Any]:

@@ -16,7 +16,6 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from piecehub.consume.layer import ReusableLayer
 from piecehub.errors import ConsumerError, PieceError
 from piecehub.facts.nearest import nearest
 from piecehub.tensors import specs
@@ -24,6 +23,8 @@ from piecehub.training.building import Built, Specs, blank, knows_its_input, mod
 
 Road = Literal["cut", "take", "whole", "core", "as_is"]
 
+# By its name in Keras: the code of an export is not that of the hub's client, which every edit of it would run again.
+_REUSABLE_LAYER = "piecehub>ReusableLayer"
 # What a ReusableLayer calls in place of the whole.
 _CHOICES = ("arguments", "output_key", "piece", "signature")
 
@@ -121,7 +122,7 @@ def saved_model_in(full: keras.Model) -> Path:
     """
     layers: list[Any] = [layer for layer in full.layers if not isinstance(layer, keras.layers.InputLayer)]
     expected = "Expected a model of one piecehub.ReusableLayer, of a folder and without a choice in it"
-    if len(layers) != 1 or not isinstance(layers[0], ReusableLayer):
+    if len(layers) != 1 or keras.saving.get_registered_name(type(layers[0])) != _REUSABLE_LAYER:
         kinds = ", ".join(type(layer).__name__ for layer in layers)
         raise PieceError(f"{expected}, for the road 'as_is'. Received: {kinds or 'no layer'}; take another road.")
     try:

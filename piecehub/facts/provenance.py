@@ -22,6 +22,8 @@ from piecehub.facts.content import canonical_json, content_digest, list_files, s
 
 FILE_NAME = "provenance.json"
 Statement = dict[str, Any]
+# What is noted of an output, in ML Metadata, beside its files.
+Facts = dict[str, str | int | float]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from piecehub.containers.door import Facts
+from piecehub.facts.provenance import Facts
 from piecehub.signing.attest import attest_run
 from piecehub.signing.place import mounted_place, signing_with
 from piecehub.store.push import Candidate, push

@@ -9,9 +9,9 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from piecehub.containers.door import Facts
 from piecehub.facts.handle import check_name, check_publisher
 from piecehub.facts.manifest import Manifest
+from piecehub.facts.provenance import Facts
 from piecehub.store.catalog import Store
 
 FILE_NAME = "incumbent.json"

@@ -5,10 +5,10 @@ saved_model/    the SavedModel, unpacked
 
 from pathlib import Path
 
-from piecehub.containers.door import Facts
 from piecehub.errors import StoreError
 from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.handle import Handle
+from piecehub.facts.provenance import Facts
 from piecehub.store.archive import unpack
 from piecehub.store.catalog import Store
 

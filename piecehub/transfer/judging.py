@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from piecehub.containers.door import Facts
 from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.facts.provenance import Facts
 from piecehub.transfer import gate, plot_gains
 from piecehub.transfer.evidence import Evidence
 from piecehub.transfer.rule import Rule

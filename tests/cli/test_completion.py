@@ -42,7 +42,7 @@ def _offered(folder: Path, *words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["ru"], ["run"]),
+        (["ru"], ["run", "runs"]),
         (["store", "yan"], ["yank"]),
         (["run", "--dr"], ["--dry-run"]),
         (["run", "di"], ["digits"]),

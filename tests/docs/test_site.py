@@ -140,7 +140,9 @@ def test_every_address_of_the_json_api_and_each_key_of_its_answers_is_in_the_ref
     routes = {getattr(route, "path", "") for route in create_app(golden).routes}
     assert {path for path in routes if path.startswith("/api/")} == {
         *("/api/v1/runs", "/api/v1/runs/{run}", "/api/v1/models", "/api/v1/models/{path:path}"),
+        "/api/v1/openapi.json",
     }
+    assert "### `GET /api/v1/openapi.json`" in page
 
 
 @pytest.fixture(scope="module")

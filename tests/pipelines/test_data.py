@@ -299,7 +299,11 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return written
 
 
-@pytest.mark.parametrize(("recipe", "part"), DIGESTS)
+# The texts of every installed package take half a minute to read.
+_LONG = {key: pytest.mark.long if key[0] == "docstrings" else () for key in DIGESTS}
+
+
+@pytest.mark.parametrize(("recipe", "part"), [pytest.param(*key, marks=marks) for key, marks in _LONG.items()])
 def test_the_splits_of_the_shipped_recipes_have_the_digests_that_they_always_had(
     tmp_path: Path, recipe: str, part: str, shipped: Callable[[str], Path]
 ) -> None:

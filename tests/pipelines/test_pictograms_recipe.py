@@ -102,7 +102,7 @@ def test_it_writes_the_same_bytes_again_and_others_for_another_seed(
 def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / "copy")
     monkeypatch.setitem(sys.modules, "resvg_py", None)
-    with pytest.raises(EnvironmentProblem, match=r"package 'resvg_py' .* install 'piecehub\[recipes\]'\.$"):
+    with pytest.raises(EnvironmentProblem, match=r"package 'resvg_py' .* install 'piecehub\[recipes\]'`\.$"):
         load_module(tmp_path / "copy", "data.py")
 
 

@@ -158,6 +158,7 @@ def test_it_is_compared_with_its_evidence_and_the_data_that_it_was_made_from(wor
     assert said["a"]["data"] == said["b"]["data"] and all(said["a"]["data"].values())
 
 
+@pytest.mark.long
 def test_the_example_of_run_comes_from_the_cache(
     world: World, first: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

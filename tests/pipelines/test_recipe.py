@@ -44,7 +44,7 @@ def test_the_shipped_recipe_loads_by_its_name() -> None:
         ("train.epochs", True, "for 'train.epochs'"),
         ("piece.layer", 3, "for 'piece.layer'"),
         ("piece.layr", "features", "Received: 'piece.layr'; did you mean 'piece.layer'?"),
-        ("piece.road", "round", "Expected 'cut', 'take', 'whole' or 'core' for 'piece.road'"),
+        ("piece.road", "round", "Expected 'cut', 'take', 'whole', 'core' or 'as_is' for 'piece.road'"),
         ("piece.frozen", "thaw", "Expected 'refuse', 'unfreeze' or 'keep' for 'piece.frozen'"),
         ("piece.hyperparameters", ["width"], "'dropout_rate' or 'batch_norm_momentum'"),
         ("piece", [], "for 'piece'"),

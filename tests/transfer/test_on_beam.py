@@ -48,6 +48,7 @@ def test_trials_as_elements_of_a_beam_pipeline_give_the_bytes_of_the_pool(subjec
     assert content_digest(list_files(tmp_path)) == before
 
 
+@pytest.mark.long
 def test_workers_that_see_nothing_of_this_machine_give_the_same_evidence_and_finished_trials_are_taken_from_the_place(
     subject, task, protocol, measured, tmp_path, s3, monkeypatch
 ):

@@ -74,7 +74,8 @@ def _read(block: Block, other: Mapping[str, str]) -> tuple[str, str]:
     if block.title in other:
         return block.title, other[block.title]
     title, text = block.title, block.text
-    for mine, theirs in other.items():
+    words = {mine: theirs for mine, theirs in other.items() if not mine.endswith(".py")}
+    for mine, theirs in words.items():
         title, text = title.replace(mine, theirs), text.replace(mine, theirs)
     return title, text
 

@@ -30,7 +30,7 @@ with shown(form_of(**json.loads(sys.argv[2])), Words("http://127.0.0.1:9", "serv
             sum(range(3_000_000))
     for event in json.loads(sys.argv[1]):
         write_event(show.fd, (json.dumps(event) + "\\n").encode())
-        time.sleep(0.15)
+        time.sleep(0.6 if event.get("progress") else 0.15)
 print("the result")
 """
 EVENTS = [
