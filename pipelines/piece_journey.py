@@ -21,18 +21,8 @@ from piecehub.containers.code import code_digest, joined, lock_digest, recipe_di
 from piecehub.documentation.page import Person
 from piecehub.facts.tables import LimitsTable, TaskTable
 from pipelines.protocols import protocol_of, task_rules
-from pipelines.recipe.tables import DownstreamTask, Piece, Recipe
+from pipelines.recipe.tables import EXPORT_OPTIONS, DownstreamTask, Piece, Recipe
 from pipelines.recipe.words import camel_case
-
-_EXPORT_OPTIONS = (
-    "trainable",
-    "frozen",
-    "hyperparameters",
-    "return_losses",
-    "sub_pieces",
-    "golden",
-    "preprocessor",
-)
 
 
 @dataclass(frozen=True)
@@ -142,7 +132,7 @@ def evaluator_ids(config: Recipe, piece: Piece, suffix: str) -> list[str]:
 
 def export_options(piece: Piece, parent: str = "") -> dict[str, Any]:
     """The piece's `ExportOptions` as plain JSON; `parent` is `handle@digest` of the piece to start from."""
-    return {**{key: value for key, value in asdict(piece).items() if key in _EXPORT_OPTIONS}, "parent": parent}
+    return {**{key: value for key, value in asdict(piece).items() if key in EXPORT_OPTIONS}, "parent": parent}
 
 
 def person_of(config: Recipe, piece: Piece) -> Person:

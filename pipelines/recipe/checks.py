@@ -9,7 +9,7 @@ from piecehub.transfer.protocol import check_ascending
 from pipelines.recipe.faults import Fault, fault, refuse, refused, told
 from pipelines.recipe.lines import Path
 from pipelines.recipe.page_texts import text_faults
-from pipelines.recipe.tables import Piece, Recipe
+from pipelines.recipe.tables import EXPORT_OPTIONS, Piece, Recipe
 from pipelines.recipe.training_checks import training_faults
 from pipelines.recipe.words import camel_case
 
@@ -19,9 +19,6 @@ _GRID = {
     "inverse_regularization": "values of inverse regularization",
     "sensitivity_batch_sizes": "batch sizes of the sensitivity",
 }
-
-# What an export settles.
-_EXPORTED = ("trainable", "frozen", "hyperparameters", "return_losses", "sub_pieces", "golden", "preprocessor")
 
 
 def checked(recipe: Recipe) -> Recipe:
@@ -146,7 +143,7 @@ def _as_is_faults(number: int, recipe: Recipe) -> Iterator[Fault]:
             "data.upstream",
         )
     plain, piece = Piece(), recipe.piece[number]
-    for key in _EXPORTED:
+    for key in EXPORT_OPTIONS:
         if getattr(piece, key) != getattr(plain, key):
             yield fault(
                 f"Expected no 'piece.{key}' for the road 'as_is'. Received: one; that was settled by its first export.",

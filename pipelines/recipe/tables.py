@@ -184,6 +184,10 @@ class Piece:
         return self.layer if isinstance(self.layer, tuple) else tuple(filter(None, [self.layer]))
 
 
+# The entries of `[piece]` that an export settles.
+EXPORT_OPTIONS = ("trainable", "frozen", "hyperparameters", "return_losses", "sub_pieces", "golden", "preprocessor")
+
+
 @dataclass(frozen=True)
 class DownstreamTask(TaskTable):
     """`[[task]]`: examples in the folder `name`, splits `pool` and `test`; it judges all pieces, or those it names.

@@ -77,7 +77,7 @@ def pictures_of(
         counts=counts,
         description=f"A small convolutional network for {what} pictures of {side} x {side} pixels. It takes float32 "
         "images with values in [0, 1].",
-        hub_tasks=("image-others",) if channels == 1 else ("image-feature-vector",),
+        hub_tasks=("image-others",) if grey else ("image-feature-vector",),
         arguments={"widths": [32, 64, 128]},
         constants={**(constants or {}), "pictures": {"SIDE, CHANNELS": (side, channels)}},
         notes=notes,
