@@ -171,13 +171,19 @@ def _decoded(proto: Any) -> Any:
     return nested_structure_coder.decode_proto(proto)
 
 
-def _is_text(shape: tf.TensorShape, alone: bool) -> bool:
-    """Whether strings of that shape are texts: several in a row, or one beside other inputs, are a table's columns."""
+def _is_text(spec: Any, alone: bool) -> bool:
+    """Whether such strings are texts: several in a row, or one beside other inputs, are a table's columns.
+
+    Ragged ones are a text's words: the common APIs of texts take none.
+    """
+    if isinstance(spec, tf.RaggedTensorSpec):
+        return False
+    shape: tf.TensorShape = spec.shape
     return shape.rank is None or shape.rank < 2 or (alone and all(size in (1, None) for size in shape.as_list()[1:]))
 
 
 def _domain(specs: list[Any]) -> Domain:
-    if any(spec.dtype == tf.string and _is_text(spec.shape, len(specs) == 1) for spec in specs):
+    if any(spec.dtype == tf.string and _is_text(spec, len(specs) == 1) for spec in specs):
         return "text"
     shapes = [spec.shape for spec in specs]
     is_image = any(shape.rank == 4 and shape[-1] in _CHANNELS for shape in shapes)

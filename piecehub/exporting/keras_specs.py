@@ -37,11 +37,7 @@ def fixed_batch(model: Any) -> int | None:
 
 def _spec(tensor: Any, fixed_batch: bool) -> specs.Spec:
     shape = [tensor.shape[0] if fixed_batch else None, *tensor.shape[1:]]
-    if getattr(tensor, "ragged", False):
-        return tf.RaggedTensorSpec(shape, tensor.dtype, getattr(tensor, "ragged_rank", None) or 1)
-    if getattr(tensor, "sparse", False):
-        return tf.SparseTensorSpec(shape, tensor.dtype)
-    return tf.TensorSpec(shape, tensor.dtype)
+    return specs.of_symbolic(tensor, shape)
 
 
 def _built_specs(model: Any) -> Any:

@@ -95,7 +95,16 @@ def of_tensors(tensors: Any) -> Any:
 def _of_tensor(tensor: Any) -> Spec:
     if isinstance(tensor, tf.RaggedTensor | tf.SparseTensor):
         return tf.type_spec_from_value(tensor)
-    return tf.TensorSpec(tensor.shape, tensor.dtype)
+    return of_symbolic(tensor, tensor.shape)
+
+
+def of_symbolic(tensor: Any, shape: Any) -> Spec:
+    """The spec of a symbolic tensor of Keras or TensorFlow, with another shape."""
+    if getattr(tensor, "ragged", False):
+        return tf.RaggedTensorSpec(shape, tensor.dtype, getattr(tensor, "ragged_rank", None) or 1)
+    if getattr(tensor, "sparse", False):
+        return tf.SparseTensorSpec(shape, tensor.dtype)
+    return tf.TensorSpec(shape, tensor.dtype)
 
 
 def flat_tensors(specs: Any) -> list[Spec]:

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from piecehub.conformance.common_apis import declared_apis_hold
-from piecehub.conformance.documentation_rules import check_documentation
+from piecehub.conformance.described import of_specs
+from piecehub.conformance.documentation_rules import check_documentation, page_conforms
 from piecehub.conformance.dynamic import dynamic_findings
 from piecehub.conformance.loaded import load
 from piecehub.conformance.verdict import Verdict
@@ -92,6 +93,17 @@ def test_a_page_that_breaks_a_rule_falls_short(old: str, new: str, words: str, r
     found = _x4(PAGE.replace(old, new), rows)
     assert found.passed is False and found.level == "fail"
     assert words in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("spec", "domain"),
+    [(tf.TensorSpec([None], tf.string), "text"), (tf.RaggedTensorSpec([None, None], tf.string, 1), "")],
+)
+def test_texts_need_a_task_and_their_words_none(spec: Any, domain: str) -> None:
+    described = of_specs([spec], [], 1)
+    assert described.domain == domain
+    found = page_conforms(PAGE.replace("of rows", "of words"), described)
+    assert found.passed is not bool(domain), found.sentence
 
 
 def test_a_page_of_an_image_model_needs_a_task_and_the_size(images: Path) -> None:

@@ -83,6 +83,22 @@ def test_roads_lead_to_a_piece_of_dicts_with_and_without_an_input(
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"ragged": True, "dtype": "string"}, {"shape": [None, None], "dtype": "string", "ragged_rank": 1}),
+        ({"sparse": True}, {"shape": [None, None], "dtype": "float32", "sparse": True}),
+    ],
+)
+def test_a_piece_with_an_input_of_rows_or_of_few_values_says_so(given: dict[str, Any], told: dict[str, Any]) -> None:
+    inner = keras.Input((None,), **given)
+    piece = keras.Model(inner, layers.Lambda(lambda x: x)(inner), name="inner")
+    outer = keras.Input((None,), **given)
+    full = keras.Model(outer, piece(outer))
+    assert pieces.spec_facts(outer) == told
+    assert find_piece(build_models(lambda seed: full, {}, 1, told), "take", ("inner",)).inputs == told
+
+
 def test_the_core_shares_the_weights_of_the_trained_pretrainer() -> None:
     built = build_models(subclassed, {}, 1, TOKENS)
     core = find_piece(built, "core", ()).model

@@ -43,6 +43,7 @@ EDITS = {
     "recipe.toml": [
         ('name = "docstrings"', 'name = "docstrings-tokens"'),
         ("It takes text as it is.", "It takes words."),
+        ('hub_tasks = ["text-embedding"]', "hub_tasks = []"),
     ],
 }
 

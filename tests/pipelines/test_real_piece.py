@@ -1,11 +1,11 @@
 """A network of a real size: EfficientNetV2B0 at 96 x 96 through the whole journey, on a small budget."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from piecehub.transfer.evidence import Evidence
 from pipelines.recipe.loader import load_recipe
 
 pytestmark = pytest.mark.long
@@ -52,5 +52,5 @@ def test_efficientnet_gets_its_verdict_at_the_cost_that_was_foretold(tmp_path: P
     # One epoch over few pictures teaches it nothing, so the gate refuses it: exit code 4.
     ratios = told_over_taken(str(recipe), tmp_path / "work", 4, _SMALL)
     (evidence,) = (tmp_path / "work").glob("artifacts/*/FineTuneEvaluator/evidence/*/evidence.json")
-    assert json.loads(evidence.read_text("utf-8"))["complete"]
+    assert Evidence.read(evidence.parent).complete
     assert all(1 / 1.5 < ratio < 1.5 for ratio in ratios.values()), ratios
