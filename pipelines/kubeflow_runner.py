@@ -21,7 +21,7 @@ from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
-from pipelines.kubeflow_platform import IN_POD, INCUMBENT, PARENT, PUSHER, OnCluster
+from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
 from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places
 from pipelines.pipeline import create_pipeline, examples_that_change, never_cached
@@ -78,9 +78,8 @@ def compile_recipe(
         pipeline_root=str(workdir.artifacts.resolve()),
         examples=str(examples_folder(loaded, workdir.data.resolve())),
         store=cluster.store or str(workdir.store.resolve()),
-        # A training that could not leave a checkpoint behind begins anew.
-        trials=IN_POD if cluster.needs_no_volume else str(workdir.trials.resolve()),
-        training="" if cluster.needs_no_volume else str(workdir.training.resolve()),
+        trials=f"{cluster.kept}/trials" if cluster.kept else str(workdir.trials.resolve()),
+        training=f"{cluster.kept}/training" if cluster.kept else str(workdir.training.resolve()),
     )
     # TFX's own components start Beam in any case.
     pipeline = create_pipeline(

@@ -31,7 +31,7 @@ def kubeflow() -> None:
     multiple=True,
     help="Read examples and run trials on Beam, such as --beam-arg=--runner=FlinkRunner; results are the same.",
 )
-@click.option("--store", default="", metavar="URI", help="Publish to a bucket: s3://, gs:// or az://.")
+@click.option("--store", default="", metavar="URI", help="Publish to a bucket: s3://, gs://, az:// or minio://.")
 @click.option(
     "--store-secret",
     default="",
@@ -39,6 +39,18 @@ def kubeflow() -> None:
     help="The cluster's secret with the bucket's credentials; its keys are variables, as AWS_ACCESS_KEY_ID.",
 )
 @click.option("--signing-secret", default="", metavar="NAME", help="The cluster's secret whose key.pem signs.")
+@click.option(
+    "--work",
+    default="",
+    metavar="URI",
+    help="Keep trials and checkpoints there: a bucket, or a folder that pods see. Without --volume: in the store.",
+)
+@click.option(
+    "--work-secret",
+    default="",
+    metavar="NAME[:KEY,KEY]",
+    help="The cluster's secret for --work, for pods that do not see the store; by default that of the store.",
+)
 @click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
 @needs("pipeline")
 def compile(
@@ -50,17 +62,20 @@ def compile(
     store: str,
     store_secret: str,
     signing_secret: str,
+    work: str,
+    work_secret: str,
     volume: str,
     workdir: Path,
 ) -> None:
     """Compile RECIPE into a package that Kubeflow Pipelines runs.
 
-    With --store and no --volume, pods need none: they only read the working folder, which may lie in the image.
+    With --store and no --volume, pods need none: they only read the working folder, which may lie in the image. A pod
+    that is killed is followed by one that goes on where it was, by what it kept in the bucket.
     """
     from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe
 
-    cluster = OnCluster(store, store_secret, signing_secret, volume)
+    cluster = OnCluster(store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret)
     loaded = load_recipe(recipe, settings)
     with logs.away():
         from pipelines.kubeflow_runner import compile_recipe

@@ -147,9 +147,11 @@ def test_with_a_bucket_for_a_store_no_parameter_names_a_place_that_pods_write(pa
         place for task, key, place in given if key == "source_folder"
     }
     assert {place for _, key, place in given if key == "store_folder"} == {"s3://shop/models"}
-    assert {place for _, key, place in given if key == "trials_folder"} == {"/tmp/piecehub"}
+    assert {place for _, key, place in given if key == "trials_folder"} == {"s3://shop/models/work/trials"}
+    assert {place for _, key, place in given if key == "resume_folder"} == {"s3://shop/models/work/training"}
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert executors.keys() == {"IncumbentResolver_executor", "HubPusher_executor"}
+    touch_no_bucket = {"ImportSchemaGen", "PublishGate", "DocumentationWriter"}
+    assert executors.keys() == {f"{task}_executor" for task in spec["root"]["dag"]["tasks"].keys() - touch_no_bucket}
     assert kfp_components.load_component_from_file(str(tmp_path / "bucket.yaml")).name == "digits"
 
 
