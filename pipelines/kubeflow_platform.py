@@ -24,6 +24,14 @@ IN_POD = "/tmp/piecehub"
 PARENT = "components.parent_resolver.ParentResolver_Executor"
 INCUMBENT = "components.incumbent_resolver.IncumbentResolver_Executor"
 PUSHER = "components.hub_pusher.HubPusher_Executor"
+_PARENT_LOOKUP = "piecehub.store.parent.ParentLookup_Executor"
+_SEE_THE_STORE = (PARENT, _PARENT_LOOKUP, INCUMBENT, PUSHER)
+# Those of the components that see the records that a recipe reads.
+_SEE_THE_DATA = (
+    "piecehub.store.data.DataListing_Executor",
+    "piecehub.training.written_examples.ExampleWriter_Executor",
+    "components.example_ingester.ExampleIngester_Executor",
+)
 # The variables of piecehub/store/cloud.py that are secret, by the scheme of the store.
 _CREDENTIALS = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -43,12 +51,16 @@ class OnCluster:
         store_secret: the secret with its credentials, `NAME` or `NAME:KEY,KEY`: keys are the names of variables.
         signing_secret: the secret whose `key.pem` signs what is published.
         volume: the claim of a volume that holds the working folder, mounted in every pod where that lies here.
+        examples: the uri of a bucket, where what a recipe's `data.py` writes is laid down.
+        examples_secret: the secret with the credentials of that bucket, or of the one that `data.folder` names.
     """
 
     store: str = ""
     store_secret: str = ""
     signing_secret: str = ""
     volume: str = ""
+    examples: str = ""
+    examples_secret: str = ""
 
     def __post_init__(self) -> None:
         if "@" in self.store:
@@ -70,6 +82,20 @@ class OnCluster:
         for key in filter(None, keys.split(",")):
             if not _KEY.fullmatch(key):
                 raise RecipeError(f"Expected the name of a variable as a key of '{name}'. Received: '{key}'.")
+        self._refuse_words_of_examples()
+
+    def _refuse_words_of_examples(self) -> None:
+        if "@" in self.examples or (self.examples and self.examples.partition("://")[0] not in SCHEMES):
+            raise RecipeError(
+                f"Expected a bucket for examples, by its name alone ({', '.join(f'{s}://' for s in SCHEMES)}). "
+                f"Received: '{self.examples}'; without --examples they lie in the working folder."
+            )
+        name, *keys = re.split("[:,]", self.examples_secret)
+        if self.examples_secret and not (_NAME.fullmatch(name) and all(map(_KEY.fullmatch, keys))):
+            raise RecipeError(
+                "Expected the name of a secret in Kubernetes, and variables as its keys, for --examples-secret. "
+                f"Received: '{self.examples_secret}'."
+            )
 
     @property
     def _scheme(self) -> str:
@@ -80,23 +106,36 @@ class OnCluster:
         """Whether pods are to write nowhere but into the bucket, and into themselves."""
         return bool(self.store) and not self.volume
 
-    def document(self, spec: Mapping[str, Any], working_folder: str) -> dict[str, Any]:
-        """The platform document for a package; empty if it asks for nothing of the cluster."""
+    def document(self, spec: Mapping[str, Any], working_folder: str, data: str = "") -> dict[str, Any]:
+        """The platform document for a package; empty if it asks for nothing of the cluster.
+
+        Args:
+            spec: the package.
+            working_folder: where the volume is mounted.
+            data: the place of the records; only of a bucket is there a secret.
+        """
         executors = spec["deploymentSpec"]["executors"]
-        asked = {label: self._of(executor, working_folder) for label, executor in executors.items()}
+        asked = {label: self._of(executor, working_folder, data) for label, executor in executors.items()}
         found = {label: wants for label, wants in asked.items() if wants}
         return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": found}}}} if found else {}
 
-    def _of(self, executor: Mapping[str, Any], working_folder: str) -> dict[str, Any]:
+    def _of(self, executor: Mapping[str, Any], working_folder: str, data: str) -> dict[str, Any]:
         path, wants = executor_path(executor.get("container", {})), dict[str, Any]()
         if self.volume:
             wants["pvcMount"] = [{"constant": self.volume, "mountPath": working_folder}]
-        if self.store_secret and path in (PARENT, INCUMBENT, PUSHER):
-            name, _, keys = self.store_secret.partition(":")
-            told = tuple(filter(None, keys.split(","))) or _CREDENTIALS[self._scheme]
-            wants["secretAsEnv"] = [
-                {"secretName": name, "keyToEnv": [{"secretKey": key, "envVar": key} for key in told]}
-            ]
+        scheme = data.partition("://")[0]
+        secrets = [_variables(self.store_secret, self._scheme)] if self.store_secret and path in _SEE_THE_STORE else []
+        if self.examples_secret and scheme in SCHEMES and path in _SEE_THE_DATA:
+            secrets.append(_variables(self.examples_secret, scheme))
+        if secrets:
+            wants["secretAsEnv"] = secrets
         if self.signing_secret and path == PUSHER:
             wants["secretAsVolume"] = [{"secretName": self.signing_secret, "mountPath": str(MOUNTED_KEY.parent)}]
         return wants
+
+
+def _variables(secret: str, scheme: str) -> dict[str, Any]:
+    """The keys of a secret, `NAME` or `NAME:KEY,KEY`, as variables of their names; by default those of the scheme."""
+    name, _, keys = secret.partition(":")
+    told = tuple(filter(None, keys.split(","))) or _CREDENTIALS[scheme]
+    return {"secretName": name, "keyToEnv": [{"secretKey": key, "envVar": key} for key in told]}

@@ -40,6 +40,13 @@ def kubeflow() -> None:
 )
 @click.option("--signing-secret", default="", metavar="NAME", help="The cluster's secret whose key.pem signs.")
 @click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
+@click.option("--examples", default="", metavar="URI", help="A bucket where pods lay down what data.py writes.")
+@click.option(
+    "--examples-secret",
+    default="",
+    metavar="NAME[:KEY,KEY]",
+    help="The secret with the credentials of that bucket, or of the one that data.folder names.",
+)
 @needs("pipeline")
 def compile(
     recipe: str,
@@ -51,16 +58,21 @@ def compile(
     store_secret: str,
     signing_secret: str,
     volume: str,
+    examples: str,
+    examples_secret: str,
     workdir: Path,
 ) -> None:
     """Compile RECIPE into a package that Kubeflow Pipelines runs.
 
     With --store and no --volume, pods need none: they only read the working folder, which may lie in the image.
+
+    In every run a light task lists what data.folder names, and data.py writes anew; what did not change comes from the
+    cache. Without --volume data.py needs --examples for that, else it writes when the package is compiled.
     """
     from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe
 
-    cluster = OnCluster(store, store_secret, signing_secret, volume)
+    cluster = OnCluster(store, store_secret, signing_secret, volume, examples, examples_secret)
     loaded = load_recipe(recipe, settings)
     with logs.away():
         from pipelines.kubeflow_runner import compile_recipe
