@@ -11,6 +11,7 @@ from components.dsl import OutputArtifact, Parameter, Process, component
 from piecehub.examples.ingest import ingest
 from piecehub.examples.on_beam import ingest_on_beam
 from piecehub.facts.beam import beam_arguments
+from piecehub.store.data import record_files
 
 
 @component(Process)
@@ -25,10 +26,11 @@ def ExampleIngester(
 ) -> None:
     """Reads every record once, and does the work of ImportExampleGen and StatisticsGen without a shuffle of Beam.
 
-    `splits` is a JSON list of names. `input_fingerprint` tells the cache that somebody changed the files.
+    `source_folder` is a folder, or the uri of a bucket. `splits` is a JSON list of names. `input_fingerprint` tells the
+    cache that somebody changed the files.
     """
     names, beam_args = json.loads(splits), beam_arguments()
-    read = partial(ingest_on_beam, beam_args=beam_args) if beam_args else ingest
+    read = partial(ingest_on_beam, beam_args=beam_args) if beam_args else partial(ingest, files=record_files)
     read(source_folder, names, Path(examples.uri), statistics.uri)
     for made in (examples, statistics):
         made.split_names = encode_split_names(names)

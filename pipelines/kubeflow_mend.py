@@ -26,7 +26,7 @@ from piecehub.facts.content import canonical_json, sha256_bytes
 Spec = dict[str, Any]
 Scalar = str | int | float
 
-_EXECUTOR = "--executor_class_path"
+EXECUTOR = "--executor_class_path"
 # The driver of 2.16 adds it to the outputs of every task.
 _LOGS = "executor-logs"
 _TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -107,7 +107,7 @@ def refuse(spec: Mapping[str, Any]) -> None:
     for task, body in _tasks(spec).items():
         _refuse_name(task)
         _refuse_condition(task, body)
-        _refuse_parameters_of(task, body)
+        _refuse_parameters_of(spec, task, body)
         _refuse_executor_input(task, body)
     for component, body in spec["components"].items():
         _refuse_prefixes(component, body)
@@ -195,7 +195,7 @@ def _container(spec: Spec, task: Mapping[str, Any]) -> dict[str, Any]:
 def executor_path(container: Mapping[str, Any]) -> str:
     """The class that a container runs, as TFX compiles it; empty if none is told."""
     arguments: list[str] = container.get("args", [])
-    return arguments[arguments.index(_EXECUTOR) + 1] if _EXECUTOR in arguments else ""
+    return arguments[arguments.index(EXECUTOR) + 1] if EXECUTOR in arguments else ""
 
 
 def _ask_for(spec: Spec, resources: Mapping[str, Mapping[str, Any]]) -> None:
@@ -222,19 +222,26 @@ def _refuse_condition(task: str, body: Mapping[str, Any]) -> None:
         )
 
 
-def _refuse_parameters_of(task: str, body: Mapping[str, Any]) -> None:
+def _refuse_parameters_of(spec: Mapping[str, Any], task: str, body: Mapping[str, Any]) -> None:
     for key, source in body.get("inputs", {}).get("parameters", {}).items():
-        if "taskOutputParameter" in source:
-            raise RecipeError(
-                f"Expected a value for {task}.{key} that is known at compilation. Received: an output of another "
-                "component, which TFX compiles to a task that does not exist; make it an input artifact."
-            )
+        if made := source.get("taskOutputParameter"):
+            _refuse_made_by_none(spec, f"{task}.{key}", made)
         constant = source.get("runtimeValue", {}).get("constant")
         if isinstance(constant, int | float) and abs(constant) > _MAX_EXACT_INTEGER:
             raise RecipeError(
                 f"Expected a number within 2^53 for {task}.{key}. Received: {constant:.0f}, of which Kubeflow would "
                 "lose digits; pass it as a str."
             )
+
+
+def _refuse_made_by_none(spec: Mapping[str, Any], taker: str, made: Mapping[str, str]) -> None:
+    producer = _tasks(spec).get(made["producerTask"], {}).get("componentRef", {}).get("name", "")
+    outputs = spec["components"].get(producer, {}).get("outputDefinitions", {}).get("parameters", {})
+    if made.get("outputParameterKey") not in outputs:
+        raise RecipeError(
+            f"Expected a value for {taker} that is known at compilation, or made by a task of the package. Received: "
+            f"an output of '{made['producerTask']}', which makes none of that name; make it an input artifact."
+        )
 
 
 def _refuse_prefixes(component: str, body: Mapping[str, Any]) -> None:

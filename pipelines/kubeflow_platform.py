@@ -24,6 +24,14 @@ from pipelines.kubeflow_mend import executor_path
 PARENT = "components.parent_resolver.ParentResolver_Executor"
 INCUMBENT = "components.incumbent_resolver.IncumbentResolver_Executor"
 PUSHER = "components.hub_pusher.HubPusher_Executor"
+_PARENT_LOOKUP = "piecehub.store.parent.ParentLookup_Executor"
+_SEE_THE_STORE = (PARENT, _PARENT_LOOKUP, INCUMBENT, PUSHER)
+# Those of the components that see the records that a recipe reads.
+_SEE_THE_DATA = (
+    "piecehub.store.data.DataListing_Executor",
+    "piecehub.training.written_examples.ExampleWriter_Executor",
+    "components.example_ingester.ExampleIngester_Executor",
+)
 # The variables of piecehub/store/cloud.py that are secret, by the scheme of the store.
 _CREDENTIALS = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -49,6 +57,10 @@ class OnCluster:
             working folder on a volume, and without one for a place in the store.
         work_secret: the secret with its credentials; by default the store's. Pods that see the store have that one's
             for both, where both hold the same variables.
+        examples: the uri of a bucket, where what a recipe's `data.py` writes is laid down; by default with what is
+            kept.
+        examples_secret: the secret with the credentials of that bucket, or of the one that `data.folder` names; by
+            default that of what is kept.
     """
 
     store: str = ""
@@ -57,9 +69,11 @@ class OnCluster:
     volume: str = ""
     work: str = ""
     work_secret: str = ""
+    examples: str = ""
+    examples_secret: str = ""
 
     def __post_init__(self) -> None:
-        for option, place in (("--store", self.store), ("--work", self.work)):
+        for option, place in (("--store", self.store), ("--work", self.work), ("--examples", self.examples)):
             if "@" in place:
                 raise RecipeError(
                     "Expected a bucket by its name alone. Received: a uri with an '@', which would stand in the "
@@ -75,6 +89,11 @@ class OnCluster:
                 f"Expected a bucket ({_KNOWN}), or a folder by its whole path, to keep trials and checkpoints in. "
                 f"Received: '{self.work}'."
             )
+        if self.examples and _scheme(self.examples) not in SCHEMES:
+            raise RecipeError(
+                f"Expected a bucket for examples ({_KNOWN}). Received: '{self.examples}'; without --examples they lie "
+                "with what is kept."
+            )
         for option, secret, place in (
             ("--store", self.store_secret, self.store),
             ("--work", self.work_secret, self.work or self.store),
@@ -83,6 +102,7 @@ class OnCluster:
                 raise RecipeError(
                     f"Expected {option} with {option}-secret. Received: none; say which bucket it is for."
                 )
+        for secret in (self.store_secret, self.work_secret, self.examples_secret):
             _refuse_no_secret(secret)
         for value in filter(None, (self.signing_secret, self.volume)):
             _refuse_no_name(value)
@@ -92,21 +112,35 @@ class OnCluster:
         """The place of trials and checkpoints; empty for the working folder."""
         return self.work or (f"{self.store.rstrip('/')}/{WORK}" if self.store and not self.volume else "")
 
-    def document(self, spec: Mapping[str, Any], working_folder: str) -> dict[str, Any]:
-        """The platform document for a package; empty if it asks for nothing of the cluster."""
+    @property
+    def written(self) -> str:
+        """Where what a recipe's `data.py` writes is laid down; empty for the working folder."""
+        return self.examples or (f"{self.kept}/examples" if self.kept and not self.volume else "")
+
+    def document(self, spec: Mapping[str, Any], working_folder: str, data: str = "") -> dict[str, Any]:
+        """The platform document for a package; empty if it asks for nothing of the cluster.
+
+        Args:
+            spec: the package.
+            working_folder: where the volume is mounted.
+            data: the place of the records; only of a bucket is there a secret.
+        """
         executors = spec["deploymentSpec"]["executors"]
-        asked = {label: self._of(executor, working_folder) for label, executor in executors.items()}
+        asked = {label: self._of(executor, working_folder, data) for label, executor in executors.items()}
         found = {label: wants for label, wants in asked.items() if wants}
         return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": found}}}} if found else {}
 
-    def _of(self, executor: Mapping[str, Any], working_folder: str) -> dict[str, Any]:
+    def _of(self, executor: Mapping[str, Any], working_folder: str, data: str) -> dict[str, Any]:
         container, wants = executor.get("container", {}), dict[str, Any]()
         path = executor_path(container)
         if self.volume:
             wants["pvcMount"] = [{"constant": self.volume, "mountPath": working_folder}]
-        asks = [(self.store_secret, self.store)] if path in (PARENT, INCUMBENT, PUSHER) else []
+        asks = [(self.store_secret, self.store)] if path in _SEE_THE_STORE else []
+        kept_secret = self.work_secret or self.store_secret
         if is_uri(self.kept) and TRIALS_FOLDER in container.get("args", ()):
-            asks.append((self.work_secret or self.store_secret, self.kept))
+            asks.append((kept_secret, self.kept))
+        if is_uri(data) and path in _SEE_THE_DATA:
+            asks.append((self.examples_secret or kept_secret, data))
         if variables := _variables(asks):
             wants["secretAsEnv"] = variables
         if self.signing_secret and path == PUSHER:

@@ -19,12 +19,21 @@ from piecehub.containers.executor_input import one_of_several
 from piecehub.errors import EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
-from pipelines.data import examples_folder
+from piecehub.store.data import is_bucket
+from pipelines.data import parts_of, place_of
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
+from pipelines.kubeflow_tasks import (
+    OwnTask,
+    data_listing,
+    example_writer,
+    parent_lookup,
+    sources_of,
+    with_own_tasks,
+)
 from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places
-from pipelines.pipeline import create_pipeline, examples_that_change, never_cached
+from pipelines.pipeline import PARENT_TASK, create_pipeline, never_cached, parent_digest
 from pipelines.recipe.tables import LoadedRecipe
 
 # -P: what lies in the container's current folder must not hide an installed package.
@@ -57,7 +66,7 @@ def compile_recipe(
 
     The recipe's folder and `workdir` stand in the package by their paths here, so the containers must see both at the
     same paths: compile in the image, with the working folder on the volume that the pods mount (kubeflow/README.md).
-    With a bucket for a store and no volume it is only read, so it may lie in the image.
+    With a bucket for a store and no volume no pod asks for the working folder.
 
     Args:
         loaded: the recipe.
@@ -68,27 +77,64 @@ def compile_recipe(
         cluster: what it uses of the cluster; nothing if None.
 
     Raises:
-        PiecehubError: as `compile_package` and `examples_folder` do.
+        PiecehubError: as `compile_package` does, and if Beam's workers could not see the records.
     """
     cluster = cluster or OnCluster()
     _refuse_words(output, image)
     refuse_patterns(workdir.root)
     mark_for_pods(workdir.root)
+    store = cluster.store or str(workdir.store.resolve())
+    data, reader = _data(loaded, workdir, cluster, beam_args)
+    lookup = _lookup(loaded, store)
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve()),
-        examples=str(examples_folder(loaded, workdir.data.resolve())),
-        store=cluster.store or str(workdir.store.resolve()),
+        examples="",  # the task that reads them says where they are
+        store=store,
         trials=f"{cluster.kept}/trials" if cluster.kept else str(workdir.trials.resolve()),
         training=f"{cluster.kept}/training" if cluster.kept else str(workdir.training.resolve()),
     )
-    # TFX's own components start Beam in any case.
     pipeline = create_pipeline(
-        loaded, places, beam_args=[ON_BEAM, *beam_args] if beam_args else ["--runner=FnApiRunner"]
+        loaded,
+        places,
+        # TFX's own components start Beam in any case.
+        beam_args=[ON_BEAM, *beam_args] if beam_args else ["--runner=FnApiRunner"],
+        sources=sources_of(reader, parts_of(loaded.config)),
+        parent_digest_then=lookup[0].value("digest") if lookup else "",
     )
-    # Kubeflow's cache does not look into a folder: it would not see that it has other records.
-    seldom = [*never_cached(loaded.config), *examples_that_change(loaded.config)]
-    spec = compile_spec(pipeline, image, never_cached=seldom, trials_folder=places.trials)
-    _write(write_yaml(spec, cluster.document(spec, str(workdir.root.resolve()))), output)
+    spec = compile_spec(
+        pipeline,
+        image,
+        never_cached=[task for task in never_cached(loaded.config) if task != PARENT_TASK],
+        trials_folder=places.trials,
+        own_tasks=[reader, *lookup],
+    )
+    _write(write_yaml(spec, cluster.document(spec, str(workdir.root.resolve()), data)), output)
+
+
+def _data(loaded: LoadedRecipe, workdir: Workdir, cluster: OnCluster, beam_args: Sequence[str]) -> tuple[str, OwnTask]:
+    """Where records are, and the task that says in every run which are the newest.
+
+    Raises:
+        RecipeError: if Beam's workers could not see the records.
+    """
+    if loaded.config.data.module:
+        place = cluster.written or str(workdir.data.resolve())
+        task = example_writer(loaded, place)
+    else:
+        place = place_of(loaded)
+        task = data_listing(loaded)
+    if beam_args and is_bucket(place):
+        raise RecipeError(
+            f"Expected a folder that all of Beam's workers see, with --beam-arg. Received: '{place}'; keep the records "
+            "on a volume, or leave --beam-arg out."
+        )
+    return place, task
+
+
+def _lookup(loaded: LoadedRecipe, store: str) -> list[OwnTask]:
+    """The task that asks in every run whether the parent may still be used, if the recipe starts from one."""
+    digest = parent_digest(loaded.config, store)
+    return [parent_lookup(loaded.config.model.parent, digest, store)] if digest else []
 
 
 def compile_package(
@@ -139,14 +185,15 @@ def compile_spec(
     never_cached: Collection[str],
     resources: Mapping[str, Mapping[str, Any]] | None = None,
     trials_folder: str = "",
+    own_tasks: Sequence[OwnTask] = (),
 ) -> dict[str, Any]:
-    """The mended PipelineSpec, as `compile_package` writes it."""
+    """The mended PipelineSpec, as `compile_package` writes it, with `own_tasks`, of which it takes parameters."""
     refuse_parameters({node.id: dict(node.exec_properties) for node in pipeline.components})
     config = KubeflowV2DagRunnerConfig(default_image=image, default_commands=list(COMMAND), use_pipeline_spec_2_1=True)
     with _unions_taken_apart(pipeline):
         compiled = KubeflowV2DagRunner(config).run(pipeline, write_out=False)
     return mend(
-        compiled["pipelineSpec"],
+        with_own_tasks(compiled["pipelineSpec"], own_tasks, image, COMMAND),
         never_cached=never_cached,
         defaults=_defaults(pipeline),
         resources=resources,

@@ -5,12 +5,13 @@ One training may have several pieces (`[[piece]]`): each takes the second half o
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.orchestration.data_types import RuntimeParameter
 
 from components.example_ingester import ExampleIngester
 from components.full_model_trainer import FullModelTrainer
@@ -20,34 +21,34 @@ from piecehub.facts.handle import Handle
 from piecehub.facts.tables import TrainTable
 from piecehub.store.catalog import Store
 from piecehub.training.checkpoint import checkpoint_digest
+from pipelines.data import parts_of
 from pipelines.piece_journey import Code, Downstream, Places, Shared, journey, piece_suffixes, task_suffixes
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Recipe
 from pipelines.recipe.words import camel_case
 
 # The store is a side input: what reads or writes it runs in every run, whatever the cache knows.
-_SEES_THE_STORE = ("ParentResolver", "IncumbentResolver", "HubPusher")
+PARENT_TASK = "ParentResolver"
+_SEES_THE_STORE = ("IncumbentResolver", "HubPusher")
+
+
+# Where a part lies, and what tells that somebody changed it; on Kubeflow a task of the run says so.
+Source = tuple[str | RuntimeParameter, str | RuntimeParameter]
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """How examples come in.
+    """How examples come in: from the source of each part."""
 
-    Attributes:
-        folder: a folder of splits for upstream and for each task.
-        may_change: whether somebody else may change them; what recipes wrote has its content for a name.
-    """
-
-    folder: str
-    may_change: bool
+    sources: Mapping[str, Source]
     code: Code
 
     def examples(self, part: str, splits: Sequence[str], node_id: str) -> BaseNode:
         """The component that reads the examples of a part."""
-        source = f"{self.folder}/{part}"
+        folder, fingerprint = self.sources[part]
         return ExampleIngester(
-            source_folder=source,
+            source_folder=folder,
             splits=json.dumps(splits),
-            input_fingerprint=input_fingerprint(source, splits) if self.may_change else Path(self.folder).name,
+            input_fingerprint=fingerprint,
             **self.code.of("example_ingester"),
         ).with_id(node_id)
 
@@ -63,6 +64,8 @@ def create_pipeline(
     metadata: object | None = None,
     beam_args: Sequence[str] = (),
     devices: str = "",
+    sources: Mapping[str, Source] | None = None,
+    parent_digest_then: str | RuntimeParameter = "",
 ) -> tfx.dsl.Pipeline:
     """The recipe as a TFX pipeline.
 
@@ -72,12 +75,14 @@ def create_pipeline(
         metadata: a connection config, which Kubeflow does without.
         beam_args: for components of TFX that start Beam.
         devices: what the full model is trained on (piecehub/training/devices.py), and trials run on.
+        sources: by part, where its examples lie; in the folder of `places` if None.
+        parent_digest_then: what says, when it runs, which content the parent has; what the store says now if empty.
     """
     config, folder = loaded.config, str(loaded.folder)
     code = Code(folder, config.model.module)
 
     # Upstream examples, if there are any, held against the curated schema.
-    read = _Reading(places.examples, bool(config.data.folder), code)
+    read = _Reading(sources or _in_folder(config, places.examples), code)
     schema = tfx.components.ImportSchemaGen(schema_file=str(_path(loaded, config.data.schema)))
     upstream: dict[str, BaseNode] = {}
     if config.data.upstream:
@@ -85,8 +90,8 @@ def create_pipeline(
         upstream["anomalies"] = _held_against(schema, upstream["examples"], "Upstream")
 
     # Train the full model, from random weights, a checkpoint, or a published piece.
-    digest = _parent_digest(config, places)
-    parent = _parent(config, places, digest, code)
+    digest = parent_digest(config, places.store)
+    parent = _parent(config, places, parent_digest_then or digest, code)
     builder = {
         "recipe_folder": folder,
         "model": config.model.read_by(config.data.decode).to_json(),
@@ -129,27 +134,26 @@ def create_pipeline(
 
 def never_cached(config: Recipe) -> list[str]:
     """The ids of the components that run in every run."""
-    resolver, *each = _SEES_THE_STORE
-    ids = [f"{component}{suffix}" for suffix in piece_suffixes(config) for component in each]
-    return [resolver, *ids] if config.model.parent else ids
+    ids = [f"{component}{suffix}" for suffix in piece_suffixes(config) for component in _SEES_THE_STORE]
+    return [PARENT_TASK, *ids] if config.model.parent else ids
 
 
-def examples_that_change(config: Recipe) -> list[str]:
-    """The ids of the components that read examples which somebody else may change, in a folder of his own."""
-    if not config.data.folder:
-        return []
-    upstream = ["UpstreamExamples"] if config.data.upstream else []
-    return [*upstream, *(f"DownstreamExamples{suffix}" for suffix in task_suffixes(config))]
+def _in_folder(config: Recipe, folder: str) -> dict[str, Source]:
+    """Examples in a folder of somebody's own may change; what recipes wrote has its content for a name."""
+    places = {part: (f"{folder}/{part}", splits) for part, splits in parts_of(config).items()}
+    if config.data.module:
+        return {part: (place, Path(folder).name) for part, (place, _) in places.items()}
+    return {part: (place, input_fingerprint(place, splits)) for part, (place, splits) in places.items()}
 
 
-def _parent_digest(config: Recipe, places: Places) -> str:
+def parent_digest(config: Recipe, store: str) -> str:
     """The content digest of the published piece to start from; empty if the recipe names none."""
     if not config.model.parent:
         return ""
-    return Store.open(places.store).usable(Handle.parse(config.model.parent)).digest
+    return Store.open(store).usable(Handle.parse(config.model.parent)).digest
 
 
-def _parent(config: Recipe, places: Places, digest: str, code: Code) -> dict[str, BaseNode]:
+def _parent(config: Recipe, places: Places, digest: str | RuntimeParameter, code: Code) -> dict[str, BaseNode]:
     """The component that brings the published piece to start from, if the recipe names one."""
     if not digest:
         return {}

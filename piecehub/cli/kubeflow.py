@@ -52,6 +52,18 @@ def kubeflow() -> None:
     help="The cluster's secret for --work, for pods that do not see the store; by default that of the store.",
 )
 @click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
+@click.option(
+    "--examples",
+    default="",
+    metavar="URI",
+    help="A bucket where pods lay down what data.py writes; else beside --work.",
+)
+@click.option(
+    "--examples-secret",
+    default="",
+    metavar="NAME[:KEY,KEY]",
+    help="The secret with the credentials of that bucket, or of the one that data.folder names.",
+)
 @needs("pipeline")
 def compile(
     recipe: str,
@@ -65,17 +77,24 @@ def compile(
     work: str,
     work_secret: str,
     volume: str,
+    examples: str,
+    examples_secret: str,
     workdir: Path,
 ) -> None:
     """Compile RECIPE into a package that Kubeflow Pipelines runs.
 
-    With --store and no --volume, pods need none: they only read the working folder, which may lie in the image. A pod
-    that is killed is followed by one that goes on where it was, by what it kept in the bucket.
+    With --store and no --volume, pods need none. A pod that is killed is followed by one that goes on where it was, by
+    what it kept in the bucket.
+
+    In every run a light task lists what data.folder names, or data.py writes anew; what did not change comes from the
+    cache.
     """
     from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe
 
-    cluster = OnCluster(store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret)
+    cluster = OnCluster(
+        store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret, examples, examples_secret
+    )
     loaded = load_recipe(recipe, settings)
     with logs.away():
         from pipelines.kubeflow_runner import compile_recipe

@@ -26,7 +26,7 @@ def refuse_other_code(component: str, module: str, parameters: Mapping[str, Any]
         OtherCode: if they differ.
     """
     tables = [parameters[key] for key in _MODELS if parameters.get(key)]
-    file = ModelTable.from_json(tables[0]).module if tables else ""
+    file = ModelTable.from_json(tables[0]).module if tables else str(parameters.get("module", ""))
     of_recipe = ", or other files in the recipe's folder" if file else ""
     if code.code_digest(module, parameters.get("recipe_folder", ""), file) != parameters["code_digest"]:
         raise OtherCode(

@@ -3,10 +3,11 @@
 The launcher of Kubeflow Pipelines 2.16 replaces `{{$}}` by an ExecutorInput (kfp/pipeline_spec, protobuf JSON):
 
     {"inputs":  {"parameterValues": {key: value}, "artifacts": {key: {"artifacts": [artifact]}}},
-     "outputs": {"artifacts": {key: {"artifacts": [artifact]}}, "outputFile": path}}
+     "outputs": {"artifacts": {key: {"artifacts": [artifact]}}, "parameters": {key: …}, "outputFile": path}}
 
 with artifacts {"name", "type": {"instanceSchema" | "schemaTitle"}, "uri", "metadata"}, and reads an ExecutorOutput of
-the same artifacts from `outputFile`. Plain dicts here; `entrypoint.py` says who is called with them.
+the same artifacts, and of "parameterValues", from `outputFile`. Plain dicts here; `entrypoint.py` says who is called
+with them.
 
 An input of several artifacts, such as the evidence of several tasks, is several inputs there, `evidence-0`,
 `evidence-1` and so on: Kubeflow has no other way to give a task what several others made.
@@ -91,7 +92,8 @@ def for_launcher(executor_output: Mapping[str, Any], executor_input: Mapping[str
         executor_input: what the launcher passed, with its remote uris.
 
     Raises:
-        PiecehubError: if an output's uri is none of an object store, or nothing was written there.
+        PiecehubError: if an output's uri is none of an object store, nothing was written there, or an output parameter
+            has no value.
     """
     value = deepcopy(dict(executor_output))
     remote = {local_path(a["uri"]): a["uri"] for _, a in _artifacts(executor_input.get("outputs", {}))}
@@ -102,6 +104,12 @@ def for_launcher(executor_output: Mapping[str, Any], executor_input: Mapping[str
     for key, declared in _artifacts(executor_input.get("outputs", {})):
         if key != _LOGS:
             _refuse_lost(key, told.get(key, declared)["uri"])
+    declared, given = executor_input.get("outputs", {}).get("parameters", {}), value.get("parameterValues", {})
+    if declared.keys() != given.keys():
+        raise PiecehubError(
+            f"Expected a value for each output parameter of the package: {', '.join(sorted(declared)) or 'none'}. "
+            f"Received: {', '.join(sorted(given)) or 'none'}; compile the pipeline again."
+        )
     return value
 
 

@@ -2,7 +2,8 @@
 
 The package names the function that does the component's work (`--light_function`). It takes folders for artifacts, a
 list of them for an input of several, and values for parameters, by the names that the component has; it returns facts
-of the one output.
+of the one output. A task that only Kubeflow has (pipelines/kubeflow_tasks.py) has parameters for outputs, and its
+function returns their values.
 """
 
 import importlib
@@ -35,21 +36,31 @@ def run(function: str, executor: str, given: Mapping[str, Any], inputs_spec: Map
         OtherCode: if the component's code is not the package's.
     """
     module, _, name = function.rpartition(".")
-    work: Callable[..., Facts] = getattr(importlib.import_module(module), name)
+    work: Callable[..., Any] = getattr(importlib.import_module(module), name)
     parameters = _parameters(given, inputs_spec)
-    read = {key: _read(listed) for key, listed in given["inputs"].get("artifacts", {}).items()}
-    ((key, (output,)),) = ((key, listed["artifacts"]) for key, listed in given["outputs"]["artifacts"].items())
-    folder = Path(output["uri"])
     component_module, _, component = executor.removesuffix(_EXECUTOR).rpartition(".")
     # A component of TFX has no code of ours: nothing to compare, and no statement to make.
     is_ours = executor.endswith(_EXECUTOR)
-    inputs: dict[str, list[Input]] = {}
     if is_ours:
         door.refuse_other_code(component, component_module, parameters)
+    if "parameters" in given["outputs"]:
+        return {"parameterValues": work(**_arguments(work, {}, parameters))}
+    return _with_artifact(work, component if is_ours else "", parameters, given)
+
+
+def _with_artifact(
+    work: Callable[..., Facts], component: str, parameters: dict[str, Any], given: Mapping[str, Any]
+) -> Json:
+    """Lets the function make the one output; of a component of ours that says whence it is."""
+    read = {key: _read(listed) for key, listed in given["inputs"].get("artifacts", {}).items()}
+    ((key, (output,)),) = ((key, listed["artifacts"]) for key, listed in given["outputs"]["artifacts"].items())
+    folder = Path(output["uri"])
+    inputs: dict[str, list[Input]] = {}
+    if component:
         inputs = {name: [door.described(kind, place) for kind, place in several] for name, several in read.items()}
     folder.mkdir(parents=True, exist_ok=True)
     facts = work(**_arguments(work, read, parameters), **{key: folder})
-    if is_ours:
+    if component:
         facts |= door.leave_provenance(component, key, folder, inputs, parameters)
     noted = {**facts, "tfx_version": importlib.metadata.version("tfx")}
     # TFX hands on every number as a double.

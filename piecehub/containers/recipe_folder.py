@@ -5,7 +5,7 @@ all of the recipe's folder belongs to the code, by paths relative to it, but
 
     recipe.toml                     its values are parameters, so a new `gate.min_gain` trains nothing
     the schemas that it names       what they say reaches a component as an artifact
-    [data] folder, where it names one: its records do so too
+    [data] folder, where it names one: its records do so too; with spans all that lies beside these
     *.md, README*, LICENSE*         at the top: texts for people
     .*, __pycache__, node_modules   folders of tools, and whatever other folder in it holds a virtual environment
                                     (pyvenv.cfg) or is a working folder of piecehub (facts/workdir.py)
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from piecehub.facts.content import sha256_file
+from piecehub.facts.spans import fixed_part
 from piecehub.facts.workdir import is_workdir
 
 _RECIPE = "recipe.toml"
@@ -63,7 +64,7 @@ def _stated_apart(folder: Path) -> Iterator[str]:
     told = [cast(dict[str, Any], table) for table in tables if isinstance(table, dict)]
     names = [table.get("schema", "schema.pbtxt" if table is data else "") for table in told]
     names += [told[0].get("folder", "") if told and told[0] is data else ""]
-    yield from (name for name in names if isinstance(name, str) and name)
+    yield from (fixed_part(name) for name in names if isinstance(name, str) and name and "://" not in name)
 
 
 def _files(folder: Path, apart: Collection[Path], inside: Collection[Path]) -> Iterator[Path]:

@@ -11,7 +11,7 @@ next byte. On one machine no record goes through a shuffle of Beam, whose runner
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -31,6 +31,7 @@ FACTS = "examples.json"
 SHARD_BYTES = 128 * 2**20
 _DEEPEST = KEY_BYTES - 1  # the last byte of a key
 Keyed = tuple[bytes, bytes]  # a record with its key before it
+Files = Callable[[str, str], Iterable[str]]  # of a source and a split
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class _Dealt:
     ends: tuple[bytes, bytes]
 
 
-def ingest(source: str, splits: Sequence[str], out: Path, statistics: str = "") -> dict[str, SplitFacts]:
+def ingest(
+    source: str, splits: Sequence[str], out: Path, statistics: str = "", files: Files = split_files
+) -> dict[str, SplitFacts]:
     """Writes the splits of `source` into `out` in canonical order, and tells what it counted.
 
     Args:
@@ -54,11 +57,12 @@ def ingest(source: str, splits: Sequence[str], out: Path, statistics: str = "") 
         splits: the names of those to read.
         out: where to; nothing of it need exist.
         statistics: where their statistics go, as TFX's StatisticsGen writes them; none are taken if empty.
+        files: finds those of a split on this machine, each of which may be gone when the next is asked for.
 
     Raises:
         DataError: if a split has no record, a file is damaged or holds other records, or a feature has two types.
     """
-    facts = {split: _ingest_split(source, split, out, statistics) for split in splits}
+    facts = {split: _ingest_split(source, split, out, statistics, files) for split in splits}
     write_facts(facts, out)
     return facts
 
@@ -99,12 +103,12 @@ def keyed_records(path: str) -> Iterator[Keyed]:
         yield key(found), found
 
 
-def _ingest_split(source: str, split: str, out: Path, statistics: str) -> SplitFacts:
+def _ingest_split(source: str, split: str, out: Path, statistics: str, files: Files) -> SplitFacts:
     folder = Path(split_folder(str(out), split))
     scratch = folder.with_name(f".dealt-{split}")
     folder.mkdir(parents=True)
     try:
-        records = (keyed for path in split_files(source, split) for keyed in keyed_records(path))
+        records = (keyed for path in files(source, split) for keyed in keyed_records(path))
         with phase(f"reading '{split}'"):
             dealt = list(_deal(_told(records), scratch, 0))
         if not dealt:

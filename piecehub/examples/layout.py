@@ -4,14 +4,12 @@
     <uri>/<split>/*           as a recipe writes them
 
 Every file in such a folder counts as records, whatever it is called, but those whose names begin with `.` or `_`. A
-gzipped file has a name that ends with `.gz`, and no other has, for by that Beam knows it.
+gzipped file has a name that ends with `.gz`, and no other has, for by that Beam knows it. Light.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-import tensorflow as tf
 
 from piecehub.errors import DataError
 
@@ -23,9 +21,19 @@ def split_folder(uri: str, split: str) -> str:
     return f"{uri}/{_PREFIX}{split}"
 
 
+def split_folders(uri: str, split: str) -> tuple[str, str]:
+    """Where a split may lie; the first that has records has them all."""
+    return split_folder(uri, split), f"{uri}/{split}"
+
+
+def counts_as_records(name: str) -> bool:
+    """Whether a file of that name does."""
+    return not name.startswith((".", "_"))
+
+
 def split_names(uri: str) -> list[str]:
     """The splits below `uri`, sorted; raises DataError if there are none."""
-    folders = _names(uri)
+    folders = [path.name for path in _seen(uri)]
     names = [name.removeprefix(_PREFIX) for name in folders if name.startswith(_PREFIX)]
     names = names or [name for name in folders if record_files(f"{uri}/{name}")]
     if not names:
@@ -35,13 +43,13 @@ def split_names(uri: str) -> list[str]:
 
 def split_files(uri: str, split: str) -> list[str]:
     """The files of a split in either layout, sorted; none if there is no such split."""
-    return record_files(split_folder(uri, split)) or record_files(f"{uri}/{split}")
+    first, second = split_folders(uri, split)
+    return record_files(first) or record_files(second)
 
 
 def record_files(folder: str) -> list[str]:
     """The files in the folder of a split that count as records, sorted; none if there is no such folder."""
-    paths = [f"{folder}/{name}" for name in _names(folder)]
-    return [path for path in paths if not tf.io.gfile.isdir(path)]
+    return [f"{folder}/{path.name}" for path in _seen(folder) if not path.is_dir()]
 
 
 def input_fingerprint(uri: str, splits: Sequence[str]) -> str:
@@ -49,15 +57,20 @@ def input_fingerprint(uri: str, splits: Sequence[str]) -> str:
 
     So does TFX's ExampleGen tell it (`input_fingerprint`).
     """
+    found = ((split, Path(path)) for split in splits for path in split_files(uri, split))
+    stats = ((split, path.name, path.stat()) for split, path in found)
+    return fingerprint((split, name, about.st_size, str(about.st_mtime_ns)) for split, name, about in stats)
+
+
+def fingerprint(files: Iterable[tuple[str, str, int, str]]) -> str:
+    """The same of files that lie anywhere: the split, name and size of each, and what changes with its bytes."""
     digest = hashlib.sha256()
-    for split in splits:
-        for path in split_files(uri, split):
-            found = Path(path).stat()
-            digest.update(f"{split}\t{Path(path).name}\t{found.st_size}\t{found.st_mtime_ns}\n".encode())
+    for file in files:
+        digest.update(("\t".join(map(str, file)) + "\n").encode())
     return digest.hexdigest()
 
 
-def _names(folder: str) -> list[str]:
+def _seen(folder: str) -> list[Path]:
     """What lies in a folder, sorted, without what is hidden. No glob: a folder's name may have brackets in it."""
-    found = tf.io.gfile.listdir(folder) if tf.io.gfile.isdir(folder) else []
-    return sorted(name.rstrip("/") for name in found if not name.startswith((".", "_")))
+    found = Path(folder).iterdir() if Path(folder).is_dir() else []
+    return sorted(path for path in found if counts_as_records(path.name))

@@ -47,6 +47,14 @@ def push_run(
 
 @wraps(push_run)
 def push_run_from_pod(**arguments: Any) -> Facts:
-    """`push_run` with the key of a secret that is mounted, if one is."""
+    """`push_run` with the key of a secret that is mounted, if one is; the log says what came of it."""
     with signing_with(mounted_place()):
-        return push_run(**arguments)
+        facts = push_run(**arguments)
+    if not facts["pushed"]:
+        told = f"Not published. {facts['why']}"
+    elif facts["why"]:
+        told = f"Nothing new. {facts['why']} It is {facts['handle']}."
+    else:
+        told = f"Published {facts['handle']}."
+    print(told, flush=True)
+    return facts

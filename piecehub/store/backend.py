@@ -9,7 +9,7 @@ An object is durable when `create` or `put` returns. A key is a relative path wi
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -17,11 +17,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One object: its key, its size, and when it was written (UTC)."""
+    """One object: its key, its size, and when it was written (UTC); a bucket also tells a tag of its bytes."""
 
     key: str
     size_bytes: int
     modified: datetime
+    etag: str = field(default="", compare=False)
 
 
 class Backend(Protocol):
@@ -54,6 +55,10 @@ class Backend(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         """Every object below the folder `prefix`, in no order."""
+        ...
+
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """The names of the folders directly in the folder `prefix`, sorted, without what lies in them."""
         ...
 
     def move(self, key: str, target: str) -> bool:

@@ -166,6 +166,12 @@ class BucketBackend:
             for batch in cast(Any, obstore).list(self.client, prefix or None):
                 yield from map(_entry, batch)
 
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """One LIST, which names what keys have in common."""
+        with _reaching(self.uri):
+            found = cast(Any, obstore).list_with_delimiter(self.client, prefix or None)
+        return tuple(sorted(place.rstrip("/").rpartition("/")[2] for place in found["common_prefixes"]))
+
     def move(self, key: str, target: str) -> bool:
         """Copies on the server, then deletes; what is too large for that passes through this machine."""
         found = self.stat(key)
@@ -208,7 +214,7 @@ class BucketBackend:
 
 
 def _entry(found: Any) -> Entry:
-    return Entry(found["path"], found["size"], found["last_modified"])
+    return Entry(found["path"], found["size"], found["last_modified"], found.get("e_tag") or "")
 
 
 @contextmanager

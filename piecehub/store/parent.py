@@ -21,6 +21,26 @@ def bring_parent(parent: Path, handle: str, digest: str, store_folder: str) -> F
     return {"handle": handle, "saved_model_digest": digest}
 
 
+def look_up_parent(handle: str, digest: str, store_folder: str) -> dict[str, str]:
+    """What the look-up of the parent does on Kubeflow: asks whether it is still allowed, and returns its digest.
+
+    Who trains from it takes that digest, which stays as it is, and so comes from the cache. A version that was yanked
+    is allowed to those who name it, and the log says so.
+
+    Raises:
+        StoreError: if the store lacks it, has it in quarantine, or holds other content under that name.
+    """
+    store, named = Store.open(store_folder), Handle.parse(handle)
+    manifest = store.usable(named)
+    if manifest.digest != digest:
+        raise StoreError(f"Expected the content {digest} of {handle}. Received: {manifest.digest}; compile it again.")
+    state = store.state(named.publisher, named.name)
+    reason = state.reason(named.version)
+    told = f", {state.status(named.version).value} on {reason.at[:10]}: {reason.why}" if reason else ""
+    print(f"Parent: {handle}{told}", flush=True)
+    return {"digest": digest}
+
+
 def write_parent(store_folder: Path | str, handle: str, digest: str, destination: Path) -> None:
     """Unpacks the version `handle` into `destination`.
 

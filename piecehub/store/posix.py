@@ -79,6 +79,15 @@ class PosixBackend:
                 if (entry := self._entry(Path(folder, name))) is not None:
                     yield entry
 
+    def folders(self, prefix: str = "") -> tuple[str, ...]:
+        """Folders, and links to them."""
+        with disk.reading_from(self.root):
+            try:
+                found = [path.name for path in self._path(prefix or ".").iterdir() if path.is_dir()]
+            except _NO_SUCH_FILE:
+                found = []
+        return tuple(sorted(found))
+
     def move(self, key: str, target: str) -> bool:
         """Renames; the file counts as new from then on, as a copy in a bucket does."""
         with disk.writing_to(self.root):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 
 from piecehub.facts.handle import Handle, check_name, check_publisher
+from piecehub.facts.spans import refuse_pattern
 from piecehub.facts.tables import MOST_BYTES, ModelTable, TrainTable
 from piecehub.transfer.protocol import check_ascending
 from pipelines.recipe.faults import Fault, fault, refuse, refused, told
@@ -41,6 +42,7 @@ def recipe_faults(recipe: Recipe) -> Iterator[Fault]:
             f"Expected either 'data.module' or 'data.folder' in the recipe. Received: {received}.",
             *(("data.folder", "data.module") if recipe.data.folder else ("data", "data.module", "data.folder")),
         )
+    yield from refused("data.folder", refuse_pattern, recipe.data.folder)
     if not recipe.data.upstream and recipe.train.epochs:
         yield fault(
             "Expected 0 'train.epochs' without upstream examples ('data.upstream'). Received: "

@@ -58,7 +58,8 @@ class Data:
         module: a file of the recipe, such as `data.py`, whose function `write(folder, **arguments)` writes the
             examples.
         arguments: what that function is called with, by name.
-        folder: the folder of your own TFRecords, in place of a module.
+        folder: the folder of your own TFRecords, in place of a module; or a bucket, `s3://`, `gs://` or `az://`. With
+            `{SPAN}`, or `{YYYY}`, `{MM}` and `{DD}`, in its name each run reads the newest of them that is complete.
         upstream: whether there are examples to train the full model on. Without, it keeps the weights that it comes
             with (`[model] checkpoint` or `parent`, 0 epochs), and nobody looks whether it has seen a task's examples.
         reads: files and folders elsewhere that `module` reads; when one of them changes, examples are written anew.

@@ -100,6 +100,96 @@ def test_a_light_component_takes_under_two_seconds_of_the_processor(resolver_tas
     assert statement["parameters"] == {"name": "tiny", "publisher": "acme"}
 
 
+def _own_task(root: Path, executor: str, function: str, parameters: dict[str, str], outputs: list[str]) -> Task:
+    """One that only Kubeflow has (pipelines/kubeflow_tasks.py): its outputs are parameters."""
+    digest = code.code_digest(
+        executor.rpartition(".")[0], parameters.get("recipe_folder", ""), parameters.get("module", "")
+    )
+    parameters = {**parameters, "code_digest": digest, "lock_digest": "sha256:0"}
+    told = {key: {"outputFile": f"/tmp/kfp/outputs/{key}"} for key in outputs}
+    logs = {"executor-logs": {"artifacts": [{"name": "executor-logs", "uri": "s3://bucket/task/logs", "type": {}}]}}
+    asked = {
+        "inputs": {"parameterValues": parameters},
+        "outputs": {"parameters": told, "artifacts": logs, "outputFile": str(root / "out.json")},
+    }
+    spec = {"parameters": {name: {"parameterType": "STRING"} for name in parameters}}
+    arguments = ("--executor_class_path", executor, "--json_serialized_invocation_args", json.dumps(asked))
+    arguments += ("--json_serialized_inputs_spec_args", json.dumps(spec), "--light_function", function)
+    return Task(root, arguments)
+
+
+def _listing(root: Path, outputs: list[str]) -> Task:
+    told = {"place": str(root / "own" / "{SPAN}"), "parts": '{"upstream": ["train"]}'}
+    return _own_task(root, "piecehub.store.data.DataListing_Executor", "piecehub.store.data.list_data", told, outputs)
+
+
+def test_the_listing_of_the_data_starts_light_and_tells_parameters(tmp_path):
+    (tmp_path / "own" / "17" / "upstream" / "train").mkdir(parents=True)
+    (tmp_path / "own" / "17" / "upstream" / "train" / "part-0").write_text("not read")
+    task = _listing(tmp_path, ["upstream-folder", "upstream-fingerprint", "span"])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = task.run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
+    told = task.told["parameterValues"]
+    assert (told["upstream-folder"], told["span"]) == (str(tmp_path / "own" / "17" / "upstream"), "17")
+    assert len(told["upstream-fingerprint"]) == 64
+    (tmp_path / "own" / "17" / "upstream" / "train" / "part-0").write_text("")
+    done = task.run()
+    assert done.stderr.splitlines()[-1].endswith("and the newest, 17, lacks 'upstream/train'; write it.")
+
+
+def test_an_output_parameter_without_a_value_is_refused(tmp_path):
+    """Its consumer would never start, and the launcher's words would not say why."""
+    (tmp_path / "own" / "17" / "upstream" / "train").mkdir(parents=True)
+    (tmp_path / "own" / "17" / "upstream" / "train" / "part-0").write_text("not read")
+    done = _listing(tmp_path, ["upstream-folder", "upstream-fingerprint", "span", "more"]).run()
+    assert done.stderr.splitlines()[-1].startswith("Expected a value for each output parameter of the package: more,")
+    assert not (tmp_path / "out.json").exists()
+
+
+DATA_PY = """
+def write(folder, count):
+    for split in ("upstream/train", "upstream/eval", "a/pool", "a/test"):
+        (folder / split).mkdir(parents=True)
+        (folder / split / "part-0").write_text("x" * (count if split == "a/pool" else 1))
+"""
+
+
+def test_what_data_py_writes_is_laid_down_by_content_and_named_by_part(tmp_path):
+    (tmp_path / "recipe").mkdir()
+    (tmp_path / "recipe" / "data.py").write_text(DATA_PY)
+    parts = {"upstream": ["train", "eval"], "a": ["pool", "test"]}
+    outputs = [f"{part}-{what}" for part in parts for what in ("folder", "fingerprint")]
+
+    def written(count: int) -> dict[str, str]:
+        given = {
+            "recipe_folder": str(tmp_path / "recipe"),
+            "module": "data.py",
+            "examples_folder": str(tmp_path / "to"),
+        }
+        given |= {"arguments": json.dumps({"count": count}), "parts": json.dumps(parts)}
+        executor = "piecehub.training.written_examples.ExampleWriter_Executor"
+        function = "piecehub.training.written_examples.lay_down_examples"
+        task = _own_task(tmp_path, executor, function, given, outputs)
+        done = task.run()
+        assert done.returncode == 0, done.stderr
+        return task.told["parameterValues"]
+
+    first, again, other = written(1), written(1), written(2)
+    assert first == again
+    assert {key for key in first if first[key] != other[key]} == {"a-folder", "a-fingerprint"}
+    assert Path(other["a-folder"]).name == other["a-fingerprint"]
+    assert (Path(other["a-folder"]) / "pool" / "part-0").read_text() == "xx"
+    assert sorted(path.name for path in (tmp_path / "to").iterdir() if path.name != "tmp") == sorted(
+        {first["a-fingerprint"], other["a-fingerprint"], first["upstream-fingerprint"]}
+    )
+    (tmp_path / "recipe" / "data.py").write_text("def write(folder, count):\n    raise ValueError('no such table')\n")
+    with pytest.raises(AssertionError, match=r"Expected 'data.py' to write the examples\. Received: ValueError"):
+        written(1)
+
+
 def test_a_light_component_imports_neither_tfx_nor_the_components(resolver_task, tmp_path):
     look = (
         "import sys; from piecehub.containers import entrypoint; status = entrypoint.main(['entry', *sys.argv[1:]]);"

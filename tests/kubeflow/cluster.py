@@ -32,7 +32,9 @@ class Cluster:
     folder: Path
     node: Node
     metadata: Metadata = field(default_factory=Metadata)
-    cached: dict[str, dict[str, Artifact]] = field(default_factory=dict[str, dict[str, Artifact]])
+    cached: dict[str, tuple[dict[str, Artifact], Json]] = field(
+        default_factory=dict[str, tuple[dict[str, Artifact], Json]]
+    )
 
     @property
     def store(self) -> launcher.ObjectStore:
@@ -89,12 +91,12 @@ class Ran:
         key = run.fingerprint(task, asked)
         caching = run.tasks[task].get("cachingOptions", {}).get("enableCache", False)
         if caching and key in cluster.cached:
-            cluster.metadata.hand_on(task, cluster.cached[key])
+            cluster.metadata.hand_on(task, *cluster.cached[key])
             self.from_cache.add(task)
             return
         for attempt in range(1 + run.tasks[task].get("retryPolicy", {}).get("maxRetryCount", 0)):
             if self._attempt(task, attempt):
-                cluster.cached[key] = dict(cluster.metadata.made[task])
+                cluster.cached[key] = dict(cluster.metadata.made.get(task, {})), cluster.metadata.values[task]
                 return
         self.failed = task
 
@@ -107,6 +109,7 @@ class Ran:
         self.pods.setdefault(task, []).append(pod)
         if pod.returncode:
             return False
+        cluster.metadata.values[task] = launcher.collect_parameters(asked, folder)
         for key, (uri, facts) in launcher.collect(asked, cluster.store, folder).items():
             cluster.metadata.publish(task, key, uri, facts)
         return True

@@ -38,6 +38,7 @@ class Metadata:
     """ML Metadata, as far as drivers ask it."""
 
     made: dict[str, dict[str, Artifact]] = field(default_factory=dict[str, dict[str, Artifact]])
+    values: dict[str, Json] = field(default_factory=dict[str, Json])
     last_id: int = 0
 
     def publish(self, task: str, key: str, uri: str, facts: Mapping[str, Any]) -> None:
@@ -46,9 +47,9 @@ class Metadata:
         stored = {name: _stored(value) for name, value in facts.items()}
         self.made.setdefault(task, {})[key] = Artifact(str(self.last_id), uri, stored)
 
-    def hand_on(self, task: str, artifacts: Mapping[str, Artifact]) -> None:
-        """What a task gets that comes from the cache: the artifacts of another run (16)."""
-        self.made[task] = dict(artifacts)
+    def hand_on(self, task: str, artifacts: Mapping[str, Artifact], values: Mapping[str, Any]) -> None:
+        """What a task gets that comes from the cache: the artifacts and parameters of another run (16)."""
+        self.made[task], self.values[task] = dict(artifacts), dict(values)
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Run:
         if len(set(ids)) != len(ids):
             raise DriverFailed(f"{task}: one artifact under two names; ML Metadata answers ALREADY_EXISTS")
         types = component.get("inputDefinitions", {}).get("parameters", {})
-        values = {key: self._value(source) for key, source in sorted(given.get("parameters", {}).items())}
+        values = {key: self._value(source, metadata) for key, source in sorted(given.get("parameters", {}).items())}
         values = {key: _typed(value, types[key]["parameterType"]) for key, value in values.items()}
         folder = f"{self.root}/{self.spec['pipelineInfo']['name']}/{self.run_id}/{task}/{uuid}"
         declared = component.get("outputDefinitions", {}).get("artifacts", {})
@@ -116,9 +117,15 @@ class Run:
             for key in sorted(types_out)
         }
         inputs = {"artifacts": read, "parameterValues": values}
+        told = component.get("outputDefinitions", {}).get("parameters", {})
+        parameters = {key: {"outputFile": f"/tmp/kfp/outputs/{key}"} for key in sorted(told)}
         return {
             "inputs": {key: value for key, value in inputs.items() if value},
-            "outputs": {"artifacts": written, "outputFile": f"{local_path(folder)}/output_metadata.json"},
+            "outputs": {
+                **({"parameters": parameters} if parameters else {}),
+                "artifacts": written,
+                "outputFile": f"{local_path(folder)}/output_metadata.json",
+            },
         }
 
     def fingerprint(self, task: str, executor_input: Json) -> str:
@@ -142,7 +149,9 @@ class Run:
         told = {"name": found.id, "type": {"instanceSchema": ""}, "uri": found.uri}
         return {"artifacts": [{**told, "metadata": dict(sorted(facts.items()))}]}
 
-    def _value(self, source: Json) -> Any:
+    def _value(self, source: Json, metadata: Metadata) -> Any:
+        if produced := source.get("taskOutputParameter"):
+            return metadata.values[produced["producerTask"]][produced["outputParameterKey"]]
         if "componentInputParameter" in source:
             name = source["componentInputParameter"]
             declared = self.spec["root"]["inputDefinitions"]["parameters"][name]

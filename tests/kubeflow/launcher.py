@@ -105,6 +105,18 @@ def collect(executor_input: Json, store: ObjectStore, pod: Path) -> dict[str, tu
     return found
 
 
+def collect_parameters(executor_input: Json, pod: Path) -> Json:
+    """The values of the output parameters (26): from the output file, else from a file of each one's own.
+
+    That lies in the container's `/tmp`, which is gone here with the pod: a container of ours tells in the output file.
+    """
+    told = _output_metadata(inside(pod, executor_input["outputs"]["outputFile"])).get("parameterValues", {})
+    asked = executor_input["outputs"].get("parameters", {})
+    if missing := sorted(asked.keys() - told.keys()):
+        raise LauncherFailed(f"failed to read output parameter name={missing[0]!r}")
+    return {key: told[key] for key in asked}
+
+
 def _output_metadata(path: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     if unknown := told.keys() - _TOP_FIELDS:

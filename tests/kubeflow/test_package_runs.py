@@ -23,6 +23,8 @@ from tests.pipelines.world import TINY
 from tests.s3_server import BUCKET, client_of, running_s3, told_to
 
 IMAGE = "registry.example/piecehub:0.1.0"
+# What makes data, or sees the store.
+ALWAYS = {"ExampleWriter", "IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
 LIGHT_CPU_S = 3.0  # a light start takes under 2 s on a quiet machine
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(missing()), reason=f"needs bubblewrap: {missing()}")]
 
@@ -87,7 +89,7 @@ def test_the_same_package_again_comes_from_the_cache_and_publishes_nothing_new(w
     again = world.cluster.run([tiny.run.spec, tiny.run.platform])
     assert again.failed == "", again.logs()
     # The incumbent is another one now: what it is judged against is computed again.
-    assert again.pods.keys() == {"IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
+    assert again.pods.keys() == ALWAYS
     assert _outcome(again)["why"] == "The same content was published before."
 
 
@@ -108,19 +110,20 @@ def test_other_code_in_the_image_than_in_the_package_is_told_once_and_repeated(w
 def test_a_gate_that_refuses_publishes_nothing_and_says_why(world, tiny):
     ran = world.cluster.run(world.package(*TINY, "gate.min_gain=0.9"))
     assert ran.failed == "", ran.logs()
-    assert ran.pods.keys() == {"IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
+    assert ran.pods.keys() == ALWAYS
     assert not _outcome(ran)["pushed"]
     assert "0.9" in _outcome(ran)["why"] or "90" in _outcome(ran)["why"]
 
 
 def test_the_evidence_of_several_tasks_comes_to_the_gate(world, tiny):
-    """Twice the same task by another name; what is as in the run above comes from the cache."""
-    (examples,) = {path.parent for path in world.work.data.glob("*/upstream")}
-    shutil.copytree(examples / "digits-5-9", examples / "digits-again")
+    """Twice the same task by another name, read from a folder on the volume."""
+    examples, written = world.work.root / "own", world.cluster.metadata.values["ExampleWriter"]
+    for part, name in (("upstream", "upstream"), ("digits-5-9", "digits-5-9"), ("digits-5-9", "digits-again")):
+        shutil.copytree(written[f"{part}-folder"], examples / name)
+    own = (f'data.folder="{examples}"', 'data.module=""', "data.arguments={}")
     tasks = 'task=[{name="digits-5-9"}, {name="digits-again", role="report"}]'
-    ran = world.cluster.run(world.package(*TINY, tasks))
+    ran = world.cluster.run(world.package(*TINY, *own, tasks))
     assert ran.failed == "", ran.logs()
-    assert {"FullModelTrainer", "ReusabilityValidator", "FineTuneEvaluatorDigits59"} <= ran.from_cache
     assert len(ran.pods["FineTuneEvaluatorDigitsAgain"]) == 1
     page = (ran.output("DocumentationWriter", "documentation") / "documentation.md").read_text("utf-8")
     assert "digits-5-9" in page

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from piecehub.facts.workdir import Workdir
+from piecehub.store.data import FINGERPRINT, FOLDER, output
+from pipelines.data import examples_folder, parts_of
 from pipelines.kubeflow_platform import OnCluster
 from pipelines.kubeflow_runner import compile_recipe
 from pipelines.recipe.loader import load_recipe
@@ -28,7 +30,14 @@ class Seeded:
     def by(cls, run: Finished, recipe: Path, workdir: Workdir, cluster: Cluster, asks: OnCluster) -> "Seeded":
         """Compiles the recipe, and puts the outputs of the run into the object store and ML Metadata."""
         file = cluster.folder / "package.yaml"
-        compile_recipe(load_recipe(str(recipe)), workdir, file, IMAGE, cluster=asks)
+        loaded = load_recipe(str(recipe))
+        compile_recipe(loaded, workdir, file, IMAGE, cluster=asks)
+        examples = examples_folder(loaded, workdir.data)
+        cluster.metadata.values["ExampleWriter"] = {
+            output(part, what): told
+            for part in parts_of(loaded.config)
+            for what, told in ((FOLDER, str(examples / part)), (FINGERPRINT, examples.name))
+        }
         for task, event in run.states.items():
             for key, folder in event.outputs.items():
                 uri = f"{_ROOT}/{task}/{uuid.uuid4()}/{key}"

@@ -20,6 +20,7 @@ from pipelines.recipe.loader import RECIPES, load_recipe
 from pipelines.recipe.tables import LoadedRecipe
 from tests.full_disk import full
 from tests.in_memory import split_digests
+from tests.s3_server import BUCKET, KEY, REGION, SECRET, client_of, running_s3
 
 SPLITS = ("upstream/train", "upstream/eval", "digits-5-9/pool", "digits-5-9/test")
 
@@ -162,7 +163,7 @@ def test_e12_a_file_that_was_cut_off_is_named(own: Path, tmp_path: Path) -> None
         _own(own, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["own[1]", "own*", "own?", "{SPAN}", "own[!a]", "own]", "own\\[1]"])
+@pytest.mark.parametrize("name", ["own[1]", "own*", "own?", "{span}", "own[!a]", "own]", "own\\[1]"])
 def test_b4_a_folder_of_records_is_no_pattern(own: Path, tmp_path: Path, name: str) -> None:
     """Neither for our reader nor for the pass over the data: what a pattern would match lies beside it."""
     from piecehub.examples.ingest import ingest
@@ -337,3 +338,36 @@ def test_on_a_full_disk_no_half_name_of_examples_is_left(tmp_path: Path) -> None
     os.utime(folder, (1, 1))
     assert len(folder.name) == 64 and folder == examples_folder(loaded, data)
     assert folder.stat().st_mtime > 1, "by which a gc knows when it was last used"
+
+
+def test_of_spans_a_run_reads_the_newest(own: Path, tmp_path: Path) -> None:
+    shutil.copytree(own, tmp_path / "views" / "2026-11-28")
+    shutil.copytree(own, tmp_path / "views" / "2026-11-29")
+    pattern = tmp_path / "views" / "{YYYY}-{MM}-{DD}"
+    assert _own(pattern, tmp_path) == tmp_path / "views" / "2026-11-29"
+    shutil.rmtree(tmp_path / "views" / "2026-11-29" / "digits-5-9" / "test")
+    assert _own(pattern, tmp_path) == tmp_path / "views" / "2026-11-28"
+    with pytest.raises(DataError, match="no folder of such a name"):
+        _own(tmp_path / "others" / "{SPAN}", tmp_path)
+
+
+def test_of_a_bucket_records_are_fetched_once_as_long_as_they_stay(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from piecehub.store import data
+
+    with running_s3() as endpoint:
+        told = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
+        for name, value in {**told, "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}.items():
+            monkeypatch.setenv(name, value)
+        client = client_of(endpoint)
+        for path in (path for path in own.rglob("*") if path.is_file()):
+            key = f"views/17/{path.relative_to(own).as_posix()}"
+            client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
+        loaded = _loaded(tmp_path, module="", folder=f"s3://{BUCKET}/views/{{SPAN}}")
+        first = examples_folder(loaded, tmp_path / "work" / "data")
+        files = {path.relative_to(own) for path in own.rglob("*.tfrecord")}
+        assert {path.relative_to(first) for path in first.rglob("*.tfrecord")} == files
+        assert all((first / file).read_bytes() == (own / file).read_bytes() for file in files)
+        monkeypatch.setattr(data, "_fetched", None)  # nothing may be fetched again
+        assert examples_folder(loaded, tmp_path / "work" / "data") == first

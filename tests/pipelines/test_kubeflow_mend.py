@@ -164,6 +164,15 @@ def test_a_number_that_would_lose_digits_is_refused(spec):
         kubeflow_mend.refuse(spec)
 
 
+def test_a_parameter_that_a_task_of_the_package_makes_is_taken(spec):
+    told = {"producerTask": "Examples", "outputParameterKey": "digest"}
+    _task(spec, "Trainer")["inputs"]["parameters"]["seed"] = {"taskOutputParameter": told}
+    with pytest.raises(RecipeError, match="an output of 'Examples', which makes none of that name"):
+        kubeflow_mend.refuse(spec)
+    spec["components"]["Examples"]["outputDefinitions"]["parameters"] = {"digest": {"parameterType": "STRING"}}
+    kubeflow_mend.refuse(spec)
+
+
 def test_a_parameter_that_another_component_makes_is_refused(spec):
     _task(spec, "Trainer")["inputs"]["parameters"]["seed"] = {"taskOutputParameter": {"producerTask": "Examples_task"}}
     with pytest.raises(RecipeError, match=r"Trainer\.seed that is known at compilation"):

@@ -9,7 +9,10 @@ import pytest
 import yaml
 from kfp import components as kfp_components
 
+from piecehub.errors import RecipeError
 from piecehub.facts.workdir import Workdir
+from piecehub.store.catalog import Store
+from piecehub.store.publish import publish
 from pipelines.data import examples_folder
 from pipelines.kubeflow_platform import OnCluster
 from pipelines.kubeflow_runner import compile_recipe
@@ -69,9 +72,12 @@ def test_every_artifact_type_of_ours_is_importable_by_its_title(spec):
         assert title == getattr(importlib.import_module(module), name).TYPE_NAME
 
 
-def test_what_touches_the_store_is_never_cached_and_all_else_is(spec):
-    cached = {name: task["cachingOptions"]["enableCache"] for name, task in spec["root"]["dag"]["tasks"].items()}
-    assert {name for name, enabled in cached.items() if not enabled} == {"IncumbentResolver", "HubPusher"}
+def _never_cached(spec):
+    return {name for name, task in spec["root"]["dag"]["tasks"].items() if not task["cachingOptions"]["enableCache"]}
+
+
+def test_what_touches_the_store_or_makes_data_is_never_cached_and_all_else_is(spec):
+    assert _never_cached(spec) == {"IncumbentResolver", "HubPusher", "ExampleWriter"}
 
 
 def test_the_kfp_sdk_loads_the_package(package):
@@ -85,7 +91,8 @@ def test_a_package_sends_examples_and_trials_to_beam_if_it_is_told_to(spec, tmp_
     compile_recipe(load_recipe("digits"), Workdir(tmp_path / "work"), tmp_path / "beam.yaml", IMAGE, flink)
     on_beam = yaml.safe_load((tmp_path / "beam.yaml").read_bytes())
     for package, expected in ((on_beam, (True, flink)), (spec, (False, ["--runner=FnApiRunner"]))):
-        for executor in package["deploymentSpec"]["executors"].values():
+        executors = {k: v for k, v in package["deploymentSpec"]["executors"].items() if k != "ExampleWriter_executor"}
+        for executor in executors.values():
             known, rest = parse(["entry", *executor["container"]["args"]])
             assert (known.on_beam, rest) == expected
 
@@ -126,10 +133,10 @@ def test_what_touches_only_its_artifacts_is_tried_once(spec):
 def test_several_pieces_compile_with_one_task_each(tmp_path):
     settings = ['piece=[{name="whole", road="whole"}, {name="features", layer="features"}]']
     compile_recipe(load_recipe("digits", settings), Workdir(tmp_path / "work"), tmp_path / "two.yaml", IMAGE)
-    tasks = yaml.safe_load((tmp_path / "two.yaml").read_bytes())["root"]["dag"]["tasks"]
-    never = {name for name, task in tasks.items() if not task["cachingOptions"]["enableCache"]}
-    assert never == {f"{name}{piece}" for name in ("IncumbentResolver", "HubPusher") for piece in ("Whole", "Features")}
-    assert {"ReusableExporterWhole", "ReusableExporterFeatures"} <= tasks.keys()
+    spec = yaml.safe_load((tmp_path / "two.yaml").read_bytes())
+    each = {f"{name}{piece}" for name in ("IncumbentResolver", "HubPusher") for piece in ("Whole", "Features")}
+    assert _never_cached(spec) == {"ExampleWriter", *each}
+    assert {"ReusableExporterWhole", "ReusableExporterFeatures"} <= spec["root"]["dag"]["tasks"].keys()
 
 
 def test_with_a_bucket_for_a_store_no_parameter_names_a_place_that_pods_write(package, tmp_path):
@@ -178,10 +185,109 @@ def test_c2_a_task_with_a_schema_of_its_own_reads_both(tmp_path):
         assert {key for key in evaluator["inputs"]["artifacts"] if "schema" in key} == read
 
 
-def test_b5_examples_of_a_folder_that_can_change_are_not_cached(package, tmp_path):
-    (examples,) = (f for f in (package.parent / "work" / "data").iterdir() if (f / "upstream").is_dir())
-    settings = {"data.folder": str(examples), "data.module": "", "data.arguments": {}}
-    compile_recipe(load_recipe("digits", settings), Workdir(tmp_path / "work"), tmp_path / "own.yaml", IMAGE)
-    tasks = yaml.safe_load((tmp_path / "own.yaml").read_bytes())["root"]["dag"]["tasks"]
-    never = {name for name, task in tasks.items() if not task["cachingOptions"]["enableCache"]}
-    assert never == {"IncumbentResolver", "HubPusher", "UpstreamExamples", "DownstreamExamples"}
+def _parameters(spec, task):
+    return spec["root"]["dag"]["tasks"][task]["inputs"]["parameters"]
+
+
+def _own_folder(**data):
+    return load_recipe("digits", {"data.module": "", "data.arguments": {}, **{f"data.{k}": v for k, v in data.items()}})
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory):
+    """The package of a recipe that reads a bucket by spans, with a bucket for a store; nothing of both is there yet."""
+    folder = tmp_path_factory.mktemp("listed")
+    cluster = OnCluster(store="s3://shop/models", examples_secret="records")
+    recipe = _own_folder(folder="s3://shop/views/{YYYY}-{MM}-{DD}")
+    compile_recipe(recipe, Workdir(folder / "work"), folder / "listed.yaml", IMAGE, cluster=cluster)
+    return folder / "listed.yaml"
+
+
+def test_b5_what_lists_the_data_is_not_cached_and_what_reads_them_is_by_the_listing(listed):
+    """An ExampleGen that is never cached makes all after it new, every night."""
+    spec = next(iter(yaml.safe_load_all(listed.read_bytes())))
+    assert _never_cached(spec) == {"IncumbentResolver", "HubPusher", "DataListing"}
+    for task, part in (("UpstreamExamples", "upstream"), ("DownstreamExamples", "digits-5-9")):
+        given = _parameters(spec, task)
+        for key, what in (("source_folder", "folder"), ("input_fingerprint", "fingerprint")):
+            told = {"producerTask": "DataListing", "outputParameterKey": f"{part}-{what}"}
+            assert given[key] == {"taskOutputParameter": told}
+        assert "DataListing" in spec["root"]["dag"]["tasks"][task]["dependentTasks"]
+        assert "DataListing" not in spec["root"]["dag"]["tasks"][task]["inputs"].get("artifacts", {})
+    made = spec["components"]["DataListing"]["outputDefinitions"]["parameters"]
+    assert made.keys() == {f"{p}-{w}" for p in ("upstream", "digits-5-9") for w in ("folder", "fingerprint")} | {"span"}
+    assert "inputDefinitions" not in spec["root"]
+    assert spec["root"]["dag"]["tasks"]["DataListing"]["retryPolicy"]["maxRetryCount"] == 2
+
+
+def test_the_kfp_sdk_loads_a_package_whose_parameters_tasks_make(listed):
+    assert kfp_components.load_component_from_file(str(listed)).name == "digits"
+
+
+def test_only_what_sees_the_records_gets_their_credentials(listed):
+    _, platform = yaml.safe_load_all(listed.read_bytes())
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert {label for label in executors if "secretAsEnv" in executors[label]} == {
+        "DataListing_executor",
+        "UpstreamExamples_executor",
+        "DownstreamExamples_executor",
+    }
+    (secret,) = executors["DataListing_executor"]["secretAsEnv"]
+    assert [pair["envVar"] for pair in secret["keyToEnv"]] == ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+
+
+def test_a_package_does_not_change_with_the_data(listed, tmp_path):
+    """So the next night's is the same, and what is in the bucket is found when it runs."""
+    before = listed.read_bytes()
+    cluster = OnCluster(store="s3://shop/models", examples_secret="records")
+    recipe = _own_folder(folder="s3://shop/views/{YYYY}-{MM}-{DD}")
+    compile_recipe(recipe, Workdir(listed.parent / "work"), listed, IMAGE, cluster=cluster)
+    assert listed.read_bytes() == before
+
+
+def test_what_data_py_writes_is_written_when_the_package_runs(spec, tmp_path):
+    """Into the working folder on a volume, or a bucket; without either it lies in the image."""
+    assert _parameters(spec, "ExampleWriter")["examples_folder"]["runtimeValue"]["constant"].endswith("/work/data")
+    told = _parameters(spec, "UpstreamExamples")["source_folder"]["taskOutputParameter"]
+    assert told == {"producerTask": "ExampleWriter", "outputParameterKey": "upstream-folder"}
+    cluster = OnCluster(store="s3://shop/models", examples="s3://shop/examples", examples_secret="records")
+    compile_recipe(load_recipe("digits"), Workdir(tmp_path / "work"), tmp_path / "p.yaml", IMAGE, cluster=cluster)
+    spec, platform = yaml.safe_load_all((tmp_path / "p.yaml").read_bytes())
+    place = _parameters(spec, "ExampleWriter")["examples_folder"]["runtimeValue"]["constant"]
+    assert place == "s3://shop/examples"
+    assert "ExampleWriter_executor" in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert not list(tmp_path.glob("work/data/*/upstream"))
+
+
+def test_beam_whose_workers_could_not_see_a_bucket_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="a folder that all of Beam's workers see"):
+        compile_recipe(
+            _own_folder(folder="s3://shop/views"), Workdir(tmp_path / "w"), tmp_path / "p.yaml", IMAGE, ["--runner=X"]
+        )
+
+
+def test_the_parent_comes_from_the_cache_and_whether_it_may_be_used_is_asked_in_every_run(tmp_path):
+    """Its resolver was never cached, so everything was trained anew each night."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"graph")
+    store = Workdir(tmp_path / "work").store
+    digest = publish(Store.create(store), tmp_path / "model", "acme", "thing", blobs={}, facts={}).digest
+    recipe = load_recipe("digits", {"model.parent": "acme/thing/1"})
+    compile_recipe(recipe, Workdir(tmp_path / "work"), tmp_path / "p.yaml", IMAGE)
+    spec = yaml.safe_load((tmp_path / "p.yaml").read_bytes())
+    assert _never_cached(spec) == {"IncumbentResolver", "HubPusher", "ExampleWriter", "ParentLookup"}
+    resolver = spec["root"]["dag"]["tasks"]["ParentResolver"]
+    told = {"producerTask": "ParentLookup", "outputParameterKey": "digest"}
+    assert resolver["inputs"]["parameters"]["digest"] == {"taskOutputParameter": told}
+    assert resolver["dependentTasks"] == ["ParentLookup"]  # where it is refused, nothing is trained
+    assert _parameters(spec, "ParentLookup")["digest"]["runtimeValue"]["constant"] == digest
+    reading = {
+        name
+        for name, task in spec["root"]["dag"]["tasks"].items()
+        if any(s.get("taskOutputArtifact", {}).get("producerTask") == "ParentLookup" for s in _inputs(task))
+    }
+    assert reading == set()
+
+
+def _inputs(task):
+    return task.get("inputs", {}).get("artifacts", {}).values()

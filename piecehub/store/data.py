@@ -1,0 +1,177 @@
+"""The records that a recipe reads, in a folder or a bucket: which there are, told without reading one.
+
+    <place>/upstream/{train,eval}/*     and <place>/<task>/{pool,test}/*: parts and their splits (examples/layout.py)
+    <place> with spans                  the newest that is complete: every split has records (facts/spans.py)
+
+Nothing tells that somebody is still writing: a span is to be written under another name and renamed, or its last split
+last.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from piecehub.errors import DataError
+from piecehub.examples import layout
+from piecehub.facts.content import sha256_bytes
+from piecehub.facts.progress import phase
+from piecehub.facts.spans import Span, fixed_part, has_spans, names_like, refuse_pattern
+from piecehub.store.backend import Backend, Entry
+from piecehub.store.place import open_backend
+
+# The splits of each part: of `upstream`, and of each task.
+Parts = Mapping[str, Sequence[str]]
+FOLDER, FINGERPRINT = "folder", "fingerprint"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where the newest records lie, and what tells of each part that somebody changed it.
+
+    Attributes:
+        place: a folder or a uri, without spans in it.
+        span: which one it is; empty without spans.
+        fingerprints: by part, of names, sizes and times of its files, or of their tags in a bucket.
+    """
+
+    place: str
+    span: str
+    fingerprints: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """A hex sha256 that another place has, or other records here."""
+        return sha256_bytes(json.dumps([self.place, *sorted(self.fingerprints.items())]).encode())
+
+
+def is_bucket(place: str) -> bool:
+    """Whether a place is a uri, not a folder."""
+    return "://" in place
+
+
+def output(part: str, what: str) -> str:
+    """The name under which a task tells others where a part lies (`FOLDER`), or what it is (`FINGERPRINT`)."""
+    return f"{part}-{what}"
+
+
+def list_data(place: str, parts: str) -> dict[str, str]:
+    """What the listing of the data does on Kubeflow: the newest records, by the names of `output`.
+
+    Args:
+        place: a folder, or the uri of a bucket, with spans or without.
+        parts: `Parts` as JSON.
+
+    Raises:
+        DataError: if a split has no records.
+        EnvironmentProblem: if the place cannot be reached.
+    """
+    found = find_data(place, json.loads(parts))
+    print(f"Records: {found.place}", flush=True)
+    return {
+        **{output(part, FOLDER): f"{found.place}/{part}" for part in found.fingerprints},
+        **{output(part, FINGERPRINT): value for part, value in found.fingerprints.items()},
+        "span": found.span,
+    }
+
+
+def find_data(place: str, parts: Parts) -> Found:
+    """The newest records of a place; arguments and errors as `list_data` has them, RecipeError for wrong spans too."""
+    refuse_pattern(place)
+    place = place.rstrip("/")
+    if not has_spans(place):
+        return _found(place, "", parts)
+    fixed = fixed_part(place)
+    spans = sorted(_spans(fixed, place.removeprefix(f"{fixed}/").split("/"), {}), reverse=True)
+    for span, name in spans:
+        if not _lacking(name, parts):
+            return _found(name, str(span), parts)
+    if not spans:
+        raise DataError(f"Expected records in '{place}'. Received: no folder of such a name; write one, or correct it.")
+    span, name = spans[0]
+    raise DataError(
+        f"Expected a span of '{place}' of which every split has records. Received: none of {len(spans)}, and the "
+        f"newest, {span}, lacks '{_lacking(name, parts)}'; write it."
+    )
+
+
+def record_files(source: str, split: str) -> Iterator[str]:
+    """The files of a split, each on this machine: of a bucket one after the other, gone when the next is asked for."""
+    if not is_bucket(source):
+        yield from layout.split_files(source, split)
+        return
+    backend = open_backend(source)
+    for entry in _entries(backend, "", split):
+        with tempfile.TemporaryDirectory(prefix="piecehub-") as scratch:
+            yield str(_fetched(backend, entry.key, Path(scratch, split)))
+
+
+def bring_data(found: Found, parts: Parts, destination: Path) -> None:
+    """Copies the records of a bucket into a folder, in the same layout; errors are those of `find_data`."""
+    backend = open_backend(found.place)
+    for part, splits in parts.items():
+        for split in splits:
+            with phase(f"fetching '{part}/{split}'"):
+                for entry in _entries(backend, part, split):
+                    _fetched(backend, entry.key, destination / part / split)
+
+
+def _fetched(backend: Backend, key: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / key.rpartition("/")[2]
+    with path.open("wb") as file:
+        for block in backend.stream(key):
+            file.write(block)
+    return path
+
+
+def _found(place: str, span: str, parts: Parts) -> Found:
+    if lacking := _lacking(place, parts):
+        raise DataError(f"Expected records in the split '{lacking}'. Received: none in '{place}'.")
+    told = {part: [file for split in splits for file in _files(place, part, split)] for part, splits in parts.items()}
+    return Found(place, span, {part: layout.fingerprint(files) for part, files in told.items()})
+
+
+def _lacking(place: str, parts: Parts) -> str:
+    """The first split without records; empty if all have some."""
+    pairs = ((part, split) for part, splits in parts.items() for split in splits)
+    return next((f"{p}/{s}" for p, s in pairs if not any(size for _, _, size, _ in _files(place, p, s))), "")
+
+
+def _files(place: str, part: str, split: str) -> list[tuple[str, str, int, str]]:
+    """Split, name and size of each file of a split, and what changes with its bytes; sorted."""
+    if is_bucket(place):
+        entries = _entries(open_backend(place), part, split)
+        return [(split, Path(e.key).name, e.size_bytes, e.etag or e.modified.isoformat()) for e in entries]
+    paths = [Path(path) for path in layout.split_files(f"{place}/{part}", split)]
+    return [(split, path.name, about.st_size, str(about.st_mtime_ns)) for path in paths for about in [path.stat()]]
+
+
+def _entries(backend: Backend, part: str, split: str) -> list[Entry]:
+    """The objects of a split in a bucket, sorted by their keys."""
+    for folder in layout.split_folders(part, split):
+        prefix = folder.lstrip("/")
+        found = [entry for entry in backend.list(prefix) if _is_record(entry.key, prefix)]
+        if found:
+            return sorted(found)
+    return []
+
+
+def _is_record(key: str, folder: str) -> bool:
+    above, _, name = key.rpartition("/")
+    return above == folder and layout.counts_as_records(name)
+
+
+def _spans(place: str, rest: Sequence[str], known: Mapping[str, str]) -> Iterator[tuple[Span, str]]:
+    """The spans below a place, each with its own place; `rest` are the folders that are still to be found."""
+    if not rest:
+        span = Span.of(known)
+        yield from [(span, place)] if span else []
+    elif not has_spans(rest[0]):
+        yield from _spans(f"{place}/{rest[0]}", rest[1:], known)
+    else:
+        form = names_like(rest[0], known)
+        for name in open_backend(place).folders():
+            if match := form.fullmatch(name):
+                yield from _spans(f"{place}/{name}", rest[1:], {**known, **match.groupdict()})

@@ -1,0 +1,171 @@
+"""The newest records of a place are told without reading one; the same rules hold in a folder and in a bucket."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from piecehub.errors import DataError, EnvironmentProblem, RecipeError
+from piecehub.store.data import Found, bring_data, find_data, list_data, record_files
+from tests.s3_server import BUCKET, KEY, REGION, SECRET, client_of, running_s3
+
+PARTS = {"upstream": ("train", "eval"), "task-a": ("pool", "test")}
+EVERY = [f"{part}/{split}/part-0.tfrecord" for part, splits in PARTS.items() for split in splits]
+Put = Callable[[str, str], None]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    with running_s3() as address:
+        yield address
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, Put]:
+    """A place, and what writes a text into it."""
+    if request.param == "folder":
+
+        def write(key: str, text: str) -> None:
+            (tmp_path / "own" / key).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "own" / key).write_text(text)
+
+        return str(tmp_path / "own"), write
+    endpoint = request.getfixturevalue("endpoint")
+    told = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
+    for name, value in {**told, "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}.items():
+        monkeypatch.setenv(name, value)
+    client, prefix = client_of(endpoint), tmp_path.name
+    return f"s3://{BUCKET}/{prefix}", lambda key, text: client.put_object(
+        Bucket=BUCKET, Key=f"{prefix}/{key}", Body=text.encode()
+    )
+
+
+def _write(put: Put, below: str = "", text: str = "records", but: str = "") -> None:
+    for key in EVERY:
+        if key.rpartition("/")[0] != but:
+            put(f"{below}{key}", text)
+
+
+def test_without_spans_the_place_is_told_with_what_its_files_are(place: tuple[str, Put]) -> None:
+    uri, put = place
+    _write(put)
+    found = find_data(uri, PARTS)
+    assert (found.place, found.span, found.fingerprints.keys()) == (uri, "", PARTS.keys())
+    assert find_data(f"{uri}/", PARTS) == found
+
+
+def test_what_changes_in_one_part_is_told_of_that_part_alone(place: tuple[str, Put]) -> None:
+    uri, put = place
+    _write(put)
+    before = find_data(uri, PARTS)
+    put("upstream/train/part-0.tfrecord", "others!")
+    after = find_data(uri, PARTS)
+    assert after.fingerprints["upstream"] != before.fingerprints["upstream"]
+    assert after.fingerprints["task-a"] == before.fingerprints["task-a"]
+    assert after.name != before.name
+    put("task-a/pool/_SUCCESS", "")
+    put("task-a/pool/.hidden", "x")
+    put("elsewhere/part-0", "x")
+    assert find_data(uri, PARTS) == after
+    put("task-a/pool/part-1.tfrecord", "more")
+    assert find_data(uri, PARTS).fingerprints["task-a"] != after.fingerprints["task-a"]
+
+
+def test_of_spans_the_newest_is_taken_by_its_number_not_by_its_letters(place: tuple[str, Put]) -> None:
+    uri, put = place
+    for span in ("9", "10", "x11"):
+        _write(put, f"run-{span}/")
+    found = find_data(f"{uri}/run-{{SPAN}}", PARTS)
+    assert (found.place, found.span) == (f"{uri}/run-10", "10")
+
+
+def test_of_days_the_newest_is_taken_and_no_such_day_is_none(place: tuple[str, Put]) -> None:
+    uri, put = place
+    for day in ("2026/02/03", "2025/12/31", "2026/02/31", "2026/1/9"):
+        _write(put, f"{day}/records/")
+    found = find_data(f"{uri}/{{YYYY}}/{{MM}}/{{DD}}/records", PARTS)
+    assert (found.place, found.span) == (f"{uri}/2026/02/03/records", "2026-02-03")
+
+
+def test_a_word_that_stands_twice_says_the_same(place: tuple[str, Put]) -> None:
+    uri, put = place
+    _write(put, "2026/2026-02-03/")
+    _write(put, "2026/2027-02-03/")
+    assert find_data(f"{uri}/{{YYYY}}/{{YYYY}}-{{MM}}-{{DD}}", PARTS).span == "2026-02-03"
+
+
+@pytest.mark.parametrize("lacking", ["upstream/eval", "task-a/pool"])
+def test_a_span_that_is_not_complete_is_passed_over(place: tuple[str, Put], lacking: str) -> None:
+    uri, put = place
+    _write(put, "1/")
+    _write(put, "2/", but=lacking)
+    put(f"2/{lacking}/part-0.tfrecord", "")  # an empty file is no record
+    assert find_data(f"{uri}/{{SPAN}}", PARTS).span == "1"
+
+
+def test_no_complete_span_is_one_sentence(place: tuple[str, Put]) -> None:
+    uri, put = place
+    with pytest.raises(DataError, match=r"Expected records in '.*\{SPAN\}'. Received: no folder of such a name"):
+        find_data(f"{uri}/{{SPAN}}", PARTS)
+    _write(put, "7/", but="task-a/test")
+    with pytest.raises(DataError, match=r"Received: none of 1, and the newest, 7, lacks 'task-a/test'"):
+        find_data(f"{uri}/{{SPAN}}", PARTS)
+    with pytest.raises(DataError, match=r"records in the split 'task-a/test'\. Received: none in"):
+        find_data(f"{uri}/7", PARTS)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("records/{WEEK}", "Received: '{WEEK}'"),
+        ("records/{SPAN:3}", "Received: '{SPAN:3}'"),
+        ("records/{YYYY}-{MM}", "only {YYYY}, {MM}"),
+        ("{SPAN}", "put a folder around them"),
+        ("s3://{SPAN}/x", "put a folder around them"),
+    ],
+)
+def test_spans_that_cannot_be_meant_are_refused(pattern: str, words: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        find_data(pattern, PARTS)
+    assert words in refused.value.sentence
+
+
+def test_braces_that_are_no_words_belong_to_the_name(tmp_path: Path) -> None:
+    for key in EVERY:
+        path = tmp_path / "a{1}{x}" / key
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+    assert find_data(str(tmp_path / "a{1}{x}"), PARTS).span == ""
+
+
+def test_the_listing_tells_each_part_by_the_names_that_the_package_uses(place: tuple[str, Put]) -> None:
+    uri, put = place
+    _write(put, "3/")
+    told = list_data(f"{uri}/{{SPAN}}", json.dumps(PARTS))
+    assert told.keys() == {"span", *(f"{part}-{what}" for part in PARTS for what in ("folder", "fingerprint"))}
+    assert told["task-a-folder"] == f"{uri}/3/task-a"
+    assert told["span"] == "3"
+
+
+def test_records_are_brought_here_as_they_are(place: tuple[str, Put], tmp_path: Path) -> None:
+    uri, put = place
+    _write(put, text="bytes")
+    put("upstream/train/part-1.tfrecord", "more")
+    seen = []
+    for file in record_files(f"{uri}/upstream", "train"):
+        seen.append((Path(file).name, Path(file).read_text()))
+    assert seen == [("part-0.tfrecord", "bytes"), ("part-1.tfrecord", "more")]
+    if "://" in uri:
+        bring_data(Found(uri, "", {}), PARTS, tmp_path / "here")
+        found = {path.relative_to(tmp_path / "here").as_posix() for path in (tmp_path / "here").rglob("part*")}
+        assert found == {*EVERY, "upstream/train/part-1.tfrecord"}
+
+
+def test_a_bucket_that_is_not_there_is_told_of_in_a_sentence(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
+    for name, value in {**told, "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}.items():
+        monkeypatch.setenv(name, value)
+    for pattern in ("s3://no-such-bucket/records", "s3://no-such-bucket/records/{SPAN}"):
+        with pytest.raises(EnvironmentProblem, match="Expected to reach 's3://no-such-bucket"):
+            find_data(pattern, PARTS)
