@@ -131,7 +131,7 @@ def _client(workdir: Workdir, store: str | None = None) -> TestClient:
 def _by_folders(workdir: Workdir) -> int:
     """What a page needs that has no index, and filters."""
     found = [runs.read_run(workdir, run) for run in runs.run_ids(workdir)]
-    return len([row_of(run, runs.read_events(workdir, run.run)) for run in found if run])
+    return len([row_of(run, runs.read_events(workdir, run.run), 0) for run in found if run])
 
 
 def _write_runs(workdir: Workdir, count: int) -> None:

@@ -37,6 +37,7 @@ from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
 from piecehub.facts.heap import give_back
+from piecehub.facts.heartbeat import beating
 from piecehub.facts.progress import Progress, phase, progress_to
 from piecehub.facts.workdir import Workdir, alone, make_writable, mark, relied_on
 from piecehub.signing.keys import public_key_of
@@ -244,7 +245,7 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, m
     runner = type("Runner", (beam_dag_runner.BeamDagRunner,), {"_PIPELINE_NODE_DO_FN_CLS": staticmethod(node_runner)})
     StandardOptions.DEFAULT_RUNNER = _RUNNER
     try:
-        with logs.to_file(workdir.logs / record.run / runs.RUNNER_LOG):
+        with logs.to_file(workdir.logs / record.run / runs.RUNNER_LOG), beating(workdir, record.run):
             runner().run_with_ir(ir)
     except BaseException as error:
         was_stopped = _was_stopped(workdir, record, error)  # Beam hands on an interrupt as an error like any other

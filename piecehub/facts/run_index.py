@@ -21,19 +21,20 @@ from pathlib import Path
 from typing import Any, cast
 
 from piecehub.errors import RecipeError
-from piecehub.facts import runs
+from piecehub.facts import heartbeat, runs
 from piecehub.facts.run_rows import OUTCOMES, RunRow, publishers_of, row_of
 from piecehub.facts.workdir import Workdir
 
 STATES = ("running", "done", "failed", "stopped")
 SHOWN = 25
 MOST_SHOWN = 200
-_SCHEMA = 1
+_SCHEMA = 2
 # How long a writer is waited for: a run must not be held up by its index, a person may be for a moment.
 _NOTE_S, _LIST_S = 0.5, 5.0
 # A folder that was made within the clock's step of another may have the same time: only an older time is believed.
 _SETTLED_NS = 2_000_000_000
 _BATCH = 100
+_BESIDE = ("shown", "publishers", "handles")
 _AGO = re.compile(r"(\d{1,5})([dh])")
 # `runs` is narrow, so that a filter reads all of it in milliseconds; what a list shows of a run stands beside it.
 _TABLES = """
@@ -41,6 +42,7 @@ CREATE TABLE runs (run TEXT PRIMARY KEY, pipeline TEXT, recipe TEXT, state TEXT,
                    ended INTEGER, files TEXT) WITHOUT ROWID;
 CREATE TABLE shown (run TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE publishers (publisher TEXT, run TEXT, PRIMARY KEY (publisher, run)) WITHOUT ROWID;
+CREATE TABLE handles (handle TEXT, run TEXT, PRIMARY KEY (handle, run)) WITHOUT ROWID;
 CREATE TABLE folders (time_ns INTEGER);
 CREATE INDEX open_runs ON runs (run) WHERE NOT ended;
 CREATE INDEX recipes ON runs (pipeline);
@@ -128,6 +130,23 @@ def list_runs(
     with contextlib.closing(sqlite3.connect(":memory:")) as index:
         index.executescript(_TABLES)
         return _listed(index, *asked, _caught_up(index, workdir, at_most_s))
+
+
+def maker_of(workdir: Workdir, handle: str, *, at_most_s: float = float("inf")) -> str:
+    """The run that published a version, which is the first that says so; empty if none of this folder does.
+
+    Args:
+        workdir: whose runs.
+        handle: `publisher/name/version`.
+        at_most_s: as `list_runs` has it.
+    """
+    with contextlib.suppress(sqlite3.Error, OSError):
+        if workdir.runs.is_dir():
+            with contextlib.closing(_connected(workdir, _LIST_S)) as index:
+                _caught_up(index, workdir, at_most_s)
+                asked = "SELECT run FROM handles WHERE handle = ? ORDER BY run LIMIT 1"
+                return next((run for (run,) in index.execute(asked, (handle,))), "")
+    return ""
 
 
 def note(workdir: Workdir, run_id: str) -> None:
@@ -255,7 +274,7 @@ def _unknown(index: sqlite3.Connection, workdir: Workdir) -> tuple[list[str], in
     known = {run for (run,) in index.execute("SELECT run FROM runs")}
     if gone := known - there:
         with index:
-            for table in ("runs", "shown", "publishers"):
+            for table in ("runs", *_BESIDE):
                 index.executemany(f"DELETE FROM {table} WHERE run = ?", [(run,) for run in gone])
     return sorted(there - known, reverse=True), time_ns
 
@@ -271,15 +290,15 @@ def _read_in(index: sqlite3.Connection, workdir: Workdir, run_ids: Sequence[str]
     """Puts runs into the index as they are now; one of which nothing can be read stays known, and is not shown."""
     for run_id in run_ids:
         files = _files(workdir, run_id)
-        index.execute("DELETE FROM publishers WHERE run = ?", (run_id,))
-        index.execute("DELETE FROM shown WHERE run = ?", (run_id,))
+        for table in _BESIDE:
+            index.execute(f"DELETE FROM {table} WHERE run = ?", (run_id,))
         index.execute("REPLACE INTO runs VALUES (?, '', '', '', '', 0, 0, ?)", (run_id, files))
         try:
             run = runs.read_run(workdir, run_id)
             if run is None:
                 continue
             events = runs.read_events(workdir, run_id)
-            row = replace(row_of(run, events), run=run_id)
+            row = replace(row_of(run, events, heartbeat.last_sign(workdir, run_id)), run=run_id)
             value = _text(json.dumps(row.to_value(), ensure_ascii=False))
             started = runs.parse_time(run.started_at).timestamp()
             publishers = {_text(publisher) for publisher in publishers_of(run, row)}
@@ -290,6 +309,8 @@ def _read_in(index: sqlite3.Connection, workdir: Workdir, run_ids: Sequence[str]
         index.execute("REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*told, started, ended, files))
         index.execute("INSERT INTO shown VALUES (?, ?)", (run_id, value))
         index.executemany("INSERT INTO publishers VALUES (?, ?)", [(publisher, run_id) for publisher in publishers])
+        handles = {_text(result.handle) for result in row.results if result.published}
+        index.executemany("INSERT INTO handles VALUES (?, ?)", [(handle, run_id) for handle in handles])
 
 
 def _text(value: object) -> str:
@@ -298,9 +319,13 @@ def _text(value: object) -> str:
 
 
 def _files(workdir: Workdir, run_id: str) -> str:
-    """What tells whether a run's files changed: when the description was written, and how long the events are."""
+    """What tells whether a run's files changed: when the description was written, and how long the events are.
+
+    So does a sign of life: a run that was taken for dead goes on if it gives one.
+    """
+    logs = workdir.logs / run_id
     said: list[str] = []
-    for path in (workdir.runs / run_id / "run.json", workdir.logs / run_id / "events.jsonl"):
+    for path in (workdir.runs / run_id / "run.json", logs / "events.jsonl", logs / "heartbeat"):
         try:
             found = path.stat()
             said.append(f"{found.st_size} {found.st_mtime_ns}")

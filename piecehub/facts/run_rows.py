@@ -1,11 +1,12 @@
 """A run in a list: what its description and its events come to, short."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, cast
 
-from piecehub.facts import runs
+from piecehub.facts import heartbeat, runs
 from piecehub.facts.runs import Event, Result, Run
 from piecehub.facts.secrets import redacted_text
 
@@ -45,13 +46,18 @@ class RunRow:
         return cls(**whole)
 
 
-def row_of(run: Run, events: Sequence[Event]) -> RunRow:
-    """The row of a run; what looks like a secret in its messages is not in it."""
+def row_of(run: Run, events: Sequence[Event], last_sign: float) -> RunRow:
+    """The row of a run; what looks like a secret in its messages is not in it.
+
+    Args:
+        run: its description.
+        events: its own.
+        last_sign: when it was last heard of (heartbeat.py), by which a run that says nothing of its end is told from
+            one that was killed.
+    """
     ends = [event for event in events if event.node == ""]
-    state = ends[-1].state if ends else ("running" if runs.is_going_on(run, events) else "stopped")
-    last = (
-        ends[-1].at if ends else (_now() if state == "running" else max((e.at for e in events), default=run.started_at))
-    )
+    state = ends[-1].state if ends else ("running" if heartbeat.is_fresh(last_sign) else "stopped")
+    last = ends[-1].at if ends else _moment(time.time() if state == "running" else last_sign)
     counts: dict[str, int] = {}
     for node, event in runs.node_states(run, list(events)).items():
         shown = shown_state(event.state, state)
@@ -94,5 +100,5 @@ def _outcome(results: Sequence[Result]) -> Outcome:
     return "published" if all(result.published for result in results) else "not published"
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

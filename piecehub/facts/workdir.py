@@ -8,7 +8,7 @@ trials/            finished trials, by content digest; in trials/rows/ decoded e
 training/          checkpoints of trainings that have not ended, by what they depend on
 unpacked/          published versions that a program of this machine loaded by their handle, by content digest
 runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py)
-logs/<run>/        events.jsonl, <component>.log
+logs/<run>/        events.jsonl, <component>.log, heartbeat (piecehub/facts/heartbeat.py)
 runs.sqlite        an index of the runs (piecehub/facts/run_index.py); may be deleted at any time
 run.lock           held by the run that goes on
 gc.lock            held by whoever relies for a while on what lies there, and alone by `workdir gc` (pipelines/gc.py)

@@ -4,7 +4,8 @@
     /runs?recipe=&state=&outcome=&since=&publisher=&before=|after=
                                              runs, the newest first
     /runs/<id>                               a run: DAG, components, parameters, outputs
-    /runs/<id>/logs/<component>              the end of a log, as text
+    /runs/<id>/live                          tells a page that watches the run that there is something new
+    /runs/<id>/log/<component>?q=            the end of a log; /runs/<id>/logs/<component>: the same as text
     /runs/<id>/plots/<component>/<output>/<plot>
     /models?q=&publisher=&task=&show=&before=|after=
                                              versions, the newest first
@@ -19,20 +20,17 @@ Read-only: GET and HEAD. No path is made from a URL: every file is found by look
 """
 
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -49,15 +47,16 @@ from piecehub.store.listing import PAGE, Listing
 from piecehub.store.server import hub_routes, models_of, refuse_models
 from piecehub.store.tokens import Tokens
 from piecehub.store.wanted import Found, Service, find, status_of_errors
-from piecehub.ui import words
+from piecehub.ui.answers import HERE, Pages, bad_request
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
 from piecehub.ui.model_pages import model_cards, model_page, newest_cards
-from piecehub.ui.run_list import RunList, address, listed_json
-from piecehub.ui.run_pages import log_text, plot_path, run_json, run_page
+from piecehub.ui.run_list import RunList
+from piecehub.ui.run_routes import RunRoutes
 from piecehub.ui.warnings import warnings
 
-_HERE = Path(__file__).parent
 _LOOPBACK = ["localhost", "127.0.0.1", "::1", "[::1]"]
+# How long a model's page may read runs that the index does not know yet.
+_MAKER_S = 0.3
 _RUNS_ON_FIRST_PAGE, _MODELS_ON_FIRST_PAGE = 8, 6
 # A name has no segment that is a plain number (piecehub/facts/handle.py), so the first such segment is the version.
 _MODEL_PATH = re.compile(rf"(?P<model>[^/]+(?:/[^/]+)+?)(?:/(?P<version>{VERSION_PATTERN})(?:/files/(?P<title>.+))?)?")
@@ -90,7 +89,7 @@ def create_app(
             "Expected --tokens without the pages, for these show every model to everybody. Received: both; serve the "
             "pages by a second server, on loopback."
         )
-    pages = _Pages(workdir, store)
+    pages = _Site(workdir, store)
     if hub_only is None:
         hub_only = tokens is not None or not is_loopback(host)
     routes = hub_routes(pages.open_store, tokens=tokens) if hub_only else pages.routes()
@@ -111,16 +110,7 @@ def _hosts(host: str) -> list[str]:
     return ["*"] if host in ("", "0.0.0.0", "::") else [*_LOOPBACK, host.lower()]
 
 
-@contextmanager
-def bad_request() -> Generator[None]:
-    """Turns a query that asks for what cannot be into 400."""
-    try:
-        yield
-    except RecipeError as error:
-        raise HTTPException(400, error.sentence) from error
-
-
-class _Pages:
+class _Site:
     """The pages of one working folder."""
 
     def __init__(self, workdir: Workdir, store: Path | str | None = None) -> None:
@@ -128,15 +118,7 @@ class _Pages:
         self._store = workdir.store if store is None else store
         self._service = Service(self.open_store, listing=Listing(workdir.root))
         self._runs = RunList(workdir)
-        self._templates = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(_HERE / "templates"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        shared: dict[str, Any] = {"words": words, "address": address, "run_index": run_index}
-        self._templates.globals.update(shared)  # type: ignore[reportUnknownMemberType]
+        self._pages = Pages()
 
     def open_store(self) -> Store:
         return Store.open(self._store)
@@ -144,16 +126,11 @@ class _Pages:
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/", self.index),
-            Route("/runs", self.runs),
+            *RunRoutes(self._workdir, self._runs, self._pages, self.open_store).routes(),
             Route("/models", self.models),
-            Route("/runs/{run}", self.run),
-            Route("/runs/{run}/logs/{node:path}", self.log),
-            Route("/runs/{run}/plots/{node}/{output}/{plot}", self.plot),
-            Route("/api/v1/runs", self.api_runs),
-            Route("/api/v1/runs/{run}", self.api_run),
             Route("/api/v1/openapi.json", self.openapi),
             Route("/models/{path:path}", self.model),
-            Mount("/static", StaticFiles(directory=_HERE / "static")),
+            Mount("/static", StaticFiles(directory=HERE / "static")),
             *hub_routes(self.open_store, self.document, publisher=self.publisher, listing=self._service.listing),
         ]
 
@@ -164,14 +141,14 @@ class _Pages:
         models = self._service.listing.sought(store, limit=_MODELS_ON_FIRST_PAGE)
         told = warnings(self._workdir, store, self._service.listing)
         cards = newest_cards(store, models.rows)
-        return self._html("index.html", found=found, models=models, cards=cards, warnings=told)
+        return self._pages.html("index.html", found=found, models=models, cards=cards, warnings=told)
 
     def publisher(self, request: Request) -> Response:
         refuse_models(request)
         name = request.path_params["publisher"]
         with status_of_errors():
             models_of(self._service, request, name)
-        return self._html("publisher.html", publisher=name, cards=model_cards(self.open_store(), name))
+        return self._pages.html("publisher.html", publisher=name, cards=model_cards(self.open_store(), name))
 
     def models(self, request: Request) -> Response:
         refuse_models(request)
@@ -181,47 +158,10 @@ class _Pages:
             edges = {"before": query.get("before", ""), "after": query.get("after", "")}
             limit = page_size(query.get("limit", ""), PAGE)
             found = self._service.listing.sought(self.open_store(), sought, **edges, limit=limit)
-        return self._html("models.html", sought=sought, found=found)
-
-    def runs(self, request: Request) -> Response:
-        refuse_models(request)
-        with bad_request():
-            wanted, found = self._runs.asked(request.query_params)
-        return self._html("runs.html", wanted=wanted, found=found)
-
-    def run(self, request: Request) -> Response:
-        page = run_page(self._workdir, request.path_params["run"])
-        if page is None:
-            raise HTTPException(404, f"Expected a run. Received: '{request.path_params['run']}'; none has that id.")
-        return self._html("run.html", page=page)
-
-    def log(self, request: Request) -> Response:
-        text = log_text(self._workdir, request.path_params["run"], request.path_params["node"])
-        if text is None:
-            raise HTTPException(404, "Expected a component's log. Received: none of that name.")
-        return PlainTextResponse(text)
-
-    def plot(self, request: Request) -> Response:
-        keys = ("run", "node", "output", "plot")
-        path = plot_path(self._workdir, *(request.path_params[key] for key in keys))
-        if path is None:
-            raise HTTPException(404, "Expected a component's plot. Received: none of that name.")
-        return FileResponse(path, media_type="image/svg+xml", headers=PLOT_HEADERS)
-
-    def api_runs(self, request: Request) -> Response:
-        """A page of runs, newest first; `?before=<id>` goes on where `next` says, the filters are those of the page."""
-        with bad_request():
-            _, found = self._runs.asked(request.query_params)
-        return JSONResponse(listed_json(found))
-
-    def api_run(self, request: Request) -> Response:
-        page = run_page(self._workdir, request.path_params["run"])
-        if page is None:
-            raise HTTPException(404, f"Expected a run. Received: '{request.path_params['run']}'; none has that id.")
-        return JSONResponse(run_json(page))
+        return self._pages.html("models.html", sought=sought, found=found)
 
     def openapi(self, _: Request) -> Response:
-        return FileResponse(_HERE / "static" / "openapi.json", media_type="application/json")
+        return FileResponse(HERE / "static" / "openapi.json", media_type="application/json")
 
     def model(self, request: Request) -> Response:
         found = _MODEL_PATH.fullmatch(request.path_params["path"].strip("/"))
@@ -244,7 +184,14 @@ class _Pages:
         return await run_in_threadpool(self._model_page, request, manifest)
 
     def _model_page(self, request: Request, manifest: Manifest) -> Response:
-        return self._html("model.html", page=model_page(self.open_store(), manifest, str(request.base_url)))
+        page = model_page(self.open_store(), manifest, str(request.base_url))
+        return self._pages.html("model.html", page=page, maker=self._maker(manifest))
+
+    def _maker(self, manifest: Manifest) -> str:
+        """The run of this working folder that published a version; runs know the folder's own store only."""
+        if self._store != self._workdir.store:
+            return ""
+        return run_index.maker_of(self._workdir, str(manifest.handle), at_most_s=_MAKER_S)
 
     def _file(self, request: Request, wanted: Found, title: str) -> Response:
         manifest = wanted.manifest
@@ -275,8 +222,4 @@ class _Pages:
             return JSONResponse({"error": sentence}, status, headers)
         if "text/html" not in request.headers.get("accept", ""):
             return PlainTextResponse(f"{sentence}\n", status, headers)
-        return self._html("problem.html", status, headers, status=status, sentence=sentence)
-
-    def _html(self, template: str, status_code: int = 200, headers: Any = None, /, **values: Any) -> Response:
-        text = self._templates.get_template(template).render(**values)
-        return HTMLResponse(text, status_code, {"Cache-Control": "no-cache", **(headers or {})})
+        return self._pages.html("problem.html", status, headers, status=status, sentence=sentence)

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import igraph  # type: ignore[reportMissingTypeStubs]
-
 BOX_WIDTH, BOX_HEIGHT = 214, 46
 # What a desktop shows beside the list of components, in pixels; it decides the direction.
 _PANEL_WIDTH, _PANEL_HEIGHT = 660, 900
@@ -55,15 +53,29 @@ def place(upstream: Mapping[str, Sequence[str]]) -> Layout:
     """The layout of a DAG, flowing down or to the right, whichever is shown larger.
 
     Args:
-        upstream: for each component the ids that it follows; unknown ids are passed over.
+        upstream: for each component the ids that it follows; unknown ids are passed over, and so is what closes a
+            circle, which only a damaged description has.
     """
     ids = list(upstream)
     if not ids:
         return Layout(0, 0, (), ())
-    edges = _reduced({key: list(dict.fromkeys(u for u in upstream[key] if u in upstream)) for key in ids})
+    known = {key: list(dict.fromkeys(u for u in upstream[key] if u in upstream and u != key)) for key in ids}
+    edges = _reduced(_without_circles(known))
     down = _draw(ids, edges, is_down=True)
     right = _draw(ids, edges, is_down=False)
     return max(down, right, key=_scale)
+
+
+def _without_circles(upstream: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The same without what closes a circle; at one igraph would end the process."""
+    placed: dict[str, list[str]] = {}
+    left = list(upstream)
+    while left:
+        ready = [key for key in left if all(source in placed for source in upstream[key])] or left[:1]
+        for key in ready:
+            placed[key] = [source for source in upstream[key] if source in placed]
+        left = [key for key in left if key not in placed]
+    return {key: placed[key] for key in upstream}
 
 
 def _scale(layout: Layout) -> float:
@@ -98,6 +110,8 @@ def _graph(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> Any:
 
 
 def _untyped_graph(size: int, edges: Sequence[tuple[int, int]]) -> Any:
+    import igraph  # type: ignore[reportMissingTypeStubs]  # half a second, and most of a server's start
+
     return igraph.Graph(n=size, edges=edges, directed=True)
 
 

@@ -184,10 +184,11 @@ def _recommendation(store: Store, manifest: Manifest) -> Recommendation:
 def _card(store: Store, manifest: Manifest, aliases: tuple[str, ...]) -> ModelCard:
     handle = manifest.handle
     page = _documentation(store, manifest)
-    gain = next((number for number in map(_gain_number, _tasks(store, manifest)) if number), None)
     model = f"{handle.publisher}/{handle.name}"
     description = page.description if page else ""
-    return ModelCard(str(handle), model, handle.version, aliases, manifest.published_at, description, gain)
+    return ModelCard(
+        str(handle), model, handle.version, aliases, manifest.published_at, description, gain_of(store, manifest)
+    )
 
 
 def _documentation(store: Store, manifest: Manifest) -> Documentation | None:
@@ -269,6 +270,11 @@ def _cell(cells: list[dict[str, Any]], mode: str, shots: Any) -> str:
         if (cell["mode"], cell["shots"]) == (mode, shots):
             return f"{words.percent(cell['mean'])} [{words.percent(cell['low'])}, {words.percent(cell['high'])}]"
     return ""
+
+
+def gain_of(store: Store, manifest: Manifest) -> Number | None:
+    """What fine-tuning a version gains, on the first task that tells; None where none does."""
+    return next((number for number in map(_gain_number, _tasks(store, manifest)) if number), None)
 
 
 def _gain_number(task: Task) -> Number | None:

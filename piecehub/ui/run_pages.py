@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from piecehub.errors import PiecehubError
-from piecehub.facts import runs
+from piecehub.facts import heartbeat, runs
+from piecehub.facts.progress import Progress
 from piecehub.facts.run_rows import RunRow, row_of, shown_state
 from piecehub.facts.runs import Event, Node, Run
 from piecehub.facts.secrets import redacted_text
 from piecehub.facts.workdir import Workdir
-from piecehub.ui import layout, words
+from piecehub.ui import layout, logs, words
 from piecehub.ui.layout import Layout
+from piecehub.ui.run_times import Span, Times, times_of
 
-PLOTS = ("accuracy.svg", "saving.svg", "learning.svg", "gains.svg", "learning_curves.svg")
-_TAIL_BYTES, _TAIL_LINES = 6_000, 40
-LOG_BYTES = 262_144
+# From how long on it is told that a run that goes on was silent.
+_QUIET_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Component:
-    """One component of a run as the page shows it; `started` and `share` are parts of the run's time, 0 to 100."""
+    """One component of a run as the page shows it; `span` is None until it begins, `progress` unless it says so."""
 
     id: str
     state: str
@@ -39,10 +40,11 @@ class Component:
     upstream: tuple[str, ...]
     parameters: dict[str, str]
     outputs: tuple[Output, ...]
-    started: float
-    share: float
     has_log: bool
     log_tail: str
+    traceback: str
+    progress: Progress | None
+    span: Span | None
 
     @property
     def is_ended(self) -> bool:
@@ -50,26 +52,56 @@ class Component:
         return self.state in ("done", "cached", "failed", "stopped")
 
     @property
-    def places(self) -> list[tuple[str, str]]:
-        """Where each output lies."""
-        return [(output.key, output.place) for output in self.outputs]
+    def far(self) -> str:
+        """How far it is, in few words: the epoch, the trial, the bytes."""
+        told = self.progress.counts[0].text if self.progress and self.progress.counts else ""
+        return told or (self.progress.phase if self.progress else self.message.split(":")[0])
 
 
 @dataclass(frozen=True)
 class RunPage:
-    """Everything on the page of a run."""
+    """Everything on the page of a run.
+
+    `mark` is another one as soon as the page is; `quiet_s` is for how long a run that goes on gave no sign of life, if
+    that is long.
+    """
 
     row: RunRow
     components: tuple[Component, ...]
-    failed: tuple[Component, ...]
     layout: Layout
+    times: Times
     has_log: bool
     log_tail: str
+    mark: str
+    quiet_s: float
 
     @property
     def by_id(self) -> dict[str, Component]:
         """The components by id."""
         return {component.id: component for component in self.components}
+
+    @property
+    def failed(self) -> tuple[Component, ...]:
+        """Those that failed."""
+        return self.in_state("failed")
+
+    @property
+    def running(self) -> tuple[Component, ...]:
+        """Those at work."""
+        return self.in_state("running")
+
+    def in_state(self, state: str) -> tuple[Component, ...]:
+        """The components in a state."""
+        return tuple(component for component in self.components if component.state == state)
+
+    @property
+    def said(self) -> str:
+        """What somebody is told who listens and does not look: only what changes seldom."""
+        ended = sum(component.is_ended for component in self.components)
+        told = f"{ended} of {len(self.components)} components have ended."
+        if self.row.state == "running":
+            return " ".join((told, *(f"{component.id} is running." for component in self.running)))
+        return f"The run has ended: {words.state_word(self.row.shown_state)}."
 
 
 class DamagedRun(PiecehubError):
@@ -78,37 +110,87 @@ class DamagedRun(PiecehubError):
 
 def run_page(workdir: Workdir, run_id: str) -> RunPage | None:
     """The page of one run, or None if there is no such run; raises DamagedRun if its files cannot be read."""
-    run = _read(workdir, run_id)
+    mark = mark_of(workdir, run_id)  # before anything is read: what comes after it is another mark
+    run = read_run(workdir, run_id)
     if run is None:
         return None
     events = runs.read_events(workdir, run_id)
-    row = row_of(run, events)
-    components = tuple(_component(workdir, run, row, node, event) for node, event in _states(run, events))
-    failed = tuple(component for component in components if component.state == "failed")
+    sign = heartbeat.last_sign(workdir, run_id)
+    row = row_of(run, events, sign)
+    states = _states(run, events)
+    times = times_of(run, events, row, {node.id: shown_state(event.state, row.state) for node, event in states})
+    spans = times.by_id()
+    components = tuple(_component(workdir, run, row, node, event, spans.get(node.id)) for node, event in states)
     log = workdir.logs / run_id / runs.RUNNER_LOG
+    quiet_s = heartbeat.age_s(sign) if row.state == "running" else 0.0
     return RunPage(
         row,
         components,
-        failed,
         layout.place({node.id: node.upstream for node in run.nodes}),
+        times,
         log.is_file(),
-        _tail(log) if row.state == "failed" else "",
+        logs.tail(log) if row.state == "failed" else "",
+        mark,
+        quiet_s if quiet_s > _QUIET_S else 0.0,
     )
+
+
+def read_row(workdir: Workdir, run_id: str) -> RunRow | None:
+    """How a run stands, short; None if there is no such run."""
+    run = read_run(workdir, run_id)
+    return row_of(run, runs.read_events(workdir, run_id), heartbeat.last_sign(workdir, run_id)) if run else None
+
+
+def mark_of(workdir: Workdir, run_id: str) -> str:
+    """A text that changes when what a run's page shows does, but for the time that goes by."""
+    alive = heartbeat.is_fresh(heartbeat.last_sign(workdir, run_id))
+    sizes = logs.logs_of(workdir, run_id)
+    return f"{sizes.pop('events.jsonl', 0)}-{sum(sizes.values())}-{int(alive)}"
 
 
 def run_json(page: RunPage) -> dict[str, Any]:
     """The page as plain JSON: its twin under `/api/v1/runs`."""
-    keys = ("id", "state", "seconds", "message", "upstream", "parameters", "outputs")
-    components = [{key: value for key, value in asdict(c).items() if key in keys} for c in page.components]
-    return {"schema": 1, **asdict(page.row), "components": components}
+    return {
+        "schema": 1,
+        **asdict(page.row),
+        "critical_s": round(page.times.critical_s, 3),
+        "components": [_component_json(component) for component in page.components],
+    }
+
+
+def _component_json(component: Component) -> dict[str, Any]:
+    value = asdict(component)
+    told = {key: value[key] for key in ("id", "state", "seconds", "message", "upstream", "parameters", "outputs")}
+    told["progress"] = component.progress.to_json() if component.progress else {}
+    span = component.span
+    told["time"] = (
+        {
+            "began_s": round(span.began, 3),
+            "seconds": round(span.seconds, 3),
+            "waited_s": round(span.waited, 3),
+            "after": span.after,
+            "critical": span.is_critical,
+            "cpu_s": span.cpu_s,
+            "phases": [{"name": name, "seconds": round(seconds, 3)} for name, seconds in span.phases],
+        }
+        if span
+        else None
+    )
+    return told
 
 
 def log_text(workdir: Workdir, run_id: str, node_id: str) -> str | None:
     """The end of a component's log, or of the runner's own by the id `runner`; None if there is none such."""
-    run = _read(workdir, run_id)
-    if run is None or node_id not in {"runner", *(node.id for node in run.nodes)}:
+    path = known_log(workdir, run_id, node_id)
+    return logs.end_of(path) if path else None
+
+
+def known_log(workdir: Workdir, run_id: str, node_id: str) -> Path | None:
+    """Where the log of a component of the run is, or the runner's own; None of any other name."""
+    run = read_run(workdir, run_id)
+    if run is None or node_id not in {logs.RUNNER, *(node.id for node in run.nodes)}:
         return None
-    return _end(_log_path(workdir, run_id, node_id), LOG_BYTES)
+    return logs.log_path(workdir, run_id, node_id)
 
 
 def plot_path(workdir: Workdir, run_id: str, node_id: str, output: str, plot: str) -> Path | None:
@@ -121,7 +203,12 @@ def plot_path(workdir: Workdir, run_id: str, node_id: str, output: str, plot: st
     return None
 
 
-def _read(workdir: Workdir, run_id: str) -> Run | None:
+def read_run(workdir: Workdir, run_id: str) -> Run | None:
+    """The description of a run, or None if there is none such.
+
+    Raises:
+        DamagedRun: if it cannot be read.
+    """
     try:
         return runs.read_run(workdir, run_id)
     except (ValueError, KeyError, TypeError) as error:
@@ -137,24 +224,22 @@ def _states(run: Run, events: Sequence[Event]) -> list[tuple[Node, Event]]:
     return sorted(pairs, key=lambda pair: pair[1].state != "failed")
 
 
-def _component(workdir: Workdir, run: Run, row: RunRow, node: Node, event: Event) -> Component:
+def _component(workdir: Workdir, run: Run, row: RunRow, node: Node, event: Event, span: Span | None) -> Component:
     state = shown_state(event.state, row.state)
-    log = _log_path(workdir, run.run, node.id)
-    end = (words.parse_time(event.at) - words.parse_time(run.started_at)).total_seconds()
-    whole = max(row.seconds, 0.001)
-    wants_tail = state in ("failed", "running", "stopped")
+    log = logs.log_path(workdir, run.run, node.id)
     return Component(
         node.id,
         state,
-        event.seconds,
+        event.seconds or (span.seconds if span and state == "stopped" else 0.0),
         redacted_text(event.message),
         node.upstream,
         dict(words.parameters(node.parameters)),
         tuple(_output(workdir, key, place) for key, place in sorted(event.outputs.items())),
-        max(0.0, min(100.0, 100 * (end - event.seconds) / whole)),
-        max(0.0, min(100.0, 100 * event.seconds / whole)),
         log.is_file(),
-        _tail(log) if wants_tail else "",
+        logs.tail(log) if state in ("failed", "running", "stopped") else "",
+        logs.traceback_in(logs.end_of(log) or "") if state == "failed" else "",
+        event.progress,
+        span,
     )
 
 
@@ -163,22 +248,10 @@ def _output(workdir: Workdir, key: str, place: str) -> Output:
     folder, root = Path(place).resolve(), workdir.root.resolve()
     if not folder.is_relative_to(root):
         return Output(key, place, ())
-    plots = tuple(name for name in PLOTS if (folder / name).is_file() and not (folder / name).is_symlink())
-    return Output(key, folder.relative_to(root).as_posix(), plots)
+    return Output(key, folder.relative_to(root).as_posix(), plots_in(folder))
 
 
-def _log_path(workdir: Workdir, run_id: str, node_id: str) -> Path:
-    name = f"{node_id}.log"
-    return workdir.logs / run_id / (name if Path(name).name == name else "unnamed")
-
-
-def _tail(log: Path) -> str:
-    return "\n".join((_end(log, _TAIL_BYTES) or "").splitlines()[-_TAIL_LINES:])
-
-
-def _end(path: Path, at_most_bytes: int) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - at_most_bytes))
-        return "\n".join(map(redacted_text, file.read().decode(errors="replace").split("\n")))
+def plots_in(folder: Path) -> tuple[str, ...]:
+    """The plots that an artifact holds: the drawings beside its files."""
+    found = sorted(folder.glob("*.svg")) if folder.is_dir() else []
+    return tuple(path.name for path in found if path.is_file() and not path.is_symlink())

@@ -43,7 +43,9 @@ def serve(
     print(_greeting(host, listener.getsockname()[1], has_pages=has_pages), file=sys.stderr, flush=True)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        app.state.is_ending = lambda: server.should_exit  # else who watches a run keeps it from ending
+        server.run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ from piecehub.facts.quantities import size as size
 from piecehub.facts.runs import parse_time
 from piecehub.facts.secrets import redacted
 from piecehub.facts.tables import unfolded
+from piecehub.ui.run_times import Span
 
 # Each state is an icon, a word and (in style.css) a colour, so that none of the three is needed alone.
 STATES = {
@@ -48,6 +49,8 @@ SHOWN = (
     ("outdated", "newest with old evidence"),
 )
 _DIGESTS = ("code_digest", "lock_digest")
+# Of shorter times nobody asks how many processors they took.
+_WORTH_S = 1.0
 _LONGEST_VALUE = 600
 _LONGEST_NAME = 20
 
@@ -70,6 +73,21 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02} s"
     return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def span_reason(span: Span) -> str:
+    """Why a component took its time: `after PieceExtractor · epochs 12.0 s · 1.8 processors`."""
+    told: list[str] = []
+    if span.waited:
+        told.append(f"waited {duration(span.waited)}" + (f", mostly for {span.after}" if span.after else ""))
+    elif span.after:
+        told.append(f"after {span.after}")
+    if span.state == "cached":
+        told.append("from cache")
+    told += [f"{name} {duration(seconds)}" for name, seconds in span.phases[:3]]
+    if span.cpu_s and span.seconds >= _WORTH_S:
+        told.append(f"{span.cpu_s / span.seconds:.1f} processors")
+    return " · ".join(told)
 
 
 def moment(at: str) -> str:

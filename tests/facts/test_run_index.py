@@ -6,13 +6,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from piecehub.errors import RecipeError
-from piecehub.facts import run_index, runs
+from piecehub.facts import heartbeat, run_index, runs
 from piecehub.facts.run_index import Wanted, list_runs
 from piecehub.facts.run_rows import row_of
 from piecehub.facts.runs import Event, Node, Result, Run
@@ -27,11 +28,11 @@ def workdir(tmp_path: Path) -> Workdir:
     return Workdir(tmp_path / "work")
 
 
-def _write(workdir, number, pipeline="digits", end="done", published=None, day=24, pid=None, publisher="acme"):
+def _write(workdir, number, pipeline="digits", end="done", published=None, day=24, publisher="acme"):
     run = f"202611{day:02}-014400-{number:03}"
     nodes = (Node("A"), Node("HubPusher", ("A",), {"publisher": publisher}))
     started = f"2026-11-{day:02}T01:44:00.000+00:00"
-    runs.write_run(workdir, Run(run, pipeline, f"recipes/{pipeline}", started, pid or os.getpid(), nodes))
+    runs.write_run(workdir, Run(run, pipeline, f"recipes/{pipeline}", started, os.getpid(), nodes))
     results = () if published is None else (Result(pipeline, published, f"{publisher}/{pipeline}/1" * published),)
     if end:
         at = f"2026-11-{day:02}T01:45:00.000+00:00"
@@ -46,7 +47,7 @@ def _all(workdir, **more):
 def _by_folders(workdir):
     """What a list shows that reads every folder."""
     read = [(runs.read_run(workdir, run), runs.read_events(workdir, run)) for run in runs.run_ids(workdir)]
-    return [row_of(run, events) for run, events in read if run]
+    return [row_of(run, events, 0) for run, events in read if run]
 
 
 def test_a_list_is_what_reading_every_folder_gives(workdir):
@@ -62,7 +63,8 @@ def test_filters_take_what_they_name_and_nothing_else(workdir):
     refused = _write(workdir, 2, "flowers", published=False, publisher="other")
     failed = _write(workdir, 3, "digits", end="failed", day=25)
     going_on = _write(workdir, 4, "digits", end="", day=26)
-    killed = _write(workdir, 5, "flowers", end="", day=26, pid=_dead_pid())
+    killed = _write(workdir, 5, "flowers", end="", day=26)
+    _kill(workdir, killed)
     assert _all(workdir, recipe="digits") == _all(workdir, recipe="recipes/digits") == [going_on, failed, published]
     assert _all(workdir, state="done") == [refused, published]
     assert _all(workdir, state="running") == [going_on] and _all(workdir, state="stopped") == [killed]
@@ -243,6 +245,7 @@ def test_a_damaged_run_hides_no_other_and_is_listed_once_it_is_mended(workdir, t
 def test_several_write_and_list_at_once(workdir):
     program = """
 import sys
+import time
 from pathlib import Path
 from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir
@@ -265,7 +268,37 @@ for n in range(30):
     assert len(_all(workdir)) == 90 and {row.state for row in list_runs(workdir).rows} == {"done"}
 
 
-def _dead_pid() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    return process.pid
+def _kill(workdir, run):
+    """It gave its last sign of life two minutes after it began."""
+    at = runs.parse_time(runs.read_run(workdir, run).started_at).timestamp() + 120
+    for path in (workdir.runs / run / "run.json", *(workdir.logs / run).glob("*")):
+        os.utime(path, (at, at))
+
+
+def test_a_run_that_was_taken_for_dead_goes_on_if_it_gives_a_sign_of_life(workdir):
+    run = _write(workdir, 1, end="")
+    _kill(workdir, run)
+    [row] = list_runs(workdir).rows
+    assert (row.state, row.seconds) == ("stopped", 120.0)
+    with heartbeat.beating(workdir, run):
+        while not (workdir.logs / run / "heartbeat").exists():
+            time.sleep(0.01)
+        assert [row.state for row in list_runs(workdir).rows] == ["running"]
+    _kill(workdir, run)
+    assert [row.state for row in list_runs(workdir).rows] == ["stopped"]
+
+
+def test_e3_a_process_of_the_same_id_is_no_sign_of_life(workdir):
+    run = _write(workdir, 1, end="")  # of this very process, which lives
+    _kill(workdir, run)
+    assert [(row.state, row.seconds) for row in list_runs(workdir).rows] == [("stopped", 120.0)]
+
+
+def test_the_run_that_made_a_version_is_the_first_that_says_so(workdir):
+    first, second = _write(workdir, 1, published=True), _write(workdir, 2, published=True)
+    other = _write(workdir, 3, "flowers", published=True)
+    assert run_index.maker_of(workdir, "acme/digits/1") == first
+    assert run_index.maker_of(workdir, "acme/flowers/1") == other
+    assert run_index.maker_of(workdir, "acme/digits/2") == "" and second in _all(workdir)
+    shutil.rmtree(workdir.runs / first)
+    assert run_index.maker_of(workdir, "acme/digits/1") == second

@@ -2,8 +2,7 @@
 
 import json
 import os
-import subprocess
-import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -72,12 +71,6 @@ Classifying small grey images of handwritten signs from few labelled examples.
 """
 
 
-def dead_pid() -> int:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    return process.pid
-
-
 def chain(model_digest):
     """Trainer -> exporter -> evaluator -> gate."""
 
@@ -143,11 +136,11 @@ class Site:
     def __init__(self, workdir: Workdir):
         self.workdir = workdir
 
-    def write_run(self, run, upstream=UPSTREAM, states=None, end=None, pid=None, pipeline="digits", results=()):
+    def write_run(self, run, upstream=UPSTREAM, states=None, end=None, pipeline="digits", results=()):
         """A run of `upstream`: the components of `states` in that state, each taking some seconds after the last."""
         nodes = tuple(Node(key, tuple(value), dict(PARAMETERS)) for key, value in upstream.items())
         started = "2026-11-24T01:44:00.000+00:00"
-        runs.write_run(self.workdir, Run(run, pipeline, "pipelines/recipes/digits", started, pid or os.getpid(), nodes))
+        runs.write_run(self.workdir, Run(run, pipeline, "pipelines/recipes/digits", started, os.getpid(), nodes))
         second = 0
         for node, (state, seconds, message) in (states or {}).items():
             second = min(second + round(seconds), 59)
@@ -156,6 +149,12 @@ class Site:
             runs.append_event(self.workdir, run, Event(at, node, state, seconds, message, outputs))
         if end:
             runs.append_event(self.workdir, run, Event("2026-11-24T01:45:10.000+00:00", "", end, results=results))
+
+    def kill(self, run, after_s=70):
+        """A run gives no sign of life any more since so many seconds after its start."""
+        at = datetime.fromisoformat("2026-11-24T01:44:00+00:00").timestamp() + after_s
+        for path in (self.workdir.runs / run / "run.json", *(self.workdir.logs / run).glob("*")):
+            os.utime(path, (at, at))
 
     def publish(self, name="digits", documentation=DOCUMENTATION, evidence=None, content=b"graph", facts=None, **blobs):
         """Publishes a SavedModel of one file, with everything that a push publishes beside it."""
@@ -179,10 +178,6 @@ class Site:
         folder = self.workdir.logs / run
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{node}.log").write_text(text, encoding="utf-8")
-
-    @staticmethod
-    def dead_pid():
-        return dead_pid()
 
 
 @pytest.fixture

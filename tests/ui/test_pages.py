@@ -93,7 +93,8 @@ def test_a_component_at_work_says_how_far_it_is(browser, site):
 
 
 def test_a_run_whose_process_is_gone_does_not_look_alive(browser, site):
-    site.write_run(RUN, states={"UpstreamStatistics": ("running", 0, "")}, pid=site.dead_pid())
+    site.write_run(RUN, states={"UpstreamStatistics": ("running", 0, "")})
+    site.kill(RUN)
     text = page(browser, f"/runs/{RUN}")
     assert "The run was stopped" in text and "data-live" not in text
     assert '"UpstreamStatistics, stopped"' in text and '"HubPusher, not run"' in text
@@ -299,7 +300,7 @@ def test_a_damaged_run_is_one_sentence_and_hides_no_other(browser, site):
 
 def test_an_error_of_ours_is_500_and_tells_no_more_than_a_sentence(browser, site, monkeypatch):
     site.write_run(RUN)
-    monkeypatch.setattr("piecehub.ui.app.run_page", lambda *_: 1 / 0)
+    monkeypatch.setattr("piecehub.ui.run_routes.run_page", lambda *_: 1 / 0)
     answer = browser.get(f"/runs/{RUN}")
     assert (answer.status_code, answer.headers["content-security-policy"]) == (500, CSP)
     assert "see the server&#39;s log" in answer.text and "ZeroDivisionError" not in answer.text
@@ -571,7 +572,7 @@ def test_e9_the_log_of_the_runner_is_linked_and_a_run_without_components_shows_i
     site.write_log(RUN, "runner", "Traceback (most recent call last):\n  the last frame\n")
     text = page(browser, f"/runs/{RUN}")
     assert "/r/data.py:7" in text and "the last frame" in text
-    assert f'href="/runs/{RUN}/logs/runner"' in text
+    assert f'href="/runs/{RUN}/log/runner"' in text
     assert browser.get(f"/runs/{RUN}/logs/runner").text.startswith("Traceback")
 
 
