@@ -21,6 +21,10 @@ from piecehub.containers.executor_input import Json
 from piecehub.facts.beam import beam_with
 from piecehub.facts.progress import Progress, progress_to
 from piecehub.signing.place import mounted_place, signing_with
+from piecehub.store.keeping import kept_here
+
+# Parameters that name a place: of what is to outlive the pod.
+_KEPT = ("trials_folder", "resume_folder")
 
 
 def run(known: argparse.Namespace, beam_arguments: Sequence[str], given: Json) -> None:
@@ -34,14 +38,24 @@ def run(known: argparse.Namespace, beam_arguments: Sequence[str], given: Json) -
     if not flags.FLAGS.is_parsed():
         # Libraries below TFX ask absl for their flags, which raises until some arguments were parsed.
         flags.FLAGS(sys.argv[:1])
-    arguments = {**vars(known), "json_serialized_invocation_args": json.dumps(given)}
     with (
+        _in_this_pod(given) as here,
         _ready_artifacts(),
         signing_with(mounted_place()),
         beam_with(beam_arguments if known.on_beam else ()),
         progress_to(_print),
     ):
+        arguments = {**vars(known), "json_serialized_invocation_args": json.dumps(here)}
         kubeflow_v2_run_executor.main((argparse.Namespace(**arguments), list(beam_arguments)))
+
+
+@contextmanager
+def _in_this_pod(given: Json) -> Iterator[Json]:
+    """The executor input with a folder of this pod for each place that is a uri."""
+    values = given["inputs"].get("parameterValues", {})
+    with kept_here([values[key] for key in _KEPT if key in values]) as folders:
+        there = {key: folders[values[key]] for key in _KEPT if key in values}
+        yield {**given, "inputs": {**given["inputs"], "parameterValues": {**values, **there}}}
 
 
 def _print(value: Progress) -> None:

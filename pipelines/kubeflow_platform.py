@@ -1,7 +1,7 @@
 """What pods need of their cluster, as the second document of a package: Kubeflow's platform document, plain dicts.
 
     {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {LABEL: {
-        "secretAsEnv":    [{"secretName", "keyToEnv": [{"secretKey", "envVar"}]}],     credentials of the store
+        "secretAsEnv":    [{"secretName", "keyToEnv": [{"secretKey", "envVar"}]}],     credentials of buckets
         "secretAsVolume": [{"secretName", "mountPath"}],                               the signing key
         "pvcMount":       [{"constant": CLAIM, "mountPath"}]}}}}}}                     the working folder
 
@@ -9,24 +9,23 @@ Secrets are named in it, and never read.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from piecehub.containers.entrypoint import TRIALS_FOLDER
 from piecehub.errors import RecipeError
 from piecehub.signing.place import MOUNTED_KEY
-from piecehub.store.place import SCHEMES
+from piecehub.store.layout import WORK
+from piecehub.store.place import SCHEMES, is_uri
 from pipelines.kubeflow_mend import executor_path
 
-# Where trials lie without a volume: in the pod, which goes with them.
-IN_POD = "/tmp/piecehub"
 # The executors of the components that see the store.
 PARENT = "components.parent_resolver.ParentResolver_Executor"
 INCUMBENT = "components.incumbent_resolver.IncumbentResolver_Executor"
 PUSHER = "components.hub_pusher.HubPusher_Executor"
-_PARENT_LOOKUP = "piecehub.store.parent.ParentLookup_Executor"
-_SEE_THE_STORE = (PARENT, _PARENT_LOOKUP, INCUMBENT, PUSHER)
-# Those of the components that see the records that a recipe reads.
+_SEE_THE_STORE = (PARENT, "piecehub.store.parent.ParentLookup_Executor", INCUMBENT, PUSHER)
+# Those of the components that see the records.
 _SEE_THE_DATA = (
     "piecehub.store.data.DataListing_Executor",
     "piecehub.training.written_examples.ExampleWriter_Executor",
@@ -37,7 +36,9 @@ _CREDENTIALS = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     "gs": ("GOOGLE_SERVICE_ACCOUNT_KEY",),
     "az": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"),
+    "minio": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"),
 }
+_KNOWN = ", ".join(f"{scheme}://" for scheme in SCHEMES)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -51,91 +52,106 @@ class OnCluster:
         store_secret: the secret with its credentials, `NAME` or `NAME:KEY,KEY`: keys are the names of variables.
         signing_secret: the secret whose `key.pem` signs what is published.
         volume: the claim of a volume that holds the working folder, mounted in every pod where that lies here.
-        examples: the uri of a bucket, where what a recipe's `data.py` writes is laid down.
-        examples_secret: the secret with the credentials of that bucket, or of the one that `data.folder` names.
+        work: where examples, trials, checkpoints and marks of failures are kept: a uri, or a folder that pods see.
+            Empty for the working folder on a volume, and without one for a place in the store.
+        work_secret: the secret with its credentials; by default the store's. Pods that see the store have that one's
+            for both, where both hold the same variables.
+        data_secret: the secret with the credentials of the bucket that `data.folder` names; by default `work_secret`.
     """
 
     store: str = ""
     store_secret: str = ""
     signing_secret: str = ""
     volume: str = ""
-    examples: str = ""
-    examples_secret: str = ""
+    work: str = ""
+    work_secret: str = ""
+    data_secret: str = ""
 
     def __post_init__(self) -> None:
-        if "@" in self.store:
+        for option, place in (("--store", self.store), ("--work", self.work)):
+            if "@" in place:
+                raise RecipeError(
+                    "Expected a bucket by its name alone. Received: a uri with an '@', which would stand in the "
+                    f"package, password and all; give credentials by {option}-secret."
+                )
+        if self.store and _scheme(self.store) not in SCHEMES:
             raise RecipeError(
-                "Expected a bucket by its name alone. Received: a uri with an '@', which would stand in the package, "
-                "password and all; give credentials by --store-secret."
+                f"Expected a bucket as the store of a package ({_KNOWN}). Received: '{self.store}'; without --store "
+                "the pusher publishes into the working folder."
             )
-        if self.store and self._scheme not in SCHEMES:
+        if self.work and _scheme(self.work) not in SCHEMES and not self.work.startswith("/"):
             raise RecipeError(
-                f"Expected a bucket as the store of a package ({', '.join(f'{s}://' for s in SCHEMES)}). Received: "
-                f"'{self.store}'; without --store the pusher publishes into the working folder."
+                f"Expected a bucket ({_KNOWN}), or a folder by its whole path, to keep trials and checkpoints in. "
+                f"Received: '{self.work}'."
             )
-        if self.store_secret and not self.store:
-            raise RecipeError("Expected --store with --store-secret. Received: none; say which bucket it is for.")
-        name, _, keys = self.store_secret.partition(":")
-        for value in [*([name] if self.store_secret else []), *filter(None, (self.signing_secret, self.volume))]:
-            if not _NAME.fullmatch(value):
-                raise RecipeError(f"Expected the name of a secret or claim in Kubernetes. Received: '{value}'.")
-        for key in filter(None, keys.split(",")):
-            if not _KEY.fullmatch(key):
-                raise RecipeError(f"Expected the name of a variable as a key of '{name}'. Received: '{key}'.")
-        self._refuse_words_of_examples()
-
-    def _refuse_words_of_examples(self) -> None:
-        if "@" in self.examples or (self.examples and self.examples.partition("://")[0] not in SCHEMES):
-            raise RecipeError(
-                f"Expected a bucket for examples, by its name alone ({', '.join(f'{s}://' for s in SCHEMES)}). "
-                f"Received: '{self.examples}'; without --examples they lie in the working folder."
-            )
-        name, *keys = re.split("[:,]", self.examples_secret)
-        if self.examples_secret and not (_NAME.fullmatch(name) and all(map(_KEY.fullmatch, keys))):
-            raise RecipeError(
-                "Expected the name of a secret in Kubernetes, and variables as its keys, for --examples-secret. "
-                f"Received: '{self.examples_secret}'."
-            )
+        for option, secret, place in (
+            ("--store", self.store_secret, self.store),
+            ("--work", self.work_secret, self.work or self.store),
+        ):
+            if secret and not place:
+                raise RecipeError(
+                    f"Expected {option} with {option}-secret. Received: none; say which bucket it is for."
+                )
+            _refuse_no_secret(secret)
+        _refuse_no_secret(self.data_secret)
+        for value in filter(None, (self.signing_secret, self.volume)):
+            _refuse_no_name(value)
 
     @property
-    def _scheme(self) -> str:
-        return self.store.partition("://")[0]
-
-    @property
-    def needs_no_volume(self) -> bool:
-        """Whether pods are to write nowhere but into the bucket, and into themselves."""
-        return bool(self.store) and not self.volume
+    def kept(self) -> str:
+        """The place of examples, trials and checkpoints; empty for the working folder."""
+        return self.work or (f"{self.store.rstrip('/')}/{WORK}" if self.store and not self.volume else "")
 
     def document(self, spec: Mapping[str, Any], working_folder: str, data: str = "") -> dict[str, Any]:
-        """The platform document for a package; empty if it asks for nothing of the cluster.
-
-        Args:
-            spec: the package.
-            working_folder: where the volume is mounted.
-            data: the place of the records; only of a bucket is there a secret.
-        """
+        """The platform document for a package, whose records lie in `data`; empty if it asks for nothing."""
         executors = spec["deploymentSpec"]["executors"]
         asked = {label: self._of(executor, working_folder, data) for label, executor in executors.items()}
         found = {label: wants for label, wants in asked.items() if wants}
         return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": found}}}} if found else {}
 
-    def _of(self, executor: Mapping[str, Any], working_folder: str, data: str) -> dict[str, Any]:
-        path, wants = executor_path(executor.get("container", {})), dict[str, Any]()
+    def _of(self, executor: Mapping[str, Any], working_folder: str, data: str = "") -> dict[str, Any]:
+        container, wants = executor.get("container", {}), dict[str, Any]()
+        path = executor_path(container)
         if self.volume:
             wants["pvcMount"] = [{"constant": self.volume, "mountPath": working_folder}]
-        scheme = data.partition("://")[0]
-        secrets = [_variables(self.store_secret, self._scheme)] if self.store_secret and path in _SEE_THE_STORE else []
-        if self.examples_secret and scheme in SCHEMES and path in _SEE_THE_DATA:
-            secrets.append(_variables(self.examples_secret, scheme))
-        if secrets:
-            wants["secretAsEnv"] = secrets
+        asks = [(self.store_secret, self.store)] if path in _SEE_THE_STORE else []
+        if is_uri(data) and path in _SEE_THE_DATA:
+            asks.append((self.data_secret or self.work_secret or self.store_secret, data))
+        if is_uri(self.kept) and TRIALS_FOLDER in container.get("args", ()):
+            asks.append((self.work_secret or self.store_secret, self.kept))
+        if variables := _variables(asks):
+            wants["secretAsEnv"] = variables
         if self.signing_secret and path == PUSHER:
             wants["secretAsVolume"] = [{"secretName": self.signing_secret, "mountPath": str(MOUNTED_KEY.parent)}]
         return wants
 
 
-def _variables(secret: str, scheme: str) -> dict[str, Any]:
-    """The keys of a secret, `NAME` or `NAME:KEY,KEY`, as variables of their names; by default those of the scheme."""
+def _scheme(uri: str) -> str:
+    return uri.partition("://")[0]
+
+
+def _variables(asks: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    """What `secretAsEnv` says, for secrets with credentials of places; the first that has a variable gives it."""
+    found: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    for secret, place in asks:
+        name, _, keys = secret.partition(":")
+        told = tuple(filter(None, keys.split(","))) or _CREDENTIALS.get(_scheme(place), ())
+        if name and (more := [key for key in told if key not in taken]):
+            found.append({"secretName": name, "keyToEnv": [{"secretKey": key, "envVar": key} for key in more]})
+            taken.update(more)
+    return found
+
+
+def _refuse_no_secret(secret: str) -> None:
     name, _, keys = secret.partition(":")
-    told = tuple(filter(None, keys.split(","))) or _CREDENTIALS[scheme]
-    return {"secretName": name, "keyToEnv": [{"secretKey": key, "envVar": key} for key in told]}
+    if secret:
+        _refuse_no_name(name)
+    for key in filter(None, keys.split(",")):
+        if not _KEY.fullmatch(key):
+            raise RecipeError(f"Expected the name of a variable as a key of '{name}'. Received: '{key}'.")
+
+
+def _refuse_no_name(value: str) -> None:
+    if not _NAME.fullmatch(value):
+        raise RecipeError(f"Expected the name of a secret or claim in Kubernetes. Received: '{value}'.")

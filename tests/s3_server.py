@@ -46,6 +46,12 @@ def client_of(endpoint: str) -> Any:
     return boto3.client("s3", endpoint_url=endpoint, **keys)
 
 
+def told_to(endpoint: str) -> dict[str, str]:
+    """The variables by which a store's bucket at an address is reached."""
+    told = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
+    return told | {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}
+
+
 def beam_arguments(endpoint: str) -> list[str]:
     """What Beam is told to reach the server."""
     told = {"endpoint_url": endpoint, "access_key_id": KEY, "secret_access_key": SECRET, "region_name": REGION}

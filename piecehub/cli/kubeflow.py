@@ -31,7 +31,7 @@ def kubeflow() -> None:
     multiple=True,
     help="Read examples and run trials on Beam, such as --beam-arg=--runner=FlinkRunner; results are the same.",
 )
-@click.option("--store", default="", metavar="URI", help="Publish to a bucket: s3://, gs:// or az://.")
+@click.option("--store", default="", metavar="URI", help="Publish to a bucket: s3://, gs://, az:// or minio://.")
 @click.option(
     "--store-secret",
     default="",
@@ -39,14 +39,25 @@ def kubeflow() -> None:
     help="The cluster's secret with the bucket's credentials; its keys are variables, as AWS_ACCESS_KEY_ID.",
 )
 @click.option("--signing-secret", default="", metavar="NAME", help="The cluster's secret whose key.pem signs.")
-@click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
-@click.option("--examples", default="", metavar="URI", help="A bucket where pods lay down what data.py writes.")
 @click.option(
-    "--examples-secret",
+    "--work",
+    default="",
+    metavar="URI",
+    help="Keep examples, trials and checkpoints in a bucket, or a folder that pods see; without --volume in the store.",
+)
+@click.option(
+    "--work-secret",
     default="",
     metavar="NAME[:KEY,KEY]",
-    help="The secret with the credentials of that bucket, or of the one that data.folder names.",
+    help="The cluster's secret for --work, for pods that do not see the store; by default that of the store.",
 )
+@click.option(
+    "--data-secret",
+    default="",
+    metavar="NAME[:KEY,KEY]",
+    help="The cluster's secret for the bucket that data.folder names; by default that of --work.",
+)
+@click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
 @needs("pipeline")
 def compile(
     recipe: str,
@@ -57,22 +68,24 @@ def compile(
     store: str,
     store_secret: str,
     signing_secret: str,
+    work: str,
+    work_secret: str,
+    data_secret: str,
     volume: str,
-    examples: str,
-    examples_secret: str,
     workdir: Path,
 ) -> None:
     """Compile RECIPE into a package that Kubeflow Pipelines runs.
 
-    With --store and no --volume, pods need none: they only read the working folder, which may lie in the image.
+    With --store and no --volume, pods need none. A pod that is killed is followed by one that goes on where it was, by
+    what it kept in the bucket.
 
-    In every run a light task lists what data.folder names, and data.py writes anew; what did not change comes from the
-    cache. Without --volume data.py needs --examples for that, else it writes when the package is compiled.
+    In every run a light task lists what data.folder names, or data.py writes anew; what did not change comes from the
+    cache.
     """
     from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe
 
-    cluster = OnCluster(store, store_secret, signing_secret, volume, examples, examples_secret)
+    cluster = OnCluster(store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret, data_secret)
     loaded = load_recipe(recipe, settings)
     with logs.away():
         from pipelines.kubeflow_runner import compile_recipe

@@ -3,7 +3,7 @@
     --executor_class_path --json_serialized_invocation_args {{$}} --json_serialized_inputs_spec_args
                                 what TFX compiles
     --light_function MODULE.NAME    the work of a component that needs no TFX (light.py)
-    --trials_folder FOLDER          where a failure is marked that no retry mends (failures.py)
+    --trials_folder PLACE           where a failure is marked that no retry mends (failures.py)
     --on_beam, and all others       Beam's arguments, and whether work of ours goes there too
 
 All else runs through TFX's executor, by `components/kubeflow_entrypoint.py`, which is not imported before. Whatever

@@ -12,6 +12,7 @@ AWS_ENDPOINT_URL, AWS_ALLOW_HTTP; GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_
 and others (https://developmentseed.org/obstore).
 """
 
+import os
 import random
 import re
 import tempfile
@@ -45,6 +46,10 @@ _MAX_PARTS = 9_000
 _PARTS_AT_A_TIME = 4
 # The largest object that S3, GCS and Azure copy in one request.
 _MAX_COPY_BYTES = 5 << 30
+_MINIO = "minio://"
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+# By what S3 and MinIO, Azure, and Google Cloud Storage say that there is no such bucket, where there may be no object.
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
 _REFUSED = (AlreadyExistsError, PreconditionError)
 _HOPELESS = (PermissionDeniedError, UnauthenticatedError, FileNotFoundError)  # the last: there is no such bucket
 
@@ -52,15 +57,23 @@ _HOPELESS = (PermissionDeniedError, UnauthenticatedError, FileNotFoundError)  # 
 def open_bucket(uri: str) -> "BucketBackend":
     """The backend of `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`; no request is made.
 
+    `minio://bucket/prefix` is S3 of the server that AWS_ENDPOINT_URL names.
+
     Raises:
         EnvironmentProblem: if the library's variables do not make a client.
     """
-    own = {"disable_bulk_delete": True} if uri.startswith("s3://") else {}  # few S3-compatible stores know it
+    if uri.startswith(_MINIO) and not any(map(os.environ.get, _ENDPOINTS)):
+        raise EnvironmentProblem(
+            f"Expected the address of the server of '{uri}' in AWS_ENDPOINT_URL. Received: none; set it, and "
+            "AWS_ALLOW_HTTP=true if it is one of http://."
+        )
+    address = re.sub(f"^{_MINIO}", "s3://", uri)
+    own = {"disable_bulk_delete": True} if address.startswith("s3://") else {}  # few S3-compatible stores know it
     try:
         # Without client_options, since they would put the library's variables such as AWS_ALLOW_HTTP out of force.
         with directly_here():
-            client = cast(Any, from_url)(uri, **own)
-            careful = cast(Any, from_url)(uri, retry_config={"max_retries": 0}, **own)
+            client = cast(Any, from_url)(address, **own)
+            careful = cast(Any, from_url)(address, retry_config={"max_retries": 0}, **own)
     except (BaseError, ValueError) as error:
         raise _unreachable(uri, error) from error
     return BucketBackend(uri, client, careful)
@@ -121,7 +134,9 @@ class BucketBackend:
         with _reaching(self.uri):
             try:
                 return bytes(obstore.get(self.client, key).bytes())
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if any(words in str(error) for words in _NO_BUCKET):
+                    raise
                 return None
 
     def stream(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:

@@ -85,7 +85,7 @@ def check_store(store: Store, *, grace: timedelta = GRACE) -> Checked:
         EnvironmentProblem: if the store cannot be reached.
     """
     # The listing comes first: a manifest that comes after it names blobs that are not judged, and harms nothing.
-    entries = sorted(store.backend.list())
+    entries = sorted(entry for entry in store.backend.list() if not entry.key.startswith(f"{layout.WORK}/"))
     check = _Check(store.backend, datetime.now(UTC) - grace)
     for entry in entries:
         check.look_at(entry)

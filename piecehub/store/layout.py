@@ -8,6 +8,7 @@
     expanded/<hex of the content digest>/…       a copy of a SavedModel that TensorFlow reads by itself (expanded.py)
     index/1/…                                    for lists; derived, and removed and made anew at will (index.py)
     trash/<uuid>/<hex>                           what a `gc` is about to remove (gc.py)
+    work/…                                       what Kubeflow's pods keep (keeping.py); nothing of the store
     probe/<uuid>                                 what a probe asks with, for a moment (probe.py)
     tmp/<uuid>/                                  on a disk: staging of one publisher; swept after 24 hours
 
@@ -32,6 +33,7 @@ TRASH = "trash"
 INDEX = "index"
 INDEX_NOW = f"{INDEX}/1"  # of this schema; others are somebody else's, until a reindex
 PROBE = "probe"
+WORK = "work"
 # No segment of a model's name starts with '_', so a model and a log never meet.
 _EVENTS = "_events"
 _BLOB = re.compile(rf"{BLOBS}/([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})")

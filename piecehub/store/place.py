@@ -6,7 +6,13 @@ from piecehub.errors import RecipeError
 from piecehub.store.backend import Backend
 from piecehub.store.posix import PosixBackend
 
-SCHEMES = ("s3", "gs", "az")
+# `minio` is S3 of a server of one's own, as Kubeflow calls the one that it brings.
+SCHEMES = ("s3", "gs", "az", "minio")
+
+
+def is_uri(place: str) -> bool:
+    """Whether a place is called by a uri; else it is a folder."""
+    return "://" in place
 
 
 def open_backend(place: Path | str) -> Backend:
@@ -23,4 +29,6 @@ def open_backend(place: Path | str) -> Backend:
         from piecehub.store.cloud import open_bucket  # obstore takes its time, which a folder need not wait for
 
         return open_bucket(f"{scheme}://{rest.strip('/')}")
-    raise RecipeError(f"Expected a folder, or a uri s3://, gs:// or az:// with a bucket. Received: '{place}'.")
+    raise RecipeError(
+        f"Expected a folder, or a uri s3://, gs://, az:// or minio:// with a bucket. Received: '{place}'."
+    )

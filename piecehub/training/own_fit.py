@@ -72,7 +72,8 @@ class Training:
         settings: the recipe's `[train]`, as attributes: `settings.epochs`, `settings.learning_rate`, …
         log_folder: for what a person reads afterwards; TensorBoard finds event files below it.
         resume_folder: for checkpoints of your own. A killed training finds it again as it was, as long as nothing has
-            changed that training depends on; it is gone when `fit` has returned.
+            changed that training depends on; it is gone when `fit` has returned. Where the disk goes with a killed pod,
+            it is found as it was at the last `report`.
         report: to be called after each epoch, as `report(epoch=0, loss=0.5, val_loss=0.6, accuracy=0.8)`. What is
             reported becomes the history, the learning curves, event files, and what the run says of its progress.
 
@@ -101,7 +102,7 @@ def run(
 ) -> dict[str, list[float]]:  # fmt: skip
     """Calls the recipe's `fit`, and leaves the model compiled for being evaluated; returns what was reported."""
     assert own.fit
-    reports = _Reports(settings.epochs, log_dir)
+    reports = _Reports(settings.epochs, log_dir, checkpoints)
     split = Split(batches.stream, batches.pair, batches.seed, batches.steps_per_epoch, batches.augment)
     with _folder(checkpoints) as resume_folder, recipe_code(f"'{settings.fit}' to train the model", TrainingError):
         evaluation = Split(held_out, batches.pair, batches.seed)
@@ -128,8 +129,8 @@ def _folder(checkpoints: Checkpoints | None) -> Iterator[Path]:
 class _Reports:
     """What was reported, by epoch."""
 
-    def __init__(self, epochs: int, log_dir: Path) -> None:
-        self._epochs, self._events = epochs, EventFiles(log_dir)
+    def __init__(self, epochs: int, log_dir: Path, checkpoints: Checkpoints | None) -> None:
+        self._epochs, self._events, self._checkpoints = epochs, EventFiles(log_dir), checkpoints
         self._found: dict[int, dict[str, float]] = {}
 
     def __call__(self, *, epoch: int, loss: float, **metrics: float) -> None:
@@ -139,6 +140,8 @@ class _Reports:
             raise TrainingError(f"Expected numbers in 'report'. Received: {error}.") from error
         self._found[int(epoch)] = found
         self._events.write(int(epoch), found)
+        if self._checkpoints:
+            self._checkpoints.keep()
         tell(Progress(counts=(Count("epoch", epoch + 1, self._epochs),), numbers=found))
 
     def history(self) -> dict[str, list[float]]:

@@ -31,6 +31,7 @@ import numpy as np
 
 from piecehub.errors import telling_no_space
 from piecehub.facts.content import canonical_json, sha256_bytes
+from piecehub.facts.kept import keeper
 
 _FORM = 1
 _FILE = "checkpoint.npz"
@@ -67,6 +68,8 @@ class Checkpoints:
         self._seconds = seconds
         self._due = time.monotonic() + seconds
         self._found: tuple[dict[str, Any], list[np.ndarray]] | None = None
+        self._keeper = keeper()  # training may have threads
+        self._keeper.bring([folder])
         with suppress(FileNotFoundError):
             os.utime(folder)  # by which a gc knows that a training relies on it again
 
@@ -128,11 +131,17 @@ class Checkpoints:
             "callbacks": kept,
         }
         _write(self.folder, state, arrays)
+        self.keep()
         now = time.monotonic()
         self._due = now + (self._seconds and max(self._seconds, (now - begun) / _SHARE))
 
+    def keep(self) -> None:
+        """What lies in the folder now is what a pod goes on with, where this one and its disk are killed."""
+        self._keeper.keep(self.folder)
+
     def remove(self) -> None:
         """Training has ended well: nothing is kept of it."""
+        self._keeper.drop(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

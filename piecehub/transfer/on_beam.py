@@ -27,6 +27,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from piecehub import errors
 from piecehub.errors import EnvironmentProblem, PiecehubError, TrainingError, as_ours, first_line
+from piecehub.facts.kept import keeper
 from piecehub.facts.progress import phase
 from piecehub.transfer import cost, staging
 from piecehub.transfer.devices import find_gpus
@@ -129,6 +130,7 @@ def run_trials_on_beam(
                 with phase("running trials on Beam"):
                     _run(others, elements_of(others, seconds, workers), RunTrials(places, output, beam_args), options)
             staging.bring(others, at, trials_folder)
+            _keep(others, trials_folder)
             _refuse_lost(missing_trials(others, trials_folder), at)
     store = TrialStore(trials_folder)
     results = {trial: result for trial in trials if (result := store.read(trial)) is not None}
@@ -170,6 +172,12 @@ def _run(missing: Sequence[Trial], elements: int, run: RunTrials, options: Pipel
             _ = hands | "Spread" >> beam.Reshuffle() | "RunTrials" >> beam.ParDo(run)
     except Exception as error:
         raise _of_worker(error) from error
+
+
+def _keep(trials: Sequence[Trial], folder: Path) -> None:
+    paths = map(TrialStore(folder).path, trials)
+    for path in filter(Path.exists, paths):
+        keeper().keep(path)
 
 
 def _refuse_lost(lost: Sequence[Trial], at: str) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 
 from piecehub import errors
 from piecehub.facts.heap import give_back
+from piecehub.facts.kept import keeper
 from piecehub.facts.progress import Meter
 from piecehub.facts.reference import mode_words
 from piecehub.logs import last_words
@@ -130,13 +131,15 @@ def run_trials(
 
 
 def missing_trials(trials: Sequence[Trial], trials_folder: Path) -> list[Trial]:
-    """Those of the trials that are not finished yet."""
+    """Those of the trials that are not finished yet, here or where somebody keeps them."""
     store = TrialStore(trials_folder)
+    keeper().bring([store.path(trial) for trial in trials])
     return [trial for trial in trials if store.read(trial) is None]
 
 
 def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -> None:
     done, meter = total - len(job.trials), Meter("trial", total)
+    store = TrialStore(Path(job.trials_folder))
     reader, writer = os.pipe()
     with (folder / "stderr").open("wb") as stderr, os.fdopen(reader, "r", encoding="utf-8") as lines:
         command = [sys.executable, "-P", "-m", worker_module.__name__, str(folder / "job.json"), str(writer)]
@@ -159,6 +162,7 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
                     failure = message
                     break
                 done, trial = done + 1, job.trials[message["trial"]]
+                keeper().keep(store.path(trial))
                 meter.at(done, f"{mode_words(trial.mode)}, {trial.shots} examples")
                 if on_progress:
                     on_progress(done, total, trial)

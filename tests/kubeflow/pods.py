@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,12 +57,14 @@ class Node:
         claims: volumes by their names, each a folder of this machine.
         secrets: by name, what each holds, by key.
         has_network: whether pods reach this machine.
+        kills: asked, as long as a pod runs, with its command line and its attempt, whether the node loses it now.
     """
 
     image: Sequence[Path] = ()
     claims: Mapping[str, Path] = field(default_factory=dict[str, Path])
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict[str, Mapping[str, bytes]])
     has_network: bool = False
+    kills: Callable[[Sequence[str], int], bool] | None = None
 
     def start(self, argv: Sequence[str], pod: Path, attempt: int, patch: Json) -> Pod:
         """Runs a container.
@@ -75,20 +77,23 @@ class Node:
         """
         pod.mkdir(parents=True, exist_ok=True)
         before, started = os.times(), time.monotonic()
-        done = subprocess.run(
-            [*self._sandbox(pod, patch), "--", *argv],
-            env=self._environment(attempt, patch),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        with (pod / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*self._sandbox(pod, patch), "--", *argv],
+                env=self._environment(attempt, patch),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            while self.kills and process.poll() is None:
+                if self.kills(argv, attempt):
+                    process.kill()  # and all in it, which die with their parent
+                time.sleep(0.05)
+            process.wait()
         after = os.times()
         cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-        (pod / "log").write_text(done.stdout, encoding="utf-8")
-        return Pod(done.returncode, done.stdout, time.monotonic() - started, cpu_s)
+        said = (pod / "log").read_text(encoding="utf-8", errors="replace")
+        return Pod(process.returncode, said, time.monotonic() - started, cpu_s)
 
     def _environment(self, attempt: int, patch: Json) -> dict[str, str]:
         told = re.search(r"^ENV (PATH=(?:.*\\\n)*.*)$", (PROJECT / "kubeflow" / "Dockerfile").read_text(), re.MULTILINE)

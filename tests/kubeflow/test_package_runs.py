@@ -1,23 +1,26 @@
 """Whole packages through the replay: every task in a pod of its own, started by the compiled command alone."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from piecehub.conformance.sandbox import missing
+from piecehub.facts.content import list_files
 from piecehub.facts.workdir import Workdir
 from piecehub.signing.keys import new_key
 from tests.kubeflow.cluster import Cluster, Ran, documents
 from tests.kubeflow.driver import Json
 from tests.kubeflow.pods import Node
 from tests.pipelines.world import TINY
-from tests.s3_server import BUCKET, KEY, REGION, SECRET, running_s3
+from tests.s3_server import BUCKET, client_of, running_s3, told_to
 
 IMAGE = "registry.example/piecehub:0.1.0"
 # What makes data, or sees the store.
@@ -140,10 +143,9 @@ def test_digits_at_its_full_size_publishes_what_it_states(world):
 
 
 def test_without_a_volume_the_pusher_publishes_straight_into_a_bucket(world, tiny, monkeypatch):
-    """The working folder lies in the image; trials lie in the pod. What comes before them is of the run above."""
+    """The working folder lies in the image; trials lie in the bucket. What comes before is of the run above."""
     with running_s3() as endpoint:
-        told = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
-        told |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}
+        told = told_to(endpoint)
         store = f"s3://{BUCKET}/shop"
         asks = ("--store", store, "--store-secret", f"store:{','.join(told)}")
         package = world.package(*TINY, asks=asks)
@@ -158,3 +160,44 @@ def test_without_a_volume_the_pusher_publishes_straight_into_a_bucket(world, tin
             monkeypatch.setenv(name, value)
         assert world.verified("piecehub/digits/1", store)["signed"]["builder"] == "urn:piecehub:builder:kubeflow"
     assert not any("AWS_SECRET" in json.dumps(asked) for asked in ran.asked.values())
+
+
+def test_pods_that_are_killed_are_followed_by_ones_with_empty_disks_that_go_on(world, tiny):
+    """The trainer once a checkpoint is kept, the evaluator once six trials are."""
+    with running_s3() as endpoint:
+        told, client = told_to(endpoint), client_of(endpoint)
+
+        def kept(folder: str) -> dict[str, datetime]:
+            listed = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"shop/work/{folder}/")
+            found = [entry for page in listed for entry in page.get("Contents", [])]
+            return {e["Key"]: e["LastModified"] for e in found if e["Key"].endswith("/whole.json")}
+
+        at_death: dict[str, datetime] = {}
+
+        def kills(argv: Sequence[str], attempt: int) -> bool:
+            folder, enough = ("training", 1) if any("FullModelTrainer" in word for word in argv) else ("trials", 6)
+            if attempt == 0 and len(found := kept(folder)) >= enough:
+                at_death.update(found)
+                return True
+            return False
+
+        asks = ("--store", f"s3://{BUCKET}/shop", "--store-secret", f"store:{','.join(told)}")
+        package = world.package(*TINY, asks=asks)
+        secrets = {**world.cluster.node.secrets, "store": {name: value.encode() for name, value in told.items()}}
+        node = Node(image=[world.work.root], secrets=secrets, has_network=True, kills=kills)
+        cluster = replace(world.cluster, node=node, cached={})
+        whole = {key: list_files(tiny.output("FullModelTrainer", key)) for key in ("full_model",)}
+        ran = cluster.run(package, only={"FullModelTrainer", "FineTuneEvaluator"})
+        assert ran.failed == "", ran.logs()
+        for task in ("FullModelTrainer", "FineTuneEvaluator"):
+            killed, last = ran.pods[task]
+            assert (killed.returncode, last.returncode) == (-9, 0), task
+        went_on = re.search(r"Goes on at epoch (\d+), step", ran.pods["FullModelTrainer"][1].log)
+        assert went_on and int(went_on[1]) > 1
+        assert {key: list_files(ran.output("FullModelTrainer", key)) for key in whole} == whole
+        assert kept("training") == {}, "a training that has ended keeps no checkpoint"
+        trials = {key: when for key, when in at_death.items() if "/trials/" in key}
+        after = kept("trials")
+        evidence = json.loads((ran.output("FineTuneEvaluator", "evidence") / "evidence.json").read_text("utf-8"))
+        assert len(trials) >= 6 and len(after) > len(trials) and evidence["contrasts"]
+        assert {key: after[key] for key in trials} == trials, "a trial that was kept is not run again"

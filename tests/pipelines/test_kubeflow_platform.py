@@ -70,10 +70,51 @@ def test_only_the_pusher_gets_the_signing_key():
     assert found == {"push": {"secretAsVolume": [{"secretName": "keys", "mountPath": "/etc/piecehub/signing"}]}}
 
 
-def test_a_bucket_without_a_volume_means_that_pods_need_none():
-    assert OnCluster(store="s3://shop").needs_no_volume
-    assert not OnCluster(store="s3://shop", volume="work").needs_no_volume
-    assert not OnCluster().needs_no_volume
+def test_without_a_volume_trials_and_checkpoints_are_kept_in_the_store():
+    assert OnCluster(store="s3://shop/").kept == "s3://shop/work"
+    assert OnCluster(store="s3://shop", work="gs://other").kept == "gs://other"
+    assert OnCluster(store="s3://shop", volume="work").kept == ""
+    assert OnCluster().kept == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "secret"),
+    [
+        ({"store": "s3://shop", "store_secret": "shop"}, "shop"),
+        ({"store": "s3://shop", "store_secret": "shop", "work": "az://w", "work_secret": "own"}, "own"),
+        ({"work": "az://w", "work_secret": "own"}, "own"),
+        ({"work": "/mnt/work", "store": "s3://shop", "store_secret": "shop"}, ""),
+        ({"store": "s3://shop", "store_secret": "shop", "volume": "work"}, ""),
+    ],
+)
+def test_what_keeps_something_in_a_bucket_gets_its_credentials(asked, secret):
+    train = {"container": {"args": ["--executor_class_path", "a.Trainer", "--trials_folder", "x"]}}
+    found = OnCluster(**asked)._of(train, "/mnt/work").get("secretAsEnv", [])
+    assert [source["secretName"] for source in found] == ([secret] if secret else [])
+    keys = {pair["envVar"].partition("_")[0] for source in found for pair in source["keyToEnv"]}
+    assert keys == ({"AZURE" if secret == "own" else "AWS"} if secret else set())
+
+
+def test_only_what_sees_the_records_gets_the_credentials_of_their_bucket():
+    listing = _executor("piecehub.store.data.DataListing_Executor")
+    asked = OnCluster(store="s3://shop", store_secret="shop", data_secret="records")
+    for executor, place, names in (
+        (listing, "gs://records/{SPAN}", ["records"]),
+        (listing, "/mnt/records", []),
+        (_executor(_GATE), "gs://records", []),
+    ):
+        found = asked._of(executor, "/mnt/work", place).get("secretAsEnv", [])
+        assert [source["secretName"] for source in found] == names
+    assert [s["secretName"] for s in OnCluster(data_secret="r")._of(listing, "", "s3://r")["secretAsEnv"]] == ["r"]
+    lookup = _executor("piecehub.store.parent.ParentLookup_Executor")
+    assert [s["secretName"] for s in asked._of(lookup, "/mnt/work")["secretAsEnv"]] == ["shop"]
+
+
+@pytest.mark.parametrize(("work", "names"), [("s3://w", ["shop"]), ("az://w", ["shop", "own"])])
+def test_what_sees_the_store_has_its_credentials_and_those_of_another_kind_of_bucket(work, names):
+    push = {"container": {"args": ["--executor_class_path", _PUSHER, "--trials_folder", "x"]}}
+    asked = OnCluster(store="s3://shop", store_secret="shop", work=work, work_secret="own")
+    assert [source["secretName"] for source in asked._of(push, "/mnt/work")["secretAsEnv"]] == names
 
 
 @pytest.mark.parametrize(
@@ -86,6 +127,10 @@ def test_a_bucket_without_a_volume_means_that_pods_need_none():
         ({"store": "s3://shop", "store_secret": "Shop"}, "name of a secret or claim in Kubernetes. Received: 'Shop'"),
         ({"store": "s3://shop", "store_secret": ":AWS_REGION"}, "name of a secret or claim in Kubernetes"),
         ({"store": "s3://shop", "store_secret": "shop:NO-KEY"}, "as a key of 'shop'. Received: 'NO-KEY'"),
+        ({"work": "work"}, "or a folder by its whole path"),
+        ({"work": "s3://key:secret@shop"}, "give credentials by --work-secret"),
+        ({"work_secret": "shop"}, "Expected --work with --work-secret"),
+        ({"data_secret": "my records"}, "name of a secret or claim in Kubernetes. Received: 'my records'"),
         ({"signing_secret": "my keys"}, "Received: 'my keys'"),
         ({"volume": "-work"}, "Received: '-work'"),
     ],

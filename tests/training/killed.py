@@ -11,7 +11,10 @@ import keras
 import numpy as np
 
 from piecehub.examples.stream import Stream
+from piecehub.facts.kept import kept_by
 from piecehub.facts.tables import TrainTable
+from piecehub.store.keeping import InBucket
+from piecehub.store.posix import PosixBackend
 from piecehub.training import full_model
 from piecehub.training.resume import Checkpoints
 from tests.streams import features_of, make_stream
@@ -42,19 +45,24 @@ def build(*, seed: int) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dropout(0.3, seed=seed)(x)))
 
 
-def train(data: str, folder: str, settings: dict[str, Any], seconds: float) -> None:
-    """Trains to the end, into `folder/full`; goes on where the one before was killed."""
+def train(data: str, folder: str, settings: dict[str, Any], seconds: float, disk: str = "") -> None:
+    """Trains to the end, into `folder/full`; goes on where the one before was killed.
+
+    With a name of a disk it has that one, which is empty, and what it keeps of it lies in `folder/kept`.
+    """
     steps = os.open(f"{folder}/steps", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def note(epoch: int, step: int) -> None:
         os.write(steps, f"{os.getpid()} {epoch} {step}\n".encode())
 
     _note_steps(note)
+    place = Path(folder, disk).resolve()
     streams = [Stream.open(f"{data}/examples-{split}", split, features_of(arrays())) for split in ("train", "eval")]
-    full_model.train(
-        build, {}, streams[0], streams[1], "label", TrainTable(**settings), Path(folder, "logs"), Path(folder, "full"),
-        checkpoints=Checkpoints(Path(folder, "resume"), seconds),
-    )  # fmt: skip
+    with kept_by(InBucket({place: PosixBackend(Path(folder, "kept"))} if disk else {})):
+        full_model.train(
+            build, {}, streams[0], streams[1], "label", TrainTable(**settings), Path(folder, "logs"),
+            Path(folder, "full"), checkpoints=Checkpoints(place / "resume", seconds),
+        )  # fmt: skip
 
 
 def _note_steps(note: Any) -> None:

@@ -1,6 +1,7 @@
 """A recipe's own `fit`: what it is given, and what becomes of what it reports."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 import tensorflow as tf
 
 from piecehub.errors import TrainingError
+from piecehub.facts.kept import kept_by
 from piecehub.facts.progress import progress_to
 from piecehub.facts.tables import TrainTable
+from piecehub.store.keeping import InBucket
+from piecehub.store.posix import PosixBackend
 from piecehub.training import full_model
 from piecehub.training.own_code import OwnCode
 from piecehub.training.own_fit import Training
@@ -106,6 +110,27 @@ def test_a_fit_finds_its_own_folder_again_and_it_is_gone_afterwards(stream: Any,
     assert not (tmp_path / "resume").exists()
     _train(stream, tmp_path / "again", stumbling)
     assert seen[-1] == "nothing"
+
+
+def test_on_an_empty_disk_a_fit_finds_its_folder_as_it_was_at_its_last_report(stream: Any, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def stumbling(training: Training) -> None:
+        mark = training.resume_folder / "mark"
+        seen.append(mark.read_text() if mark.exists() else "nothing")
+        mark.write_text("an epoch")
+        training.report(epoch=0, loss=1.0)
+        mark.write_text("half of another")
+        if len(seen) == 1:
+            raise ValueError("the pod is gone")
+
+    for disk in ("first", "second"):
+        (tmp_path / disk).mkdir()
+        with kept_by(InBucket({tmp_path / disk: PosixBackend(tmp_path / "kept")})):
+            expected = pytest.raises(TrainingError, match="the pod is gone") if disk == "first" else nullcontext()
+            with expected:
+                _train(stream, tmp_path, stumbling, checkpoints=Checkpoints(tmp_path / disk / "resume"))
+    assert seen == ["nothing", "an epoch"]
 
 
 def test_what_is_reported_again_takes_the_place_of_what_was_and_only_numbers_are_taken(

@@ -38,9 +38,9 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.training.killed"])
 
-    def start(folder: Path, settings: TrainTable = killed.SETTINGS, seconds: float = 0.0) -> Any:
+    def start(folder: Path, settings: TrainTable = killed.SETTINGS, seconds: float = 0.0, disk: str = "") -> Any:
         folder.mkdir(exist_ok=True)
-        process = context.Process(target=killed.train, args=(str(data), str(folder), asdict(settings), seconds))
+        process = context.Process(target=killed.train, args=(str(data), str(folder), asdict(settings), seconds, disk))
         process.start()
         return process
 
@@ -104,8 +104,24 @@ def _hold_against(folder: Path, unbroken: Path, kills: int) -> None:
 def test_a_killed_training_ends_with_the_bytes_of_an_unbroken_one(
     life: Callable[..., Any], unbroken: Path, tmp_path: Path
 ) -> None:
-    _killed_until_done(life, tmp_path / "killed", 4, seed=1)
-    _hold_against(tmp_path / "killed", unbroken, 4)
+    _killed_until_done(life, tmp_path / "killed", 3, seed=1)
+    _hold_against(tmp_path / "killed", unbroken, 3)
+
+
+def test_on_an_empty_disk_a_training_goes_on_by_what_was_kept_elsewhere(
+    life: Callable[..., Any], unbroken: Path, tmp_path: Path
+) -> None:
+    folder, rng, lives = tmp_path / "killed", random.Random(6), itertools.count()
+
+    def pod(folder: Path) -> Any:
+        return life(folder, disk=f"disk-{next(lives)}")
+
+    _kill_somewhere(pod(folder), folder, rng)
+    last = pod(folder)
+    last.join()
+    assert last.exitcode == 0
+    _hold_against(folder, unbroken, 1)
+    assert list((folder / "kept" / "resume").iterdir()) == []
 
 
 @pytest.mark.long

@@ -16,6 +16,9 @@ import pytest
 
 from piecehub.errors import DataError, PieceError, TrainingError
 from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.kept import kept_by
+from piecehub.store.keeping import InBucket
+from piecehub.store.posix import PosixBackend
 from piecehub.transfer.pool import run_trials
 from piecehub.transfer.protocol import MODES
 from piecehub.transfer.tasks import Task
@@ -129,6 +132,21 @@ def test_the_progress_tells_how_many_of_how_many(run, trials, tmp_path):
     seen = []
     run(tmp_path, 1, lambda done, total, trial: seen.append((done, total, trial)), trials[:2])
     assert [s[:2] for s in seen] == [(1, 2), (2, 2)] and [s[2] for s in seen] == trials[:2]
+
+
+def test_on_an_empty_disk_only_those_trials_are_run_that_were_kept_nowhere(finished, run, trials, tmp_path):
+    ran = []
+    for disk in ("first", "second", "third"):
+        store = TrialStore(tmp_path / disk)
+        keeps = InBucket({tmp_path / disk: PosixBackend(tmp_path / "kept")})
+        with kept_by(keeps):
+            if disk == "first":
+                store.write(trials[0], finished[1][trials[0]])
+                keeps.keep(store.path(trials[0]))
+            else:
+                found = run(tmp_path / disk, 1, lambda _done, _total, trial: ran.append(trial), trials[:2])
+                assert list(found) == trials[:2]
+    assert ran == [trials[1]]
 
 
 def test_killed_in_the_middle_the_rest_is_run_and_equals_the_uninterrupted_run(finished, run, trials, tmp_path):
