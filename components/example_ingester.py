@@ -12,6 +12,7 @@ from piecehub.examples.ingest import ingest
 from piecehub.examples.on_beam import ingest_on_beam
 from piecehub.facts.beam import beam_arguments
 from piecehub.store.data import record_files
+from piecehub.store.place import is_uri
 
 
 @component(Process)
@@ -30,7 +31,9 @@ def ExampleIngester(
     cache that somebody changed the files.
     """
     names, beam_args = json.loads(splits), beam_arguments()
-    read = partial(ingest_on_beam, beam_args=beam_args) if beam_args else partial(ingest, files=record_files)
+    # Beam's workers would have to see the files at one path.
+    by_beam = beam_args and not is_uri(source_folder)
+    read = partial(ingest_on_beam, beam_args=beam_args) if by_beam else partial(ingest, files=record_files)
     read(source_folder, names, Path(examples.uri), statistics.uri)
     for made in (examples, statistics):
         made.split_names = encode_split_names(names)

@@ -2,9 +2,9 @@
 
     recipe/          a recipe's tables, read strictly; recipes/: those that are shipped
     pipeline         the journey of the data; piece_journey: its second half, piece by piece
-    local_runner     on this machine; kubeflow_runner: as a package for Kubeflow Pipelines
-    sweep            what a killed run left, closed at the next one's start
-    gc               what nobody needs, removed; staying: which runs stay, and what they need
+    local_runner     on this machine
+    kubeflow_runner  as a package for Kubeflow Pipelines; kubeflow_tasks: what only that has, mend, platform
+    sweep            what a killed run left, closed at the next one's start; gc: what nobody needs, removed
     evaluation       the evaluator alone, on anybody's SavedModel
 
 Read `pipeline.create_pipeline` first.

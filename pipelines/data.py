@@ -23,7 +23,8 @@ from piecehub.examples.tfrecord_files import refuse_no_records
 from piecehub.facts.content import canonical_json, content_digest, list_files, sha256_bytes
 from piecehub.facts.spans import fixed_part
 from piecehub.facts.workdir import mark
-from piecehub.store.data import bring_data, find_data, is_bucket
+from piecehub.store.data import bring_data, find_data
+from piecehub.store.place import is_uri
 from piecehub.training.written_examples import write_examples
 from pipelines.recipe.tables import LoadedRecipe, Recipe
 
@@ -38,7 +39,7 @@ def place_of(loaded: LoadedRecipe) -> str:
     """Where a user's own records lie: a folder, or the uri of a bucket, with spans or without."""
     folder = loaded.config.data.folder
     fixed = fixed_part(folder)
-    return folder if is_bucket(folder) else f"{(loaded.folder / fixed).resolve()}{folder.removeprefix(fixed)}"
+    return folder if is_uri(folder) else f"{(loaded.folder / fixed).resolve()}{folder.removeprefix(fixed)}"
 
 
 def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:
@@ -66,7 +67,7 @@ def _newest(loaded: LoadedRecipe, data: Path) -> Path:
     """The user's own records: the newest span, and on this machine."""
     parts = parts_of(loaded.config)
     found = find_data(place_of(loaded), parts)
-    if not is_bucket(found.place):
+    if not is_uri(found.place):
         return Path(found.place).resolve()
     folder = data / found.name
     if not folder.is_dir():

@@ -24,9 +24,8 @@ from pipelines.kubeflow_mend import executor_path
 PARENT = "components.parent_resolver.ParentResolver_Executor"
 INCUMBENT = "components.incumbent_resolver.IncumbentResolver_Executor"
 PUSHER = "components.hub_pusher.HubPusher_Executor"
-_PARENT_LOOKUP = "piecehub.store.parent.ParentLookup_Executor"
-_SEE_THE_STORE = (PARENT, _PARENT_LOOKUP, INCUMBENT, PUSHER)
-# Those of the components that see the records that a recipe reads.
+_SEE_THE_STORE = (PARENT, "piecehub.store.parent.ParentLookup_Executor", INCUMBENT, PUSHER)
+# Those of the components that see the records.
 _SEE_THE_DATA = (
     "piecehub.store.data.DataListing_Executor",
     "piecehub.training.written_examples.ExampleWriter_Executor",
@@ -53,14 +52,11 @@ class OnCluster:
         store_secret: the secret with its credentials, `NAME` or `NAME:KEY,KEY`: keys are the names of variables.
         signing_secret: the secret whose `key.pem` signs what is published.
         volume: the claim of a volume that holds the working folder, mounted in every pod where that lies here.
-        work: where trials, checkpoints and marks of failures are kept: a uri, or a folder that pods see. Empty for the
-            working folder on a volume, and without one for a place in the store.
+        work: where examples, trials, checkpoints and marks of failures are kept: a uri, or a folder that pods see.
+            Empty for the working folder on a volume, and without one for a place in the store.
         work_secret: the secret with its credentials; by default the store's. Pods that see the store have that one's
             for both, where both hold the same variables.
-        examples: the uri of a bucket, where what a recipe's `data.py` writes is laid down; by default with what is
-            kept.
-        examples_secret: the secret with the credentials of that bucket, or of the one that `data.folder` names; by
-            default that of what is kept.
+        data_secret: the secret with the credentials of the bucket that `data.folder` names; by default `work_secret`.
     """
 
     store: str = ""
@@ -69,8 +65,7 @@ class OnCluster:
     volume: str = ""
     work: str = ""
     work_secret: str = ""
-    examples: str = ""
-    examples_secret: str = ""
+    data_secret: str = ""
 
     def __post_init__(self) -> None:
         for option, place in (("--store", self.store), ("--work", self.work), ("--examples", self.examples)):
@@ -89,11 +84,6 @@ class OnCluster:
                 f"Expected a bucket ({_KNOWN}), or a folder by its whole path, to keep trials and checkpoints in. "
                 f"Received: '{self.work}'."
             )
-        if self.examples and _scheme(self.examples) not in SCHEMES:
-            raise RecipeError(
-                f"Expected a bucket for examples ({_KNOWN}). Received: '{self.examples}'; without --examples they lie "
-                "with what is kept."
-            )
         for option, secret, place in (
             ("--store", self.store_secret, self.store),
             ("--work", self.work_secret, self.work or self.store),
@@ -104,12 +94,13 @@ class OnCluster:
                 )
         for secret in (self.store_secret, self.work_secret, self.examples_secret):
             _refuse_no_secret(secret)
+        _refuse_no_secret(self.data_secret)
         for value in filter(None, (self.signing_secret, self.volume)):
             _refuse_no_name(value)
 
     @property
     def kept(self) -> str:
-        """The place of trials and checkpoints; empty for the working folder."""
+        """The place of examples, trials and checkpoints; empty for the working folder."""
         return self.work or (f"{self.store.rstrip('/')}/{WORK}" if self.store and not self.volume else "")
 
     @property
@@ -118,25 +109,20 @@ class OnCluster:
         return self.examples or (f"{self.kept}/examples" if self.kept and not self.volume else "")
 
     def document(self, spec: Mapping[str, Any], working_folder: str, data: str = "") -> dict[str, Any]:
-        """The platform document for a package; empty if it asks for nothing of the cluster.
-
-        Args:
-            spec: the package.
-            working_folder: where the volume is mounted.
-            data: the place of the records; only of a bucket is there a secret.
-        """
+        """The platform document for a package, whose records lie in `data`; empty if it asks for nothing."""
         executors = spec["deploymentSpec"]["executors"]
         asked = {label: self._of(executor, working_folder, data) for label, executor in executors.items()}
         found = {label: wants for label, wants in asked.items() if wants}
         return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": found}}}} if found else {}
 
-    def _of(self, executor: Mapping[str, Any], working_folder: str, data: str) -> dict[str, Any]:
+    def _of(self, executor: Mapping[str, Any], working_folder: str, data: str = "") -> dict[str, Any]:
         container, wants = executor.get("container", {}), dict[str, Any]()
         path = executor_path(container)
         if self.volume:
             wants["pvcMount"] = [{"constant": self.volume, "mountPath": working_folder}]
         asks = [(self.store_secret, self.store)] if path in _SEE_THE_STORE else []
-        kept_secret = self.work_secret or self.store_secret
+        if is_uri(data) and path in _SEE_THE_DATA:
+            asks.append((self.data_secret or self.work_secret or self.store_secret, data))
         if is_uri(self.kept) and TRIALS_FOLDER in container.get("args", ()):
             asks.append((kept_secret, self.kept))
         if is_uri(data) and path in _SEE_THE_DATA:

@@ -19,7 +19,6 @@ from piecehub.containers.executor_input import one_of_several
 from piecehub.errors import EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
-from piecehub.store.data import is_bucket
 from pipelines.data import parts_of, place_of
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
@@ -77,18 +76,18 @@ def compile_recipe(
         cluster: what it uses of the cluster; nothing if None.
 
     Raises:
-        PiecehubError: as `compile_package` does, and if Beam's workers could not see the records.
+        PiecehubError: as `compile_package` does, and if the store has no such parent.
     """
     cluster = cluster or OnCluster()
     _refuse_words(output, image)
     refuse_patterns(workdir.root)
     mark_for_pods(workdir.root)
     store = cluster.store or str(workdir.store.resolve())
-    data, reader = _data(loaded, workdir, cluster, beam_args)
+    data, looks = _looks_for_data(loaded, workdir, cluster)
     lookup = _lookup(loaded, store)
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve()),
-        examples="",  # the task that reads them says where they are
+        examples="",
         store=store,
         trials=f"{cluster.kept}/trials" if cluster.kept else str(workdir.trials.resolve()),
         training=f"{cluster.kept}/training" if cluster.kept else str(workdir.training.resolve()),
@@ -98,7 +97,7 @@ def compile_recipe(
         places,
         # TFX's own components start Beam in any case.
         beam_args=[ON_BEAM, *beam_args] if beam_args else ["--runner=FnApiRunner"],
-        sources=sources_of(reader, parts_of(loaded.config)),
+        sources=sources_of(looks, parts_of(loaded.config)),
         parent_digest_then=lookup[0].value("digest") if lookup else "",
     )
     spec = compile_spec(
@@ -106,29 +105,17 @@ def compile_recipe(
         image,
         never_cached=[task for task in never_cached(loaded.config) if task != PARENT_TASK],
         trials_folder=places.trials,
-        own_tasks=[reader, *lookup],
+        own_tasks=[looks, *lookup],
     )
     _write(write_yaml(spec, cluster.document(spec, str(workdir.root.resolve()), data)), output)
 
 
-def _data(loaded: LoadedRecipe, workdir: Workdir, cluster: OnCluster, beam_args: Sequence[str]) -> tuple[str, OwnTask]:
-    """Where records are, and the task that says in every run which are the newest.
-
-    Raises:
-        RecipeError: if Beam's workers could not see the records.
-    """
+def _looks_for_data(loaded: LoadedRecipe, workdir: Workdir, cluster: OnCluster) -> tuple[str, OwnTask]:
+    """Where records are, and the task that says in every run which of them are the newest."""
     if loaded.config.data.module:
-        place = cluster.written or str(workdir.data.resolve())
-        task = example_writer(loaded, place)
-    else:
-        place = place_of(loaded)
-        task = data_listing(loaded)
-    if beam_args and is_bucket(place):
-        raise RecipeError(
-            f"Expected a folder that all of Beam's workers see, with --beam-arg. Received: '{place}'; keep the records "
-            "on a volume, or leave --beam-arg out."
-        )
-    return place, task
+        place = f"{cluster.kept}/examples" if cluster.kept else str(workdir.data.resolve())
+        return place, example_writer(loaded, place)
+    return place_of(loaded), data_listing(loaded)
 
 
 def _lookup(loaded: LoadedRecipe, store: str) -> list[OwnTask]:

@@ -43,7 +43,7 @@ def kubeflow() -> None:
     "--work",
     default="",
     metavar="URI",
-    help="Keep trials and checkpoints there: a bucket, or a folder that pods see. Without --volume: in the store.",
+    help="Keep examples, trials and checkpoints in a bucket, or a folder that pods see; without --volume in the store.",
 )
 @click.option(
     "--work-secret",
@@ -51,19 +51,13 @@ def kubeflow() -> None:
     metavar="NAME[:KEY,KEY]",
     help="The cluster's secret for --work, for pods that do not see the store; by default that of the store.",
 )
-@click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
 @click.option(
-    "--examples",
-    default="",
-    metavar="URI",
-    help="A bucket where pods lay down what data.py writes; else beside --work.",
-)
-@click.option(
-    "--examples-secret",
+    "--data-secret",
     default="",
     metavar="NAME[:KEY,KEY]",
-    help="The secret with the credentials of that bucket, or of the one that data.folder names.",
+    help="The cluster's secret for the bucket that data.folder names; by default that of --work.",
 )
+@click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
 @needs("pipeline")
 def compile(
     recipe: str,
@@ -76,9 +70,8 @@ def compile(
     signing_secret: str,
     work: str,
     work_secret: str,
+    data_secret: str,
     volume: str,
-    examples: str,
-    examples_secret: str,
     workdir: Path,
 ) -> None:
     """Compile RECIPE into a package that Kubeflow Pipelines runs.
@@ -92,9 +85,7 @@ def compile(
     from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe
 
-    cluster = OnCluster(
-        store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret, examples, examples_secret
-    )
+    cluster = OnCluster(store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret, data_secret)
     loaded = load_recipe(recipe, settings)
     with logs.away():
         from pipelines.kubeflow_runner import compile_recipe

@@ -9,6 +9,7 @@
     runs, workdir       a run on disk, and the folder that everything lies in
     kept                who keeps what a killed process leaves, where its disk goes with it
     progress            how far a piece of work is, from who does it to who shows it; quantities: sizes and times
+    spans               places that stand for several, one for each day or number
     secrets             what may be one is not shown
     reference           the words for modes and metrics, which tables, pages and plots share
     keras_metadata      the file that only tf_keras' own loader reads

@@ -1,4 +1,4 @@
-"""The store: its disk form and its wire form. Light: nothing here imports TensorFlow, and of ours only `facts`.
+"""The store: its disk form and its wire form. Light; imports of ours only `facts`, and the layout of examples.
 
 archive   a model folder as a deterministic `.tar.gz`, and back
 members   reads an archive that nobody trusts
@@ -14,6 +14,7 @@ events    what people said of versions; curate: how they say it
 fsck      reads every byte; gc: removes what nobody names; repair: mends from a second copy
 server    the hosting protocol of TensorFlow Hub
 proxies   by which way a request goes, to buckets and servers
+data      the records that a recipe reads: the newest span, listed
 source    a SavedModel that a person names: a folder, an archive, a handle, an address
 foreign_files   what is none: a Keras file, a folder around one, …
 

@@ -19,7 +19,7 @@ from piecehub.facts.content import sha256_bytes
 from piecehub.facts.progress import phase
 from piecehub.facts.spans import Span, fixed_part, has_spans, names_like, refuse_pattern
 from piecehub.store.backend import Backend, Entry
-from piecehub.store.place import open_backend
+from piecehub.store.place import is_uri, open_backend
 
 # The splits of each part: of `upstream`, and of each task.
 Parts = Mapping[str, Sequence[str]]
@@ -44,11 +44,6 @@ class Found:
     def name(self) -> str:
         """A hex sha256 that another place has, or other records here."""
         return sha256_bytes(json.dumps([self.place, *sorted(self.fingerprints.items())]).encode())
-
-
-def is_bucket(place: str) -> bool:
-    """Whether a place is a uri, not a folder."""
-    return "://" in place
 
 
 def output(part: str, what: str) -> str:
@@ -98,7 +93,7 @@ def find_data(place: str, parts: Parts) -> Found:
 
 def record_files(source: str, split: str) -> Iterator[str]:
     """The files of a split, each on this machine: of a bucket one after the other, gone when the next is asked for."""
-    if not is_bucket(source):
+    if not is_uri(source):
         yield from layout.split_files(source, split)
         return
     backend = open_backend(source)
@@ -141,7 +136,7 @@ def _lacking(place: str, parts: Parts) -> str:
 
 def _files(place: str, part: str, split: str) -> list[tuple[str, str, int, str]]:
     """Split, name and size of each file of a split, and what changes with its bytes; sorted."""
-    if is_bucket(place):
+    if is_uri(place):
         entries = _entries(open_backend(place), part, split)
         return [(split, Path(e.key).name, e.size_bytes, e.etag or e.modified.isoformat()) for e in entries]
     paths = [Path(path) for path in layout.split_files(f"{place}/{part}", split)]

@@ -6,7 +6,7 @@
     own_code            the recipe's functions beside the one that builds the model; own_fit: one that trains
     devices             on what it runs
     resume              checkpoints, by which a killed training goes on; progress: how far it is
-    recipe_modules      a recipe's Python, loaded by path
+    recipe_modules      a recipe's Python, loaded by path; written_examples: what its data.py writes
     weights             checkpoints in the model's own order
     curves, event_files, determinism
 

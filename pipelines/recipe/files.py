@@ -10,6 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from piecehub.facts.pointers import refuse_pointers
 from piecehub.facts.spans import fixed_part
+from piecehub.store.place import is_uri
 from pipelines.recipe.faults import Fault, fault, refused
 from pipelines.recipe.lines import Path
 from pipelines.recipe.python_files import Module, Takes, Unreadable, read_module, takes
@@ -130,7 +131,7 @@ def _argument_faults(
 def _data_faults(recipe: Recipe, files: _Files) -> Iterator[Fault]:
     data = recipe.data
     # A bucket, or which spans there are, is looked at when records are read.
-    if data.folder and "://" not in data.folder and not (files.folder / fixed_part(data.folder)).is_dir():
+    if data.folder and not is_uri(data.folder) and not (files.folder / fixed_part(data.folder)).is_dir():
         yield fault(f"Expected a folder of TFRecords. Received: '{data.folder}', not found.", "data.folder")
     if data.module:
         yield from files.module(data.module, "data.module")

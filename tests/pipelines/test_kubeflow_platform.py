@@ -95,6 +95,21 @@ def test_what_keeps_something_in_a_bucket_gets_its_credentials(asked, secret):
     assert keys == ({"AZURE" if secret == "own" else "AWS"} if secret else set())
 
 
+def test_only_what_sees_the_records_gets_the_credentials_of_their_bucket():
+    listing = _executor("piecehub.store.data.DataListing_Executor")
+    asked = OnCluster(store="s3://shop", store_secret="shop", data_secret="records")
+    for executor, place, names in (
+        (listing, "gs://records/{SPAN}", ["records"]),
+        (listing, "/mnt/records", []),
+        (_executor(_GATE), "gs://records", []),
+    ):
+        found = asked._of(executor, "/mnt/work", place).get("secretAsEnv", [])
+        assert [source["secretName"] for source in found] == names
+    assert [s["secretName"] for s in OnCluster(data_secret="r")._of(listing, "", "s3://r")["secretAsEnv"]] == ["r"]
+    lookup = _executor("piecehub.store.parent.ParentLookup_Executor")
+    assert [s["secretName"] for s in asked._of(lookup, "/mnt/work")["secretAsEnv"]] == ["shop"]
+
+
 @pytest.mark.parametrize(("work", "names"), [("s3://w", ["shop"]), ("az://w", ["shop", "own"])])
 def test_what_sees_the_store_has_its_credentials_and_those_of_another_kind_of_bucket(work, names):
     push = {"container": {"args": ["--executor_class_path", _PUSHER, "--trials_folder", "x"]}}
@@ -115,6 +130,7 @@ def test_what_sees_the_store_has_its_credentials_and_those_of_another_kind_of_bu
         ({"work": "work"}, "or a folder by its whole path"),
         ({"work": "s3://key:secret@shop"}, "give credentials by --work-secret"),
         ({"work_secret": "shop"}, "Expected --work with --work-secret"),
+        ({"data_secret": "my records"}, "name of a secret or claim in Kubernetes. Received: 'my records'"),
         ({"signing_secret": "my keys"}, "Received: 'my keys'"),
         ({"volume": "-work"}, "Received: '-work'"),
     ],
