@@ -68,7 +68,7 @@ class OnCluster:
     data_secret: str = ""
 
     def __post_init__(self) -> None:
-        for option, place in (("--store", self.store), ("--work", self.work), ("--examples", self.examples)):
+        for option, place in (("--store", self.store), ("--work", self.work)):
             if "@" in place:
                 raise RecipeError(
                     "Expected a bucket by its name alone. Received: a uri with an '@', which would stand in the "
@@ -92,7 +92,6 @@ class OnCluster:
                 raise RecipeError(
                     f"Expected {option} with {option}-secret. Received: none; say which bucket it is for."
                 )
-        for secret in (self.store_secret, self.work_secret, self.examples_secret):
             _refuse_no_secret(secret)
         _refuse_no_secret(self.data_secret)
         for value in filter(None, (self.signing_secret, self.volume)):
@@ -102,11 +101,6 @@ class OnCluster:
     def kept(self) -> str:
         """The place of examples, trials and checkpoints; empty for the working folder."""
         return self.work or (f"{self.store.rstrip('/')}/{WORK}" if self.store and not self.volume else "")
-
-    @property
-    def written(self) -> str:
-        """Where what a recipe's `data.py` writes is laid down; empty for the working folder."""
-        return self.examples or (f"{self.kept}/examples" if self.kept and not self.volume else "")
 
     def document(self, spec: Mapping[str, Any], working_folder: str, data: str = "") -> dict[str, Any]:
         """The platform document for a package, whose records lie in `data`; empty if it asks for nothing."""
@@ -124,9 +118,7 @@ class OnCluster:
         if is_uri(data) and path in _SEE_THE_DATA:
             asks.append((self.data_secret or self.work_secret or self.store_secret, data))
         if is_uri(self.kept) and TRIALS_FOLDER in container.get("args", ()):
-            asks.append((kept_secret, self.kept))
-        if is_uri(data) and path in _SEE_THE_DATA:
-            asks.append((self.examples_secret or kept_secret, data))
+            asks.append((self.work_secret or self.store_secret, self.kept))
         if variables := _variables(asks):
             wants["secretAsEnv"] = variables
         if self.signing_secret and path == PUSHER:
