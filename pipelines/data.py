@@ -8,19 +8,18 @@ A user's own TFRecords of tf.Example lie in the same layout in any folder (`data
 """
 
 import os
-import platform
 import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from piecehub.containers.code import lock_digest, recipe_digest
 from piecehub.errors import DataError, RecipeError
 from piecehub.examples.layout import record_files
 from piecehub.examples.tfrecord_files import refuse_no_records
-from piecehub.facts.content import canonical_json, content_digest, list_files, sha256_bytes
+from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.workdir import mark
 from piecehub.training.recipe_modules import get_function, load_module, recipe_code
+from pipelines.data_key import data_key, known_by
 from pipelines.recipe.tables import LoadedRecipe
 
 
@@ -46,14 +45,8 @@ def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:
 
 
 def _written(loaded: LoadedRecipe, data: Path) -> Path:
-    settings = loaded.config.data
-    code = recipe_digest(loaded.folder, settings.module)
-    # A writer may read what comes with Python itself, which no lock file fixes.
-    facts = [code, settings.arguments, lock_digest(), platform.python_version()]
-    if settings.reads:
-        facts.append([_listing((loaded.folder / place).resolve()) for place in settings.reads])
-    key = data / "keys" / sha256_bytes(canonical_json(facts))
-    if key.is_file() and (known := data / key.read_text(encoding="utf-8")).is_dir():
+    key = data / "keys" / data_key(loaded)
+    if known := known_by(key):
         with suppress(PermissionError):
             os.utime(known)  # by which a gc knows when it was last used
         return known
@@ -73,19 +66,6 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
     finally:
         beside.unlink(missing_ok=True)
     return folder
-
-
-def _listing(place: Path) -> list[list[str | int]]:
-    """Names, sizes and times of all files below a place: what tells that somebody changed one, without reading it.
-
-    Raises:
-        RecipeError: if there is no such place.
-    """
-    if not place.exists():
-        raise RecipeError(f"Expected the files that 'data.reads' names. Received: no '{place}'; correct the path.")
-    found = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
-    stats = ((path, path.stat()) for path in found)
-    return [[str(path), about.st_size, about.st_mtime_ns] for path, about in stats]
 
 
 def _call_writer(loaded: LoadedRecipe, folder: Path) -> None:

@@ -24,7 +24,8 @@ from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.kubeflow_platform import IN_POD, INCUMBENT, PARENT, PUSHER, OnCluster
 from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places
-from pipelines.pipeline import create_pipeline, examples_that_change, never_cached
+from pipelines.pipeline import create_pipeline, examples_that_change
+from pipelines.recipe.node_ids import never_cached
 from pipelines.recipe.tables import LoadedRecipe
 
 # -P: what lies in the container's current folder must not hide an installed package.
