@@ -9,37 +9,22 @@ bucket they are copied to `<data>/<name of the listing>` first, so that what did
 """
 
 import os
-import platform
 import shutil
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from piecehub.containers.code import lock_digest, recipe_digest
-from piecehub.errors import DataError, RecipeError
+from piecehub.errors import DataError
 from piecehub.examples.layout import record_files
 from piecehub.examples.tfrecord_files import refuse_no_records
-from piecehub.facts.content import canonical_json, content_digest, list_files, sha256_bytes
-from piecehub.facts.spans import fixed_part
+from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.workdir import mark
 from piecehub.store.data import bring_data, find_data
 from piecehub.store.place import is_uri
 from piecehub.training.written_examples import write_examples
-from pipelines.recipe.tables import LoadedRecipe, Recipe
-
-
-def parts_of(config: Recipe) -> dict[str, Sequence[str]]:
-    """The splits of each part that a recipe reads."""
-    upstream = {"upstream": ("train", "eval")} if config.data.upstream else {}
-    return {**upstream, **{task.name: ("pool", "test") for task in config.task}}
-
-
-def place_of(loaded: LoadedRecipe) -> str:
-    """Where a user's own records lie: a folder, or the uri of a bucket, with spans or without."""
-    folder = loaded.config.data.folder
-    fixed = fixed_part(folder)
-    return folder if is_uri(folder) else f"{(loaded.folder / fixed).resolve()}{folder.removeprefix(fixed)}"
+from pipelines.data_key import data_key, known_by, parts_of, place_of
+from pipelines.recipe.tables import LoadedRecipe
 
 
 def examples_folder(loaded: LoadedRecipe, data: Path) -> Path:
@@ -95,14 +80,8 @@ def _used_now(folder: Path) -> None:
 
 
 def _written(loaded: LoadedRecipe, data: Path) -> Path:
-    settings = loaded.config.data
-    code = recipe_digest(loaded.folder, settings.module)
-    # A writer may read what comes with Python itself, which no lock file fixes.
-    facts = [code, settings.arguments, lock_digest(), platform.python_version()]
-    if settings.reads:
-        facts.append([_listing((loaded.folder / place).resolve()) for place in settings.reads])
-    key = data / "keys" / sha256_bytes(canonical_json(facts))
-    if key.is_file() and (known := data / key.read_text(encoding="utf-8")).is_dir():
+    settings, key = loaded.config.data, data / "keys" / data_key(loaded)
+    if known := known_by(key):
         _used_now(known)
         return known
     with _staging(data) as staging:
@@ -117,16 +96,3 @@ def _written(loaded: LoadedRecipe, data: Path) -> Path:
     finally:
         beside.unlink(missing_ok=True)
     return folder
-
-
-def _listing(place: Path) -> list[list[str | int]]:
-    """Names, sizes and times of all files below a place: what tells that somebody changed one, without reading it.
-
-    Raises:
-        RecipeError: if there is no such place.
-    """
-    if not place.exists():
-        raise RecipeError(f"Expected the files that 'data.reads' names. Received: no '{place}'; correct the path.")
-    found = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
-    stats = ((path, path.stat()) for path in found)
-    return [[str(path), about.st_size, about.st_mtime_ns] for path, about in stats]

@@ -19,7 +19,7 @@ from piecehub.containers.executor_input import one_of_several
 from piecehub.errors import EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
-from pipelines.data import parts_of, place_of
+from pipelines.data_key import parts_of, place_of
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
 from pipelines.kubeflow_tasks import (
@@ -32,7 +32,8 @@ from pipelines.kubeflow_tasks import (
 )
 from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places
-from pipelines.pipeline import PARENT_TASK, create_pipeline, never_cached, parent_digest
+from pipelines.pipeline import create_pipeline, parent_digest
+from pipelines.recipe.node_ids import PARENT_RESOLVER, never_cached
 from pipelines.recipe.tables import LoadedRecipe
 
 # -P: what lies in the container's current folder must not hide an installed package.
@@ -103,7 +104,7 @@ def compile_recipe(
     spec = compile_spec(
         pipeline,
         image,
-        never_cached=[task for task in never_cached(loaded.config) if task != PARENT_TASK],
+        never_cached=[task for task in never_cached(loaded.config) if task != PARENT_RESOLVER],
         trials_folder=places.trials,
         own_tasks=[looks, *lookup],
     )

@@ -22,7 +22,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from piecehub.containers.code import code_digest, lock_digest
 from piecehub.containers.entrypoint import LIGHT_FUNCTION
 from piecehub.store.data import FINGERPRINT, FOLDER, output
-from pipelines.data import parts_of, place_of
+from pipelines.data_key import parts_of, place_of
 from pipelines.kubeflow_mend import EXECUTOR, Spec
 from pipelines.pipeline import Source
 from pipelines.recipe.tables import LoadedRecipe

@@ -24,8 +24,6 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import StandardOptions
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx import v1 as tfx
-from tfx.dsl.compiler import compiler
 from tfx.orchestration import metadata as tfx_metadata
 from tfx.orchestration.beam import beam_dag_runner
 from tfx.orchestration.portable import data_types
@@ -38,55 +36,29 @@ from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
 from piecehub.facts.heap import give_back
 from piecehub.facts.heartbeat import beating
-from piecehub.facts.progress import Progress, phase, progress_to
+from piecehub.facts.plan import Plan, write_plan
+from piecehub.facts.progress import Progress, progress_to
 from piecehub.facts.workdir import Workdir, alone, make_writable, mark, relied_on
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
-from piecehub.store.push import read_outcome
 from piecehub.training.devices import resolved
 from piecehub.ui.shown import write_event
-from pipelines import preflight
+from pipelines.compiled import RUNNER, checked, compiled
 from pipelines.cost.stopwatch import Stopwatch
-from pipelines.data import examples_folder
 from pipelines.launcher import TruthfulLauncher, sentence_of
 from pipelines.literal_paths import refuse_patterns
-from pipelines.piece_journey import Places, evaluator_ids, piece_suffixes
-from pipelines.pipeline import create_pipeline, never_cached
-from pipelines.recipe.tables import LoadedRecipe, Piece, Recipe
+from pipelines.outcome import Outcome, outcome_of
+from pipelines.planning.parameters import plain_parameters
+from pipelines.planning.plan import plan_of, with_examples
+from pipelines.planning.read import data, sources
+from pipelines.planning.repeat import repeated, signer
+from pipelines.planning.stamp import Stamp, write_stamp
+from pipelines.planning.store_state import State, after_publishing, store_state
+from pipelines.recipe.node_ids import pipeline_name
+from pipelines.recipe.tables import LoadedRecipe
 from pipelines.sweep import sweep
 
-_RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
 _LONG_S = 10.0  # a component that took so long may take half a second more to give memory back
-
-
-@dataclass(frozen=True)
-class PieceOutcome:
-    """What became of one piece: `handle` is empty if it was not published, and `why` then says why.
-
-    Attributes:
-        evidence: the folders of its evidence, one a task.
-        mode: what the gate judged of it, fine-tuning or frozen features.
-    """
-
-    name: str
-    pushed: bool
-    handle: str
-    why: str
-    evidence: tuple[Path, ...]
-    mode: str = "fine_tuning"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended, for each of the recipe's pieces."""
-
-    run: str
-    pieces: tuple[PieceOutcome, ...]
-
-    @property
-    def pushed(self) -> bool:
-        """Whether every piece stands in the store now."""
-        return all(piece.pushed for piece in self.pieces)
 
 
 @dataclass(frozen=True)
@@ -94,7 +66,9 @@ class _Means:
     """What who starts a run says of how it runs; no record holds it."""
 
     signing: SigningPlace | None
+    signed_by: str
     beam_args: tuple[str, ...]
+    devices: str
     events_fd: int
 
 
@@ -145,22 +119,50 @@ def run(
         PiecehubError: if something fails; finished components come from the cache in the next run.
         KeyboardInterrupt: if a person stopped it; its sentence says what is kept.
     """
+    means = _means(signing_key, beam_args, devices, events_fd, workdir)
+    with _alone(workdir):
+        ir, read = _compiled(loaded, workdir, means)
+        return _run_ir(ir, plan_of(ir, loaded, workdir, None), loaded, workdir, means, read)
+
+
+def run_if_needed(
+    loaded: LoadedRecipe,
+    workdir: Workdir,
+    signing_key: Path | None = None,
+    beam_args: Sequence[str] = (),
+    devices: str = "",
+    events_fd: int = -1,
+) -> Outcome:
+    """The same, but where a plan says that there is nothing to do, the outcome of the last run is repeated.
+
+    Arguments and errors are those of `run`.
+    """
+    means = _means(signing_key, beam_args, devices, events_fd, workdir)
+    with _alone(workdir):
+        ir, read = _compiled(loaded, workdir, means)
+        plan = plan_of(ir, loaded, workdir, means.signed_by)
+        if plan.something_runs:
+            return _run_ir(ir, plan, loaded, workdir, means, read)
+        return repeated(loaded, workdir)
+
+
+def _means(
+    signing_key: Path | None, beam_args: Sequence[str], devices: str, events_fd: int, workdir: Workdir
+) -> _Means:
+    return _Means(_signing_place(signing_key, workdir), signer(signing_key), tuple(beam_args), devices, events_fd)
+
+
+@contextlib.contextmanager
+def _alone(workdir: Workdir) -> Generator[None]:
+    """In a working folder in which nobody else runs, and in which killed runs have left nothing."""
     with telling_no_space():
         refuse_patterns(workdir.root)
-        with logs.away():
-            devices = resolved(devices)  # TensorFlow divides a processor only before it has computed anything
-        means = _Means(_signing_place(signing_key, workdir), tuple(beam_args), events_fd)
-        return _run_alone(loaded, workdir, means, devices)
-
-
-def _run_alone(loaded: LoadedRecipe, workdir: Workdir, means: _Means, devices: str) -> Outcome:
-    for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
-        make_writable(folder)
-    mark(workdir.root)
-    with alone(workdir):
-        sweep(workdir)
-        ir = _compiled(loaded, workdir, means, devices)
-        return _run_ir(ir, loaded, workdir, means)
+        for folder in (workdir.root, workdir.store, workdir.runs, workdir.logs):
+            make_writable(folder)
+        mark(workdir.root)
+        with alone(workdir):
+            sweep(workdir)
+            yield
 
 
 def _signing_place(key: Path | None, workdir: Workdir) -> SigningPlace | None:
@@ -171,14 +173,20 @@ def _signing_place(key: Path | None, workdir: Workdir) -> SigningPlace | None:
     return SigningPlace(key.resolve(), LOCAL_BUILDER, workdir.metadata.resolve())
 
 
-def _compiled(loaded: LoadedRecipe, workdir: Workdir, means: _Means, devices: str) -> pipeline_pb2.Pipeline:
-    """The recipe's pipeline; what stops a run before it has components leaves a run, too, with its traceback."""
+def _compiled(loaded: LoadedRecipe, workdir: Workdir, means: _Means) -> tuple[pipeline_pb2.Pipeline, dict[str, str]]:
+    """The recipe's pipeline, and digests of what it was compiled of.
+
+    What stops a run before it has components leaves a run, too, with its traceback.
+    """
     started_at = runs.now()
+    with logs.away():
+        devices = resolved(means.devices)  # TensorFlow divides a processor only before it has computed anything
     try:
         with logs.to_file(workdir.logs / "loading.log"):
-            return _compile(loaded, workdir, devices)
+            read = sources(loaded, means.devices)
+            return compiled(loaded, workdir, checked(loaded, workdir), devices), read
     except BaseException as error:
-        record = runs.Run(_run_id(), loaded.config.recipe.name, str(loaded.folder), started_at, os.getpid(), ())
+        record = runs.Run(_run_id(), pipeline_name(loaded.config), str(loaded.folder), started_at, os.getpid(), ())
         with _as_far_as_there_is_room():
             runs.write_run(workdir, record)
             _write_traceback(error, workdir.logs / record.run / runs.RUNNER_LOG)
@@ -212,38 +220,29 @@ def _run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
 
 
-def _compile(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_pb2.Pipeline:
-    """The recipe's pipeline as TFX's IR, its examples written and its code tried out."""
-    with phase("trying the recipe's code"):
-        preflight.check(loaded, workdir.store)
-    with phase("looking for the examples"):
-        examples = examples_folder(loaded, workdir.data.resolve())
-    places = Places(
-        pipeline_root=str(workdir.artifacts.resolve() / loaded.config.recipe.name.replace("/", "-")),
-        examples=str(examples),
-        store=str(workdir.store.resolve()),
-        trials=str(workdir.trials.resolve()),
-        training=str(workdir.training.resolve()),
-    )
-    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
-    with phase("joining the components"):
-        pipeline = create_pipeline(loaded, places, connection, [f"--runner={_RUNNER}"], devices)
-        return compiler.Compiler().compile(pipeline)
+def _run_ir(
+    ir: pipeline_pb2.Pipeline,
+    plan: Plan,
+    loaded: LoadedRecipe,
+    workdir: Workdir,
+    means: _Means,
+    read: Mapping[str, str],
+) -> Outcome:
+    """Runs the compiled pipeline; every change of a component's state is an event of the run.
 
-
-def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, means: _Means) -> Outcome:
-    """Runs the compiled pipeline; every change of a component's state is an event of the run."""
+    `read` are digests of what it was compiled of.
+    """
+    read = {**read, **data(loaded, workdir)}
     nodes = [node.pipeline_node for node in ir.nodes]
-    for node in nodes:
-        if node.node_info.id in never_cached(loaded.config):
-            node.execution_options.caching_options.enable_cache = False
     record = _record(ir.pipeline_info.id, nodes, loaded)
     runs.write_run(workdir, record)
+    write_plan(workdir, record.run, plan)
+    before = store_state(loaded, str(workdir.store))
     diary = _Diary(str(workdir.root), record.run, means.events_fd)
     write_event(means.events_fd, _beginning(record))
     node_runner = functools.partial(_Node, diary=diary, means=means)
     runner = type("Runner", (beam_dag_runner.BeamDagRunner,), {"_PIPELINE_NODE_DO_FN_CLS": staticmethod(node_runner)})
-    StandardOptions.DEFAULT_RUNNER = _RUNNER
+    StandardOptions.DEFAULT_RUNNER = RUNNER
     try:
         with logs.to_file(workdir.logs / record.run / runs.RUNNER_LOG), beating(workdir, record.run):
             runner().run_with_ir(ir)
@@ -260,10 +259,25 @@ def _run_ir(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, m
             raise
         kind = NoSpace if no_space(error) else ComponentFailed
         raise kind(f"{failed or sentence_of(error)} Log: {workdir.logs / record.run}") from error
-    outcome = _outcome(workdir, record, loaded.config)
+    outcome = outcome_of(workdir, record, loaded.config)
     results = tuple(runs.Result(p.name, p.pushed, p.handle, p.why) for p in outcome.pieces)
     diary.tell(runs.Event(runs.now(), "", "done", results=results))
+    with _as_far_as_there_is_room():
+        states = runs.node_states(record, runs.read_events(workdir, record.run))
+        outputs = {node: event.outputs for node, event in states.items()}
+        write_plan(workdir, record.run, with_examples(plan, loaded.config, outputs))
+        write_stamp(workdir, record.run, _stamp(before, read, outcome, loaded, workdir, means))
     return outcome
+
+
+def _stamp(
+    before: State, read: Mapping[str, str], outcome: Outcome, loaded: LoadedRecipe, workdir: Workdir, means: _Means
+) -> Stamp:
+    """What the next run needs to know, to tell that there is nothing to do."""
+    after = store_state(loaded, str(workdir.store))
+    expected = after_publishing(before, (piece.handle for piece in outcome.pieces))
+    now = {**sources(loaded, means.devices), **data(loaded, workdir)}
+    return Stamp(after if after == expected else None, means.signed_by, now if now == read else None)
 
 
 def _beginning(record: runs.Run) -> bytes:
@@ -293,18 +307,11 @@ def _record(pipeline: str, nodes: list[pipeline_pb2.PipelineNode], loaded: Loade
         runs.Node(
             node.node_info.id,
             tuple(node.upstream_nodes),
-            {key: plain(value) for key, value in sorted(node.parameters.parameters.items())},
+            plain_parameters(node),
         )
         for node in nodes
     )
     return runs.Run(_run_id(), pipeline, str(loaded.folder), runs.now(), os.getpid(), drawn)
-
-
-def plain(value: pipeline_pb2.Value) -> Any:
-    """A parameter of a component as a text or a number."""
-    field = value.field_value
-    kind = field.WhichOneof("value")
-    return getattr(field, kind) if kind else ""
 
 
 def _failure(workdir: Workdir, record: runs.Run) -> str:
@@ -323,18 +330,6 @@ def _was_stopped(workdir: Workdir, record: runs.Run, error: BaseException) -> bo
 def _unstarted(workdir: Workdir, record: runs.Run) -> list[str]:
     states = runs.node_states(record, runs.read_events(workdir, record.run))
     return [node for node, event in states.items() if event.state in ("waiting", "running")]
-
-
-def _outcome(workdir: Workdir, record: runs.Run, config: Recipe) -> Outcome:
-    states = runs.node_states(record, runs.read_events(workdir, record.run))
-    suffixes = zip(piece_suffixes(config), config.piece, strict=True)
-    return Outcome(record.run, tuple(_piece_outcome(piece, suffix, config, states) for suffix, piece in suffixes))
-
-
-def _piece_outcome(piece: Piece, suffix: str, config: Recipe, states: Mapping[str, runs.Event]) -> PieceOutcome:
-    pushed = read_outcome(Path(states[f"HubPusher{suffix}"].outputs["pushed_model"]))
-    evidence = [Path(states[node].outputs["evidence"]) for node in evaluator_ids(config, piece, suffix)]
-    return PieceOutcome(piece.name, pushed.pushed, pushed.handle, pushed.why, tuple(evidence), config.gate.mode)
 
 
 class _Node(beam_dag_runner.PipelineNodeAsDoFn):

@@ -21,8 +21,8 @@ from piecehub.containers.code import code_digest, joined, lock_digest, recipe_di
 from piecehub.documentation.page import Person
 from piecehub.facts.tables import LimitsTable, TaskTable
 from pipelines.protocols import protocol_of, task_rules
+from pipelines.recipe.node_ids import piece_suffixes
 from pipelines.recipe.tables import EXPORT_OPTIONS, DownstreamTask, Piece, Recipe
-from pipelines.recipe.words import camel_case
 
 
 @dataclass(frozen=True)
@@ -111,23 +111,6 @@ class Shared:
             "recipe_folder": self.code.recipe_folder,
             **code("fine_tune_evaluator"),
         }
-
-
-def piece_suffixes(config: Recipe) -> list[str]:
-    """What the ids of a piece's components end with: nothing for a single piece, else its name."""
-    return [""] if len(config.piece) == 1 else [camel_case(piece.name) for piece in config.piece]
-
-
-def task_suffixes(config: Recipe) -> list[str]:
-    """The same for the components of a task: nothing for a single task, else its name."""
-    return [""] if len(config.task) == 1 else [camel_case(task.name) for task in config.task]
-
-
-def evaluator_ids(config: Recipe, piece: Piece, suffix: str) -> list[str]:
-    """The ids of the evaluators of a piece, in the order of its tasks."""
-    judging = config.tasks_of(piece)
-    pairs = zip(task_suffixes(config), config.task, strict=True)
-    return [f"FineTuneEvaluator{suffix}{end}" for end, task in pairs if task in judging]
 
 
 def export_options(piece: Piece, parent: str = "") -> dict[str, Any]:

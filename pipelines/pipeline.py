@@ -21,15 +21,11 @@ from piecehub.facts.handle import Handle
 from piecehub.facts.tables import TrainTable
 from piecehub.store.catalog import Store
 from piecehub.training.checkpoint import checkpoint_digest
-from pipelines.data import parts_of
-from pipelines.piece_journey import Code, Downstream, Places, Shared, journey, piece_suffixes, task_suffixes
+from pipelines.data_key import parts_of
+from pipelines.piece_journey import Code, Downstream, Places, Shared, journey
+from pipelines.recipe.node_ids import pipeline_name, task_suffixes
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Recipe
 from pipelines.recipe.words import camel_case
-
-# The store is a side input: what reads or writes it runs in every run, whatever the cache knows.
-PARENT_TASK = "ParentResolver"
-_SEES_THE_STORE = ("IncumbentResolver", "HubPusher")
-
 
 # Where a part lies, and what tells that somebody changed it; on Kubeflow a task of the run says so.
 Source = tuple[str | RuntimeParameter, str | RuntimeParameter]
@@ -119,7 +115,7 @@ def create_pipeline(
     reads = upstream.get("examples")
     shared = Shared(config, places, code, builder, digest, schema, reads, trainer, tuple(downstream), devices)
     return tfx.dsl.Pipeline(
-        pipeline_name=config.recipe.name.replace("/", "-"),
+        pipeline_name=pipeline_name(config),
         pipeline_root=places.pipeline_root,
         components=[
             *(*schemas.values(), *upstream.values(), *parent.values(), trainer),
@@ -130,12 +126,6 @@ def create_pipeline(
         metadata_connection_config=metadata,
         beam_pipeline_args=list(beam_args),
     )
-
-
-def never_cached(config: Recipe) -> list[str]:
-    """The ids of the components that run in every run."""
-    ids = [f"{component}{suffix}" for suffix in piece_suffixes(config) for component in _SEES_THE_STORE]
-    return [PARENT_TASK, *ids] if config.model.parent else ids
 
 
 def _in_folder(config: Recipe, folder: str) -> dict[str, Source]:

@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from piecehub import logs
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
-from piecehub.ui.shown import form_of, shown
+from piecehub.ui.shown import Show, form_of, shown
+from pipelines.outcome import Outcome
+from pipelines.planning.at_once import nothing_to_do
+from pipelines.planning.repeat import repeated, signer
 from pipelines.recipe.loader import load_recipe
-
-if TYPE_CHECKING:
-    from pipelines.local_runner import Outcome
+from pipelines.recipe.tables import LoadedRecipe
 
 
 def run(
@@ -23,11 +24,13 @@ def run(
     signing_key: str | PathLike[str] | None = None,
     beam_args: Sequence[str] = (),
     devices: str = "",
-) -> "Outcome":
+    skip: bool = True,
+) -> Outcome:
     """Runs a recipe's pipeline on this machine, to its verdict: trains, exports, measures, and publishes what may be.
 
-    How far it is, is told on standard error, as `piecehub run` does. Finished components come from the cache. A piece
-    that may not be published is no error: its outcome says why.
+    How far it is, is told on standard error, as `piecehub run` does. Finished components come from the cache, and where
+    nothing has changed since the last run, its outcome is given again. A piece that may not be published is no error:
+    its outcome says why.
 
     Args:
         recipe: a folder, or the name of a shipped recipe.
@@ -38,6 +41,7 @@ def run(
             the same bytes.
         devices: what the full model is trained and trials run on: all GPUs, or the processor, if empty; `cpu:2` are two
             replicas.
+        skip: whether a run in which nothing has changed is left out; else what sees the store runs whatever it says.
 
     Raises:
         RecipeError: if the recipe or a setting is wrong.
@@ -50,7 +54,28 @@ def run(
     """
     loaded = load_recipe(recipe, settings or {})
     key = Path(signing_key) if signing_key else None
+    start = run_if_needed if skip else run_anyway
     with shown(form_of()) as show:
-        with phase("loading TensorFlow and TFX"), logs.away():  # of what libraries print while they load
-            from pipelines import local_runner
-        return local_runner.run(loaded, Workdir(Path(workdir)), key, beam_args, devices, show.fd)
+        return start(loaded, Workdir(Path(workdir)), key, beam_args, devices, show)
+
+
+def run_if_needed(
+    loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None, beam_args: Sequence[str], devices: str, show: Show
+) -> Outcome:
+    """Runs a recipe that was loaded; where nothing has changed, TensorFlow and TFX are not even loaded."""
+    if nothing_to_do(loaded, workdir, devices, signer(signing_key)):
+        return repeated(loaded, workdir)
+    return _runner().run_if_needed(loaded, workdir, signing_key, beam_args, devices, show.fd)
+
+
+def run_anyway(
+    loaded: LoadedRecipe, workdir: Workdir, signing_key: Path | None, beam_args: Sequence[str], devices: str, show: Show
+) -> Outcome:
+    """The same, but what sees the store runs in any case."""
+    return _runner().run(loaded, workdir, signing_key, beam_args, devices, show.fd)
+
+
+def _runner() -> Any:
+    with phase("loading TensorFlow and TFX"), logs.away():  # of what libraries print while they load
+        from pipelines import local_runner
+    return local_runner

@@ -7,7 +7,8 @@ from piecehub.documentation.evidence_table import evidence_table
 from piecehub.documentation.page import GUIDANCE
 from piecehub.documentation.recommendation import Recommendation, recommend
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
-from pipelines.local_runner import Outcome, PieceOutcome
+from pipelines.outcome import Outcome, PieceOutcome
+from pipelines.planning.repeat import NOTHING_TO_DO
 
 
 def text(outcome: Outcome, workdir: Workdir, store_url: str) -> str:
@@ -16,7 +17,8 @@ def text(outcome: Outcome, workdir: Workdir, store_url: str) -> str:
     if len(outcome.pieces) > 1 and not outcome.pushed:
         refused = ", ".join(piece.name for piece in outcome.pieces if not piece.pushed)
         parts.append(f"\nnot published of {len(outcome.pieces)} pieces: {refused}")
-    return "\n".join(parts)
+    repeated = [f"{NOTHING_TO_DO} That was run {outcome.run}:"] if outcome.is_repeated else []
+    return "\n".join([*repeated, *parts])
 
 
 def _piece(piece: PieceOutcome, outcome: Outcome, workdir: Workdir, store_url: str) -> list[str]:

@@ -36,7 +36,14 @@ def sweep(workdir: Workdir) -> None:
             runs.append_event(workdir, run_id, runs.Event(runs.now(), "", "failed", message="The run was killed."))
     if not workdir.metadata.is_file():
         return
-    config = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
+    for execution in mend_records(workdir, workdir.metadata):
+        for folder in workdir.artifacts.glob(f"*/*/**/{execution}"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def mend_records(workdir: Workdir, metadata: Path) -> list[int]:
+    """Mends what a file of ML Metadata says of a working folder's artifacts; the ids of executions that were dead."""
+    config = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(metadata.resolve()))
     with tfx_metadata.Metadata(config) as connection:
         store = connection.store
         try:
@@ -49,10 +56,9 @@ def sweep(workdir: Workdir) -> None:
         for execution in dead:
             execution.last_known_state = mlmd.Execution.FAILED
             execution.custom_properties["__execution_result__"].string_value = "The run was killed."
-            for folder in workdir.artifacts.glob(f"*/*/**/{execution.id}"):
-                shutil.rmtree(folder, ignore_errors=True)
         if dead:
             store.put_executions(dead)
+    return [execution.id for execution in dead]
 
 
 def _bring_home(workdir: Workdir, artifact: Any) -> bool:

@@ -3,7 +3,8 @@
 How far a command is, `ui/shown.py` shows.
 
 0 ok · 1 a component failed or a check fell short · 2 usage or recipe · 3 environment · 4 finished but not published
-· 5 a check of a model went beyond its limits.
+· 5 a check of a model went beyond its limits
+· 10 a plan has something to run.
 Everything heavy is imported inside the command that needs it, so `--help` answers at once.
 """
 
@@ -22,6 +23,7 @@ from piecehub.cli.export import export as export_store
 from piecehub.cli.init import init
 from piecehub.cli.kubeflow import kubeflow
 from piecehub.cli.models import lineage, models, serve
+from piecehub.cli.plan import plan
 from piecehub.cli.recipe import recipe_commands
 from piecehub.cli.reindex import reindex
 from piecehub.cli.run import run
@@ -58,7 +60,7 @@ def cli() -> None:
 
 
 for _command in (
-    *(init, run, runs, models, lineage, serve, export, check, page, evaluate, compare),
+    *(init, plan, run, runs, models, lineage, serve, export, check, page, evaluate, compare),
     *(publish, verify, fetch, keys, cache, store, workdir_commands, kubeflow, doctor, completion),
 ):
     cli.add_command(_command)

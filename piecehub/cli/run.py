@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from piecehub import logs
 from piecehub.cli.completion import recipes
 from piecehub.cli.options import QUIET, STORE_URL, Command, needs
 from piecehub.errors import RecipeError
@@ -44,6 +43,7 @@ _NOT_PUBLISHED = 4
     is_flag=True,
     help="Say what processor time, memory and disk it takes; train, publish and record nothing.",
 )
+@click.option("--no-skip", is_flag=True, help="Run what sees the store, too, where nothing has changed.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on standard output (docs/terminal.md).")
 @QUIET
 @needs("pipeline")
@@ -54,15 +54,19 @@ def run(
     beam_args: tuple[str, ...],
     devices: str,
     dry_run: bool,
+    no_skip: bool,
     as_json: bool,
     quiet: bool,
     workdir: Path,
 ) -> None:
     """Run RECIPE (a folder, or the name of a shipped one) on this machine.
 
-    Exits 0 if the piece is published, 4 if the run finished but nothing may be published. What came of it goes to
-    standard output; how far it is, to standard error: drawn on a terminal, elsewhere a line when a component begins and
-    ends, and every 30 seconds between. After Ctrl-C, or a failure, the same command goes on where it stood.
+    Exits 0 if the piece is published, 4 if the run finished but nothing may be published. Where recipe, code, lock,
+    data and store are as the last run left them, there is nothing to do: its outcome is told again.
+
+    What came of it goes to standard output; how far it is, to standard error: drawn on a terminal, elsewhere a line
+    when a component begins and ends, and every 30 seconds between. After Ctrl-C, or a failure, the same command goes on
+    where it stood.
 
     With --dry-run each part of the run is done once, on little, in a folder for temporary files that is gone
     afterwards, and what all of it takes is told: at most, for a training may stop early. That takes a minute or two.
@@ -77,12 +81,15 @@ def run(
         return
     from piecehub.ui.shown import form_of, shown
     from piecehub.ui.table import print_text
+    from pipelines import summary
+    from pipelines.planning.repeat import repeated_end
+    from pipelines.run import run_anyway, run_if_needed
 
     with shown(form_of(quiet=quiet, as_events=as_json), _words(workdir)) as show:
-        with phase("loading TensorFlow and TFX"), logs.away():
-            from pipelines import local_runner, summary
-
-        outcome = local_runner.run(loaded, Workdir(workdir), signing_key, beam_args, devices, show.fd)
+        start = run_anyway if no_skip else run_if_needed
+        outcome = start(loaded, Workdir(workdir), signing_key, beam_args, devices, show)
+        if as_json and outcome.is_repeated:
+            show.tell(repeated_end(outcome, Workdir(workdir)))
     if not as_json:
         print_text(summary.text(outcome, Workdir(workdir), STORE_URL))
     if not outcome.pushed:

@@ -123,6 +123,11 @@ def code_digest(module: str, recipe_folder: str = "", recipe_file: str = "") -> 
     return joined(own, recipe_digest(Path(recipe_folder), recipe_file)) if recipe_file else own
 
 
+def code_by_file(module: str) -> dict[str, str]:
+    """The code that the component in `module` runs within this project: a digest of each file, by its path there."""
+    return {file.relative_to(_PROJECT).as_posix(): sha256_bytes(_code_in(file)) for file in module_closure(module)}
+
+
 def recipe_digest(folder: Path, file: str) -> str:
     """The digest of what a recipe's module can read; all of it is read for that. Errors are those of its closure."""
     return digest_of(recipe_closure(folder, file), folder)

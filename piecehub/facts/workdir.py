@@ -7,7 +7,8 @@ data/              examples that recipes wrote, by content digest
 trials/            finished trials, by content digest; in trials/rows/ decoded examples of evaluations that run now
 training/          checkpoints of trainings that have not ended, by what they depend on
 unpacked/          published versions that a program of this machine loaded by their handle, by content digest
-runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py)
+runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py); plan.json, what it would do
+                    (piecehub/facts/plan.py); stamp.json, what was so at its end (pipelines/planning/stamp.py)
 logs/<run>/        events.jsonl, <component>.log, heartbeat (piecehub/facts/heartbeat.py)
 runs.sqlite        an index of the runs (piecehub/facts/run_index.py); may be deleted at any time
 run.lock           held by the run that goes on

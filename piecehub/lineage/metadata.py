@@ -201,6 +201,17 @@ def open_to_read(metadata: Path) -> Any:
     return metadata_store.MetadataStore(config)
 
 
+def are_live(metadata: Path, places: Iterable[str]) -> bool:
+    """Whether all these folders are there, and are those of artifacts that ML Metadata has, and knows of no end."""
+    if not metadata.is_file():
+        return False
+    store, live = open_to_read(metadata), _protos().Artifact.LIVE
+    return all(
+        Path(place).is_dir() and any(artifact.state == live for artifact in store.get_artifacts_by_uri(place))
+        for place in places
+    )
+
+
 def need_library(metadata: Path) -> None:
     """Raises EnvironmentProblem, which says what to install, where the package `ml_metadata` is missing."""
     try:

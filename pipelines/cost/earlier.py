@@ -15,15 +15,12 @@ def arguments_of(loaded: LoadedRecipe, places: "Places", devices: str) -> dict[s
     """What each component of the recipe's pipeline would be told."""
     from tfx.dsl.compiler import compiler
 
-    from pipelines.local_runner import plain
     from pipelines.pipeline import create_pipeline
+    from pipelines.planning.parameters import plain_parameters
 
     pipeline = create_pipeline(loaded, places, None, (), devices)
     nodes = [node.pipeline_node for node in compiler.Compiler().compile(pipeline).nodes]
-    return {
-        node.node_info.id: {key: plain(value) for key, value in sorted(node.parameters.parameters.items())}
-        for node in nodes
-    }
+    return {node.node_info.id: plain_parameters(node) for node in nodes}
 
 
 def processor_seconds(workdir: Path, arguments: dict[str, dict[str, Any]]) -> tuple[dict[str, float], str]:

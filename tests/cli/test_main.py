@@ -17,6 +17,7 @@ HEAVY = ("tensorflow", "keras", "tf_keras", "tfx", "apache_beam", "matplotlib", 
     [
         ["--help"],
         ["run", "--help"],
+        ["plan", "--help"],
         ["kubeflow", "compile", "--help"],
         ["workdir", "gc", "--help"],
         ["recipe", "--help"],

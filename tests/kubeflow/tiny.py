@@ -7,7 +7,8 @@ from pathlib import Path
 
 from piecehub.facts.workdir import Workdir
 from piecehub.store.data import FINGERPRINT, FOLDER, output
-from pipelines.data import examples_folder, parts_of
+from pipelines.data import examples_folder
+from pipelines.data_key import parts_of
 from pipelines.kubeflow_platform import OnCluster
 from pipelines.kubeflow_runner import compile_recipe
 from pipelines.recipe.loader import load_recipe

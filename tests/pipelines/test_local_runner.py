@@ -94,7 +94,8 @@ def test_e1_on_a_terminal_a_run_is_never_still_and_says_what_comes_from_the_cach
     world: World, settled: Finished
 ) -> None:
     settings = [word for setting in TINY for word in ("--set", setting)]
-    seen = piecehub_on_terminal("run", str(world.recipe), *settings, "--workdir", str(world.workdir.root))
+    folder = str(world.workdir.root)
+    seen = piecehub_on_terminal("run", str(world.recipe), *settings, "--workdir", folder, "--no-skip")
     assert seen.code == 0, seen.screen
     assert "published" in seen.stdout and "accuracy with 95 % intervals" in seen.stdout
     assert seen.turns > 8 * seen.seconds / 4, "a spinner turns while TFX is loaded, too"
@@ -111,7 +112,7 @@ def test_e1_on_a_terminal_a_run_is_never_still_and_says_what_comes_from_the_cach
 @pytest.mark.long
 def test_as_json_a_run_prints_the_events_that_it_keeps(world: World, settled: Finished) -> None:
     settings = [word for setting in TINY for word in ("--set", setting)]
-    done = piecehub("run", str(world.recipe), *settings, "--workdir", str(world.workdir.root), "--json")
+    done = piecehub("run", str(world.recipe), *settings, "--workdir", str(world.workdir.root), "--json", "--no-skip")
     assert (done.returncode, done.stderr) == (0, "")
     told = [json.loads(line) for line in done.stdout.splitlines()]
     run = runs.run_ids(world.workdir)[0]
@@ -131,20 +132,6 @@ def test_once_the_incumbent_is_known_only_what_sees_the_store_runs(world: World,
 
 def test_a_new_margin_runs_only_the_gate_the_documentation_and_the_pusher(world: World, settled: Finished) -> None:
     assert world.run("gate.non_inferiority_margin=0.05").ran() == FROM_THE_STORE | JUDGED
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of this checkout, whose code the digests are taken of."""
-    copy = tmp_path / "checkout"
-    for package in ("components", "piecehub"):
-        shutil.copytree(code._PROJECT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
-    with monkeypatch.context() as patched:
-        patched.setattr(code, "_PROJECT", copy)
-        patched.setattr(code, "_FRONT_DOOR", copy / "piecehub" / "__init__.py")
-        code.module_closure.cache_clear()
-        yield copy
-    code.module_closure.cache_clear()
 
 
 def test_an_edit_of_the_pages_runs_nothing(world: World, settled: Finished, checkout: Path) -> None:

@@ -11,8 +11,9 @@ from tfx.orchestration.metadata import sqlite_metadata_connection_config
 from tfx.types.channel import Channel
 
 from pipelines.piece_journey import Places, export_options
-from pipelines.pipeline import create_pipeline, never_cached
+from pipelines.pipeline import create_pipeline
 from pipelines.recipe.loader import load_recipe
+from pipelines.recipe.node_ids import never_cached
 
 
 def _nodes(tmp_path: Path, *settings: str) -> dict[str, set[str]]:

@@ -132,7 +132,7 @@ def test_each_of_several_pieces_has_a_lineage_of_its_own_from_one_training(
 
 def test_the_page_of_a_run_and_its_summary_show_every_piece(two: Finished, places: tuple[Path, Workdir]) -> None:
     from piecehub.ui.run_pages import run_page
-    from pipelines.local_runner import Outcome
+    from pipelines.outcome import Outcome
     from pipelines.summary import text
 
     page = run_page(places[1], two.run)

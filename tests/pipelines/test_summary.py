@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("tfx")
 
 from piecehub.facts.workdir import Workdir
-from pipelines.local_runner import Outcome, PieceOutcome
+from pipelines.outcome import Outcome, PieceOutcome
 from pipelines.summary import text
 
 CELL = {"mode": "from_scratch", "shots": 5, "mean": 0.5, "low": 0.4, "high": 0.6}

@@ -10,7 +10,7 @@ from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir
 
 if TYPE_CHECKING:
-    from pipelines.local_runner import PieceOutcome
+    from pipelines.outcome import PieceOutcome
 
 # Small enough for a test: pretraining pays, but so few trials cannot prove it, so the rule asks for less than the
 # recipe's, and still refuses random weights.

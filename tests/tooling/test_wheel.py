@@ -109,6 +109,7 @@ def test_the_core_alone_does_what_needs_no_more(core: Installed, words: list[str
     [
         ("pipeline", ["run", "digits"]),
         ("pipeline", ["run", "digits", "--dry-run"]),
+        ("pipeline", ["plan", "digits"]),
         ("pipeline", ["init", "mine", "--from", "csv", "."]),
         ("pipeline", ["evaluate", "model", "--recipe", "digits"]),
         ("pipeline", ["recipe", "check", "digits"]),
