@@ -4,6 +4,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from piecehub.facts.pod_outcome import PodOutcome
 from piecehub.facts.provenance import Facts
 from piecehub.signing.attest import attest_run
 from piecehub.signing.place import mounted_place, signing_with
@@ -47,6 +48,8 @@ def push_run(
 
 @wraps(push_run)
 def push_run_from_pod(**arguments: Any) -> Facts:
-    """`push_run` with the key of a secret that is mounted, if one is."""
+    """`push_run` with the key of a secret that is mounted, if one is; the pod's log tells what came of it."""
     with signing_with(mounted_place()):
-        return push_run(**arguments)
+        facts = push_run(**arguments)
+    print(PodOutcome(bool(facts["pushed"]), str(facts["handle"]), str(facts["why"])).line, flush=True)
+    return facts
