@@ -45,6 +45,18 @@ class RecipeError(PiecehubError):
     exit_code = 2
 
 
+class NotOnServer(RecipeError):
+    """A server does not have what was named."""
+
+
+class TakenOnServer(PiecehubError):
+    """A server has something else by that name."""
+
+
+class RunFailed(PiecehubError):
+    """A run on a server ended, and not well."""
+
+
 class SeveralFaults(RecipeError):
     """Several things are wrong: each line of the message is one, such as `FILE:LINE: Expected … Received: …`."""
 
@@ -59,6 +71,10 @@ class EnvironmentProblem(PiecehubError):
 
     exit_code = 3
     may_pass = True
+
+
+class ServerUnreached(EnvironmentProblem):
+    """A server was not reached, or did not answer as one that is well."""
 
 
 class OtherCode(EnvironmentProblem):

@@ -1,14 +1,19 @@
 """`piecehub doctor`: whether this machine has what piecehub needs, a line each."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from piecehub import extras
 from piecehub.cli.options import Command, store_option
 from piecehub.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from piecehub.cli.machine import Row
 
 
 @click.command(cls=Command)
@@ -28,7 +33,15 @@ def doctor(wanted: tuple[str, ...], as_json: bool, place: str | None, workdir: P
     """
     from piecehub.cli.machine import look
 
-    rows = look(wanted, place, workdir)
+    tell(look(wanted, place, workdir), as_json, "machine")
+
+
+def tell(rows: "Sequence[Row]", as_json: bool, what: str) -> None:
+    """Prints what was looked at, a line each.
+
+    Raises:
+        EnvironmentProblem: if something is missing; `what` is what all were looked at for.
+    """
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
     else:
@@ -36,6 +49,6 @@ def doctor(wanted: tuple[str, ...], as_json: bool, place: str | None, workdir: P
             click.echo(f"{row.state:<8} {row.what:<10} {row.found}{f'; {row.do}' if row.do else ''}")
     if missing := [row.what for row in rows if row.state == "missing"]:
         raise EnvironmentProblem(
-            f"Expected a machine that has all that is asked for. Received: faults of {', '.join(missing)}; the lines "
+            f"Expected a {what} that has all that is asked for. Received: faults of {', '.join(missing)}; the lines "
             "that begin with 'missing' say what to do."
         )

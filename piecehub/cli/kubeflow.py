@@ -1,10 +1,11 @@
-"""`piecehub kubeflow`: the pipeline as a package for Kubeflow Pipelines."""
+"""`piecehub kubeflow`: the pipeline as a package for Kubeflow Pipelines, and that package on a server."""
 
 from pathlib import Path
 
 import click
 
 from piecehub import logs
+from piecehub.cli import kubeflow_server
 from piecehub.cli.completion import recipes
 from piecehub.cli.options import VERSION, Command, needs
 from piecehub.facts.workdir import Workdir
@@ -12,7 +13,11 @@ from piecehub.facts.workdir import Workdir
 
 @click.group()
 def kubeflow() -> None:
-    """Kubeflow Pipelines: compile a recipe into a package."""
+    """Kubeflow Pipelines: compile a recipe into a package, run and schedule it on a server.
+
+    Exits 3 if the server is not reached, does not answer in time or does not let in who asks (401, 403), 2 if it has no
+    such thing (404) or a word is wrong (400), 1 if a name is taken (409).
+    """
 
 
 @kubeflow.command(cls=Command)
@@ -92,3 +97,7 @@ def compile(
 
         compile_recipe(loaded, Workdir(workdir), output, image, beam_args, cluster)
     click.echo(f"wrote {output}", err=True)
+
+
+for _command in kubeflow_server.COMMANDS:
+    kubeflow.add_command(_command)

@@ -4,6 +4,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from piecehub.facts.pod_outcome import PodOutcome
 from piecehub.facts.provenance import Facts
 from piecehub.signing.attest import attest_run
 from piecehub.signing.place import mounted_place, signing_with
@@ -47,7 +48,10 @@ def push_run(
 
 @wraps(push_run)
 def push_run_from_pod(**arguments: Any) -> Facts:
-    """`push_run` with the key of a secret that is mounted, if one is; the log says what came of it."""
+    """`push_run` with the key of a secret that is mounted, if one is; the pod's log tells what came of it, twice.
+
+    Once for who waits for the run, and as its last line in a sentence.
+    """
     with signing_with(mounted_place()):
         facts = push_run(**arguments)
     if not facts["pushed"]:
@@ -56,5 +60,6 @@ def push_run_from_pod(**arguments: Any) -> Facts:
         told = f"Nothing new. {facts['why']} It is {facts['handle']}."
     else:
         told = f"Published {facts['handle']}."
+    print(PodOutcome(bool(facts["pushed"]), str(facts["handle"]), str(facts["why"])).line)
     print(told, flush=True)
     return facts
