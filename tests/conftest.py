@@ -51,7 +51,14 @@ _LONGEST = (
 
 # Files and folders of the light run, and those in them that start TensorFlow in another process or take long.
 _LIGHT = (
-    *("benchmarks/test_record.py", "cli/test_main.py", "cli/test_store.py", "cli/test_trust.py", "containers"),
+    *(
+        "benchmarks/test_record.py",
+        "browser",
+        "cli/test_main.py",
+        "cli/test_store.py",
+        "cli/test_trust.py",
+        "containers",
+    ),
     *("documentation", "facts", "lineage", "pipelines/test_kubeflow_mend.py", "pipelines/test_recipe.py", "signing"),
     *("store", "tooling", "training/test_recipe_modules.py", "transfer/test_gate.py", "transfer/test_kinds.py"),
     *("transfer/test_protocol.py", "transfer/test_statistics.py", "transfer/test_tasks.py", "ui"),

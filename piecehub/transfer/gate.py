@@ -329,7 +329,7 @@ def _incomparable(evidence: Evidence, incumbent: IncumbentEvidence, rule: Rule) 
 
 def _features(evidence: Evidence, rule: Rule) -> _Outcome:
     interval = _interval(evidence.curve(_FROZEN) - evidence.curve(_RANDOM), rule.confidence)
-    held = interval.high > 0
+    held = interval.high >= 0  # as good as them in each prediction is no worse
     reference = "its parent's" if evidence.parent else "random ones"
     sentence = (
         f"Expected frozen features that are not significantly worse than {reference}. Received: {_gain(interval)} on "

@@ -65,7 +65,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site.write_run(RUNS["failed"], states=site.failed, end="failed")
     site.write_log(RUNS["failed"], "ReusabilityValidator", "Traceback …\nNotReusableError: the last words\n")
     site.write_run(RUNS["stopped"], states=some, end="stopped")
-    site.write_run(RUNS["killed"], states=some, pid=site.dead_pid())
+    site.write_run(RUNS["killed"], states=some)
+    site.kill(RUNS["killed"])
     site.write_run(RUNS["running"], states={**some, "FullModelTrainer": ("running", 0, "epoch 3 of 12")})
     return site
 

@@ -3,13 +3,17 @@
 import contextlib
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from piecehub.facts import runs
 from piecehub.facts.handle import Handle
+from piecehub.facts.heartbeat import beating
+from piecehub.facts.progress import Count, Progress
 from piecehub.facts.runs import Result
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
@@ -29,6 +33,7 @@ PAGES = {
     "quarantined": "/models/piecehub/digits/2",
     "nothing": "/runs/20000101-000000-000",
     **{name: f"/runs/{run}" for name, run in RUNS.items()},
+    "log": f"/runs/{RUNS['failed']}/log/ReusabilityValidator",
 }
 STATUS = {"quarantined": 410, "nothing": 404}
 LOOKS: dict[str, dict[str, Any]] = {
@@ -88,6 +93,34 @@ def test_a_component_is_opened_by_the_keyboard_alone(opened: Opened) -> None:
     assert page.locator(":focus").evaluate("e => getComputedStyle(e).outlineStyle") != "none"
     page.keyboard.press("Enter")
     assert page.locator("#FullModelTrainer").get_by_text("learning_rate").first.is_visible()
+
+
+@pytest.mark.parametrize("updates", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_a_page_that_follows_a_run_keeps_focus_scroll_and_selection(
+    opened: Opened, tmp_path: Path, updates: int
+) -> None:
+    site = Site(Workdir(tmp_path / "work"))
+    site.write_run(RUNS["running"], states={"UpstreamExamples": ("done", 1.0, "")})
+    with served(site.workdir.root) as address, beating(site.workdir, RUNS["running"]):
+        watched = opened(address, viewport={"width": 1000, "height": 500})
+        page = watched.open(f"/runs/{RUNS['running']}")
+        opener = page.locator("details.component").filter(has_text="ImportSchemaGen").locator("summary").first
+        opener.focus()
+        page.keyboard.press("Enter")
+        page.evaluate("getSelection().selectAllChildren(document.querySelector('h1')); scrollTo(0, 120)")
+        kept = "[document.activeElement.textContent.trim().slice(0, 12), scrollY, String(getSelection())]"
+        before = page.evaluate(kept)
+        for epoch in range(1, updates + 1):
+            text = f"epoch {epoch} of 12"
+            progress = Progress(text, counts=(Count("epoch", epoch, 12),))
+            event = runs.Event(runs.now(), "FullModelTrainer", "running", message=text, progress=progress)
+            runs.append_event(site.workdir, RUNS["running"], event)
+            page.get_by_text(text).first.wait_for(timeout=10_000)
+            assert page.evaluate(kept) == before
+        assert opener.evaluate("e => e.parentElement.open")
+        runs.append_event(site.workdir, RUNS["running"], runs.Event(runs.now(), "", "stopped", message=runs.STOPPED))
+        page.get_by_text("The run was stopped").first.wait_for(timeout=10_000)
+        assert (watched.outside, watched.said) == ([], [])
 
 
 # Each would run, open a request, turn the text around or leave its element, were it not escaped.

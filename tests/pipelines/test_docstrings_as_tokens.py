@@ -60,9 +60,9 @@ def _evidence(recipe: Path, workdir: Path) -> dict[str, Any]:
     return json.loads(found.read_text(encoding="utf-8"))
 
 
-def _mean(evidence: dict[str, Any], mode: str) -> float:
-    """Accuracy, a share of 1, over the numbers of examples."""
-    values = [cell["mean"] for cell in evidence["cells"] if cell["mode"] == mode]
+def _mean(evidence: dict[str, Any], mode: str, value: str = "mean") -> float:
+    """Accuracy, or an end of its interval, as a share of 1, over the numbers of examples."""
+    values = [cell[value] for cell in evidence["cells"] if cell["mode"] == mode]
     return sum(values) / len(values)
 
 
@@ -79,4 +79,4 @@ def test_ragged_tokens_give_a_piece_as_good_as_strings(tmp_path: Path) -> None:
     assert main_gain(tokens)["low"] > 0.05
     # Words and their hashes are the same ones; other is the order of examples, as it comes of what records hold.
     for mode in ("fine_tuning", "feature_extraction", "from_scratch"):
-        assert abs(_mean(tokens, mode) - _mean(strings, mode)) < 0.02
+        assert _mean(strings, mode, "low") < _mean(tokens, mode) < _mean(strings, mode, "high")

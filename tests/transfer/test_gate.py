@@ -99,6 +99,13 @@ def test_frozen_features_worse_than_random_ones_are_refused(make_evidence):
     assert judge([make_evidence(folder="b", feature_extraction=0.7)], GOOD, None, Rule()).blessed
 
 
+def test_frozen_features_that_predict_just_what_random_ones_do_are_no_worse(make_evidence):
+    verdict = judge([make_evidence(feature_extraction=1.0, random_features=1.0)], GOOD, None, Rule())
+    found = next(contrast for contrast in verdict.contrasts if contrast.rule == "features")
+    assert (found.low, found.high, found.held) == (0, 0, True)
+    assert verdict.blessed
+
+
 def test_a_piece_with_a_parent_must_gain_over_its_parent(make_evidence):
     child = replace(make_evidence(from_scratch=0.9, feature_extraction=0.5), parent="piecehub/trees/1")
     gain, features = judge([child], GOOD, None, Rule()).reasons
