@@ -19,6 +19,7 @@ from piecehub.containers.executor_input import one_of_several
 from piecehub.errors import EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
+from piecehub.store.recipe_code import bring_code
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
@@ -42,6 +43,8 @@ LIGHT = {
     PUSHER: "piecehub.signing.push_of_run.push_run_from_pod",
 }
 _TOUCH_ONLY_ARTIFACTS = (_SCHEMA, _GATE, _PAGE)
+# Of TFX's ImportSchemaGen.
+_TEXT_FILES = {_SCHEMA: "schema_file"}
 _PINNED_IMAGE = re.compile(r".+(@sha256:[0-9a-f]{64}|:(?!latest$)[\w][\w.-]{0,127})")
 
 
@@ -80,6 +83,7 @@ def compile_recipe(
         store=cluster.store or str(workdir.store.resolve()),
         trials=f"{cluster.kept}/trials" if cluster.kept else str(workdir.trials.resolve()),
         training=f"{cluster.kept}/training" if cluster.kept else str(workdir.training.resolve()),
+        recipe=bring_code(loaded.folder, loaded.config.model.module, cluster.code) if cluster.code else "",
     )
     # TFX's own components start Beam in any case.
     pipeline = create_pipeline(
@@ -153,6 +157,7 @@ def compile_spec(
         light=LIGHT,
         never_again=_TOUCH_ONLY_ARTIFACTS,
         trials_folder=trials_folder,
+        text_files=_TEXT_FILES,
     )
 
 

@@ -88,7 +88,7 @@ def create_pipeline(
     digest = _parent_digest(config, places)
     parent = _parent(config, places, digest, code)
     builder = {
-        "recipe_folder": folder,
+        "recipe_folder": places.recipe or folder,
         "model": config.model.read_by(config.data.decode).to_json(),
         **{key: node.outputs["parent"] for key, node in parent.items()},
     }
