@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from absl import flags
@@ -22,9 +22,11 @@ from piecehub.facts.beam import beam_with
 from piecehub.facts.progress import Progress, progress_to
 from piecehub.signing.place import mounted_place, signing_with
 from piecehub.store.keeping import kept_here
+from piecehub.store.recipe_code import code_here, is_archive
 
-# Parameters that name a place: of what is to outlive the pod.
+# Parameters that name a place: of what is to outlive the pod, and of the recipe's code.
 _KEPT = ("trials_folder", "resume_folder")
+_CODE = "recipe_folder"
 
 
 def run(known: argparse.Namespace, beam_arguments: Sequence[str], given: Json) -> None:
@@ -51,10 +53,13 @@ def run(known: argparse.Namespace, beam_arguments: Sequence[str], given: Json) -
 
 @contextmanager
 def _in_this_pod(given: Json) -> Iterator[Json]:
-    """The executor input with a folder of this pod for each place that is a uri."""
+    """The executor input with a folder of this pod for each place that is a uri, and for an archive of code."""
     values = given["inputs"].get("parameterValues", {})
-    with kept_here([values[key] for key in _KEPT if key in values]) as folders:
+    with ExitStack() as open_now:
+        folders = open_now.enter_context(kept_here([values[key] for key in _KEPT if key in values]))
         there = {key: folders[values[key]] for key in _KEPT if key in values}
+        if is_archive(values.get(_CODE, "")):
+            there[_CODE] = str(open_now.enter_context(code_here(values[_CODE])))
         yield {**given, "inputs": {**given["inputs"], "parameterValues": {**values, **there}}}
 
 

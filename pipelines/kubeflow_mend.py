@@ -15,11 +15,12 @@ from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from piecehub.containers.entrypoint import LIGHT_FUNCTION, TRIALS_FOLDER
+from piecehub.containers.entrypoint import LIGHT_FUNCTION, TEXT_FILE, TRIALS_FOLDER
 from piecehub.errors import RecipeError
 from piecehub.facts.content import canonical_json, sha256_bytes
 
@@ -76,6 +77,7 @@ def mend(
     light: Mapping[str, str] | None = None,
     never_again: Collection[str] = (),
     trials_folder: str = "",
+    text_files: Mapping[str, str] | None = None,
 ) -> Spec:
     """The spec as Kubeflow Pipelines 2.16 runs it; the given one is left as it was.
 
@@ -88,12 +90,14 @@ def mend(
         light: by executor, the function that does its work without TFX.
         never_again: executors that touch nothing but their artifacts, so what fails there fails again.
         trials_folder: where all others mark a failure that no retry mends; empty for nowhere.
+        text_files: by executor, the parameter that names a file here, whose text travels in its place.
 
     Raises:
         RecipeError: for what Kubeflow cannot run and no mending cures.
     """
     mended = deepcopy(dict(spec))
     _cache_none_of(mended, never_cached)
+    _carry(mended, text_files or {})
     refuse(mended)
     _keep_defaults(mended, defaults or {})
     _retry(mended, retries or Retries(), never_again, trials_folder)
@@ -159,6 +163,26 @@ def _keep_defaults(spec: Spec, defaults: Mapping[str, Scalar]) -> None:
     declared = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     for name in declared.keys() & defaults.keys():
         declared[name] |= {"defaultValue": defaults[name], "isOptional": True}
+
+
+def _carry(spec: Spec, text_files: Mapping[str, str]) -> None:
+    # Kubeflow's cache knows a path, not what lies there: it would return what an older file made.
+    for task, body in _tasks(spec).items():
+        container = _container(spec, body)
+        if not (key := text_files.get(executor_path(container))):
+            continue
+        value = body["inputs"]["parameters"][key]["runtimeValue"]
+        file = Path(value["constant"])
+        try:
+            value["constant"] = file.read_bytes().decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"Expected a text in '{file}' for {task}. Received: {error}; mend the file.") from error
+        if file.stat().st_size > _MAX_ARGUMENT_BYTES:
+            raise RecipeError(
+                f"Expected at most {_MAX_ARGUMENT_BYTES} bytes in '{file}', which travels as a parameter of {task}. "
+                f"Received: {file.stat().st_size}; make it shorter, such as by leaving out long domains."
+            )
+        container["args"] = [*container["args"], TEXT_FILE, key]
 
 
 def _cache_none_of(spec: Spec, never_cached: Collection[str]) -> None:

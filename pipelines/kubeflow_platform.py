@@ -57,6 +57,8 @@ class OnCluster:
         work_secret: the secret with its credentials; by default the store's. Pods that see the store have that one's
             for both, where both hold the same variables.
         data_secret: the secret with the credentials of the bucket that `data.folder` names; by default `work_secret`.
+        code: where the recipe's code is brought, and fetched by pods: a uri, or a folder that they see. Empty for code
+            that lies in the image.
     """
 
     store: str = ""
@@ -66,27 +68,21 @@ class OnCluster:
     work: str = ""
     work_secret: str = ""
     data_secret: str = ""
+    code: str = ""
 
     def __post_init__(self) -> None:
-        for option, place in (("--store", self.store), ("--work", self.work)):
+        for option, place in (("--store", self.store), ("--work", self.work), ("--code", self.code)):
             if "@" in place:
                 raise RecipeError(
-                    "Expected a bucket by its name alone. Received: a uri with an '@', which would stand in the "
-                    f"package, password and all; give credentials by {option}-secret."
+                    f"Expected a bucket by its name alone with {option}. Received: a uri with an '@', which would "
+                    "stand in the package, password and all; give credentials by --store-secret or --work-secret."
                 )
-        if self.store and _scheme(self.store) not in SCHEMES:
-            raise RecipeError(
-                f"Expected a bucket as the store of a package ({_KNOWN}). Received: '{self.store}'; without --store "
-                "the pusher publishes into the working folder."
-            )
-        if self.work and _scheme(self.work) not in SCHEMES and not self.work.startswith("/"):
-            raise RecipeError(
-                f"Expected a bucket ({_KNOWN}), or a folder by its whole path, to keep trials and checkpoints in. "
-                f"Received: '{self.work}'."
-            )
+            if place and _scheme(place) not in SCHEMES and (option == "--store" or not place.startswith("/")):
+                or_else = "" if option == "--store" else ", or a folder that pods see, by its whole path"
+                raise RecipeError(f"Expected a bucket with {option} ({_KNOWN}){or_else}. Received: '{place}'.")
         for option, secret, place in (
             ("--store", self.store_secret, self.store),
-            ("--work", self.work_secret, self.work or self.store),
+            ("--work", self.work_secret, self.work or self.code or self.store),
         ):
             if secret and not place:
                 raise RecipeError(
@@ -105,11 +101,19 @@ class OnCluster:
     def document(self, spec: Mapping[str, Any], working_folder: str, data: str = "") -> dict[str, Any]:
         """The platform document for a package, whose records lie in `data`; empty if it asks for nothing."""
         executors = spec["deploymentSpec"]["executors"]
-        asked = {label: self._of(executor, working_folder, data) for label, executor in executors.items()}
+        components = spec.get("components", {}).values()
+        reads_code = {
+            component["executorLabel"]
+            for component in components
+            if "recipe_folder" in component.get("inputDefinitions", {}).get("parameters", {})
+        }
+        asked = {label: self._of(each, working_folder, data, label in reads_code) for label, each in executors.items()}
         found = {label: wants for label, wants in asked.items() if wants}
         return {"platforms": {"kubernetes": {"deploymentSpec": {"executors": found}}}} if found else {}
 
-    def _of(self, executor: Mapping[str, Any], working_folder: str, data: str = "") -> dict[str, Any]:
+    def _of(
+        self, executor: Mapping[str, Any], working_folder: str, data: str = "", reads_code: bool = False
+    ) -> dict[str, Any]:
         container, wants = executor.get("container", {}), dict[str, Any]()
         path = executor_path(container)
         if self.volume:
@@ -119,6 +123,8 @@ class OnCluster:
             asks.append((self.data_secret or self.work_secret or self.store_secret, data))
         if is_uri(self.kept) and TRIALS_FOLDER in container.get("args", ()):
             asks.append((self.work_secret or self.store_secret, self.kept))
+        if is_uri(self.code) and reads_code:
+            asks.append((self.work_secret or self.store_secret, self.code))
         if variables := _variables(asks):
             wants["secretAsEnv"] = variables
         if self.signing_secret and path == PUSHER:
@@ -127,7 +133,7 @@ class OnCluster:
 
 
 def _scheme(uri: str) -> str:
-    return uri.partition("://")[0]
+    return uri.partition("://")[0] if is_uri(uri) else ""
 
 
 def _variables(asks: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:

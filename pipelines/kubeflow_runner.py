@@ -19,6 +19,7 @@ from piecehub.containers.executor_input import one_of_several
 from piecehub.errors import EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
+from piecehub.store.recipe_code import bring_code
 from pipelines.data_key import parts_of, place_of
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
@@ -51,6 +52,8 @@ LIGHT = {
     PUSHER: "piecehub.signing.push_of_run.push_run_from_pod",
 }
 _TOUCH_ONLY_ARTIFACTS = (_SCHEMA, _GATE, _PAGE)
+# Of TFX's ImportSchemaGen.
+_TEXT_FILES = {_SCHEMA: "schema_file"}
 _PINNED_IMAGE = re.compile(r".+(@sha256:[0-9a-f]{64}|:(?!latest$)[\w][\w.-]{0,127})")
 
 
@@ -84,7 +87,8 @@ def compile_recipe(
     refuse_patterns(workdir.root)
     mark_for_pods(workdir.root)
     store = cluster.store or str(workdir.store.resolve())
-    data, looks = _looks_for_data(loaded, workdir, cluster)
+    recipe = bring_code(loaded.folder, loaded.config.model.module, cluster.code) if cluster.code else ""
+    data, looks = _looks_for_data(loaded, workdir, cluster, recipe)
     lookup = _lookup(loaded, store)
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve()),
@@ -92,6 +96,7 @@ def compile_recipe(
         store=store,
         trials=f"{cluster.kept}/trials" if cluster.kept else str(workdir.trials.resolve()),
         training=f"{cluster.kept}/training" if cluster.kept else str(workdir.training.resolve()),
+        recipe=recipe,
     )
     pipeline = create_pipeline(
         loaded,
@@ -111,11 +116,11 @@ def compile_recipe(
     _write(write_yaml(spec, cluster.document(spec, str(workdir.root.resolve()), data)), output)
 
 
-def _looks_for_data(loaded: LoadedRecipe, workdir: Workdir, cluster: OnCluster) -> tuple[str, OwnTask]:
+def _looks_for_data(loaded: LoadedRecipe, workdir: Workdir, cluster: OnCluster, recipe: str) -> tuple[str, OwnTask]:
     """Where records are, and the task that says in every run which of them are the newest."""
     if loaded.config.data.module:
         place = f"{cluster.kept}/examples" if cluster.kept else str(workdir.data.resolve())
-        return place, example_writer(loaded, place)
+        return place, example_writer(loaded, place, recipe)
     return place_of(loaded), data_listing(loaded)
 
 
@@ -188,6 +193,7 @@ def compile_spec(
         light=LIGHT,
         never_again=_TOUCH_ONLY_ARTIFACTS,
         trials_folder=trials_folder,
+        text_files=_TEXT_FILES,
     )
 
 

@@ -62,18 +62,21 @@ def data_listing(loaded: LoadedRecipe) -> OwnTask:
     return _task("DataListing", "piecehub.store.data", "list_data", told, [*_outputs(parts), "span"])
 
 
-def example_writer(loaded: LoadedRecipe, examples: str) -> OwnTask:
-    """Runs the recipe's `data.module`, and lays what it writes down in `examples`, a folder or the uri of a bucket."""
+def example_writer(loaded: LoadedRecipe, examples: str, recipe: str = "") -> OwnTask:
+    """Runs the recipe's `data.module`, and lays what it writes down in `examples`, a folder or the uri of a bucket.
+
+    `recipe` is the archive of the recipe's code; empty for the folder.
+    """
     parts, data = parts_of(loaded.config), loaded.config.data
     told = {
-        "recipe_folder": str(loaded.folder),
+        "recipe_folder": recipe or str(loaded.folder),
         "module": data.module,
         "arguments": json.dumps(data.arguments, sort_keys=True),
         "examples_folder": examples,
         "parts": json.dumps(parts),
     }
     module = "piecehub.training.written_examples"
-    return _task("ExampleWriter", module, "lay_down_examples", told, list(_outputs(parts)))
+    return _task("ExampleWriter", module, "lay_down_examples", told, list(_outputs(parts)), str(loaded.folder))
 
 
 def parent_lookup(handle: str, digest: str, store: str) -> OwnTask:
@@ -103,8 +106,10 @@ def with_own_tasks(spec: Mapping[str, Any], tasks: Sequence[OwnTask], image: str
     return joined
 
 
-def _task(name: str, module: str, function: str, told: Mapping[str, str], outputs: Sequence[str]) -> OwnTask:
-    code = code_digest(module, told.get("recipe_folder", ""), told.get("module", ""))
+def _task(
+    name: str, module: str, function: str, told: Mapping[str, str], outputs: Sequence[str], recipe_folder: str = ""
+) -> OwnTask:
+    code = code_digest(module, recipe_folder, told.get("module", ""))
     return OwnTask(name, module, function, {**told, "code_digest": code, "lock_digest": lock_digest()}, outputs)
 
 

@@ -27,13 +27,17 @@ from pipelines.recipe.tables import EXPORT_OPTIONS, DownstreamTask, Piece, Recip
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run reads and writes, as the runner says; uris or folders, never part of what is computed."""
+    """Where a run reads and writes, as the runner says; uris or folders, never part of what is computed.
+
+    `recipe` is what components find the recipe's code in; its folder here if it is empty.
+    """
 
     pipeline_root: str
     examples: str
     store: str
     trials: str
     training: str
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Shared:
         return {
             "model": own,
             "upstream_model": upstream,
-            "recipe_folder": self.code.recipe_folder,
+            "recipe_folder": self.builder["recipe_folder"] if own or upstream else "",
             **code("fine_tune_evaluator"),
         }
 

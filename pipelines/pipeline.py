@@ -89,7 +89,7 @@ def create_pipeline(
     digest = parent_digest(config, places.store)
     parent = _parent(config, places, parent_digest_then or digest, code)
     builder = {
-        "recipe_folder": folder,
+        "recipe_folder": places.recipe or folder,
         "model": config.model.read_by(config.data.decode).to_json(),
         **{key: node.outputs["parent"] for key, node in parent.items()},
     }

@@ -62,6 +62,12 @@ def kubeflow() -> None:
     metavar="NAME[:KEY,KEY]",
     help="The cluster's secret for the bucket that data.folder names; by default that of --work.",
 )
+@click.option(
+    "--code",
+    default="",
+    metavar="URI",
+    help="Bring the recipe's code there, by its content, for pods to fetch. Without it the code lies in the image.",
+)
 @click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
 @needs("pipeline")
 def compile(
@@ -76,6 +82,7 @@ def compile(
     work: str,
     work_secret: str,
     data_secret: str,
+    code: str,
     volume: str,
     workdir: Path,
 ) -> None:
@@ -90,7 +97,9 @@ def compile(
     from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe
 
-    cluster = OnCluster(store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret, data_secret)
+    cluster = OnCluster(
+        store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret, data_secret, code.rstrip("/")
+    )
     loaded = load_recipe(recipe, settings)
     with logs.away():
         from pipelines.kubeflow_runner import compile_recipe

@@ -3,6 +3,7 @@
     --executor_class_path --json_serialized_invocation_args {{$}} --json_serialized_inputs_spec_args
                                 what TFX compiles
     --light_function MODULE.NAME    the work of a component that needs no TFX (light.py)
+    --text_file PARAMETER           of a file that travels as its text: it is made one again, and the parameter its path
     --trials_folder PLACE           where a failure is marked that no retry mends (failures.py)
     --on_beam, and all others       Beam's arguments, and whether work of ours goes there too
 
@@ -24,6 +25,7 @@ from piecehub.errors import PiecehubError, as_ours, first_line
 from piecehub.facts.beam import ON_BEAM
 
 LIGHT_FUNCTION = "--light_function"
+TEXT_FILE = "--text_file"
 TRIALS_FOLDER = "--trials_folder"
 _HEAVY = "components.kubeflow_entrypoint"
 
@@ -35,6 +37,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
     parser.add_argument(LIGHT_FUNCTION, default="")
+    parser.add_argument(TEXT_FILE, action="append", default=[])
     parser.add_argument(TRIALS_FOLDER, default="")
     parser.add_argument(ON_BEAM, action="store_true")
     return parser.parse_known_args(argv[1:])
@@ -65,14 +68,14 @@ def _run(known: argparse.Namespace, beam_arguments: list[str], asked: Json) -> N
     """Runs the component, by one of the two ways, and leaves the launcher's output file behind."""
     inputs_spec: Json = json.loads(known.json_serialized_inputs_spec_args)
     output_file = Path(asked["outputs"]["outputFile"])
-    given = executor_input.for_tfx(asked, inputs_spec)
-    if known.light_function:
-        written = light.run(known.light_function, known.executor_class_path, given, inputs_spec)
-    else:
-        importlib.import_module(_HEAVY).run(known, beam_arguments, given)
-        written = json.loads(output_file.read_text(encoding="utf-8"))
-        # As long as it is not what the launcher can take, it is nothing.
-        output_file.unlink()
+    with executor_input.with_files(executor_input.for_tfx(asked, inputs_spec), known.text_file) as given:
+        if known.light_function:
+            written = light.run(known.light_function, known.executor_class_path, given, inputs_spec)
+        else:
+            importlib.import_module(_HEAVY).run(known, beam_arguments, given)
+            written = json.loads(output_file.read_text(encoding="utf-8"))
+            # As long as it is not what the launcher can take, it is nothing.
+            output_file.unlink()
     _write(output_file, executor_input.for_launcher(written, asked))
 
 

@@ -14,7 +14,9 @@ An input of several artifacts, such as the evidence of several tasks, is several
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,18 @@ def for_tfx(executor_input: Mapping[str, Any], inputs_spec: Mapping[str, Any]) -
     if "artifacts" in value.get("inputs", {}):
         value["inputs"]["artifacts"] = _joined(value["inputs"]["artifacts"])
     return value
+
+
+@contextmanager
+def with_files(given: Json, keys: Sequence[str]) -> Generator[Json]:
+    """The executor input with files, for as long as this lasts, in place of parameters that hold their texts."""
+    values = given["inputs"].get("parameterValues", {})
+    with tempfile.TemporaryDirectory(prefix="piecehub-") as folder:
+        files = {key: Path(folder, key) for key in keys}
+        for key, file in files.items():
+            file.write_bytes(values[key].encode())
+        paths = {key: str(file) for key, file in files.items()}
+        yield {**given, "inputs": {**given["inputs"], "parameterValues": {**values, **paths}}} if keys else given
 
 
 def _joined(artifacts: Json) -> Json:

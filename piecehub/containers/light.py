@@ -9,7 +9,8 @@ function returns their values.
 import importlib
 import importlib.metadata
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from piecehub.containers.executor_input import Json
 from piecehub.facts.provenance import Facts, Input
 
 _EXECUTOR = "_Executor"
+# The store's room stands above this one (failures.py).
+_ARCHIVES = "piecehub.store.recipe_code"
 _CASTS: dict[str, Callable[[Any], Any]] = {"NUMBER_INTEGER": int, "NUMBER_DOUBLE": float}
 
 
@@ -37,15 +40,26 @@ def run(function: str, executor: str, given: Mapping[str, Any], inputs_spec: Map
     """
     module, _, name = function.rpartition(".")
     work: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    parameters = _parameters(given, inputs_spec)
     component_module, _, component = executor.removesuffix(_EXECUTOR).rpartition(".")
     # A component of TFX has no code of ours: nothing to compare, and no statement to make.
     is_ours = executor.endswith(_EXECUTOR)
-    if is_ours:
-        door.refuse_other_code(component, component_module, parameters)
-    if "parameters" in given["outputs"]:
-        return {"parameterValues": work(**_arguments(work, {}, parameters))}
-    return _with_artifact(work, component if is_ours else "", parameters, given)
+    with _recipe_here(_parameters(given, inputs_spec)) as parameters:
+        if is_ours:
+            door.refuse_other_code(component, component_module, parameters)
+        if "parameters" in given["outputs"]:
+            return {"parameterValues": work(**_arguments(work, {}, parameters))}
+        return _with_artifact(work, component if is_ours else "", parameters, given)
+
+
+@contextmanager
+def _recipe_here(parameters: dict[str, Any]) -> Generator[dict[str, Any]]:
+    """The parameters with a folder of this pod where they name an archive of the recipe's code."""
+    if not (recipe := parameters.get("recipe_folder")):
+        yield parameters
+        return
+    archives: Any = importlib.import_module(_ARCHIVES)
+    with archives.code_here(recipe) if archives.is_archive(recipe) else nullcontext(recipe) as folder:
+        yield {**parameters, "recipe_folder": str(folder)}
 
 
 def _with_artifact(

@@ -5,6 +5,7 @@ members   reads an archive that nobody trusts
 backend   what a store needs of the place it lies in; place: opens it
 posix     a folder (disk: writing that survives a crash)
 cloud     a bucket of S3, Google Cloud Storage or Azure
+recipe_code   what a recipe's code may read, as an archive that pods fetch
 keeping   trials and checkpoints of a pod, kept in a bucket
 probe     whether a place keeps what it was told to create
 layout    where things stand; catalog: what is there

@@ -16,8 +16,8 @@ import hashlib
 import os
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -72,7 +72,17 @@ def pack(
     Raises:
         ArchiveError: if `model_dir` is no SavedModel, or holds a link or device.
     """
-    files = _model_files(model_dir)
+    return pack_files(_model_files(model_dir), destination, threads=threads, compression=compression)
+
+
+def pack_files(
+    files: Mapping[str, Path],
+    destination: Path,
+    *,
+    threads: int = _THREADS,
+    compression: Compression = Compression.DEFLATE,
+) -> Packed:
+    """Writes any files, by their paths in the archive, as `pack` does those of a model."""
     total_bytes = sum(path.stat().st_size for path in files.values())
     with destination.open("wb") as file, progress("packing", total_bytes) as told:
         sink = _HashingSink(file)
@@ -114,17 +124,30 @@ def unpack(archive: Path, destination: Path, *, max_bytes: int = MAX_UNPACKED_BY
         ArchiveError: if the archive is corrupt, hostile, larger than `max_bytes` unpacked, or not a model.
         EnvironmentProblem: if `destination` exists, or cannot be written.
     """
+    with _whole(archive, destination, max_bytes) as folder:
+        if not (folder / _MODEL_FILE).is_file():
+            raise ArchiveError(f"Expected a SavedModel at the archive's root. Received: no '{_MODEL_FILE}' there.")
+
+
+def unpack_files(archive: Path, destination: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> None:
+    """As `unpack`, of an archive of any files."""
+    with _whole(archive, destination, max_bytes):
+        pass
+
+
+@contextmanager
+def _whole(archive: Path, destination: Path, max_bytes: int) -> Generator[Path]:
+    """The folder with what was unpacked, which becomes `destination` if nothing is raised."""
     try:
         if destination.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as beside:
-            folder = Path(beside, "model")
+            folder = Path(beside, "whole")
             folder.mkdir()
             with one_sentence(archive):
                 for member in read_members(archive, max_bytes=max_bytes):
                     _write(folder, member)
-            if not (folder / _MODEL_FILE).is_file():
-                raise ArchiveError(f"Expected a SavedModel at the archive's root. Received: no '{_MODEL_FILE}' there.")
+            yield folder
             folder.rename(destination)
     except OSError as error:
         raise no_space(error, destination.parent) or EnvironmentProblem(

@@ -24,6 +24,8 @@ from piecehub.store.place import is_uri, open_backend
 # The splits of each part: of `upstream`, and of each task.
 Parts = Mapping[str, Sequence[str]]
 FOLDER, FINGERPRINT = "folder", "fingerprint"
+# Split, name and size of a file, and what changes with its bytes.
+_File = tuple[str, str, int, str]
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,31 @@ def list_data(place: str, parts: str) -> dict[str, str]:
 def find_data(place: str, parts: Parts) -> Found:
     """The newest records of a place; arguments and errors as `list_data` has them, RecipeError for wrong spans too."""
     refuse_pattern(place)
-    place = place.rstrip("/")
-    if not has_spans(place):
-        return _found(place, "", parts)
-    fixed = fixed_part(place)
-    spans = sorted(_spans(fixed, place.removeprefix(f"{fixed}/").split("/"), {}), reverse=True)
+    place, fixed = place.rstrip("/"), fixed_part(place.rstrip("/"))
+    spans = [(Span(), place)]
+    if has_spans(place):
+        spans = sorted(_spans(fixed, place.removeprefix(f"{fixed}/").split("/"), {}), reverse=True)
+    lacking: list[str] = []
     for span, name in spans:
-        if not _lacking(name, parts):
-            return _found(name, str(span), parts)
+        listed = {part: {split: _files(name, part, split) for split in splits} for part, splits in parts.items()}
+        if not (empty := _without_records(listed)):
+            told = {part: (file for files in each.values() for file in files) for part, each in listed.items()}
+            return Found(name, str(span), {part: layout.fingerprint(files) for part, files in told.items()})
+        lacking.append(empty)
+    raise _nothing(place, [str(span) for span, _ in spans], lacking)
+
+
+def _nothing(place: str, spans: Sequence[str], lacking: Sequence[str]) -> DataError:
+    """The error of a place without records, by its spans, the newest first, and a split that each lacks."""
     if not spans:
-        raise DataError(f"Expected records in '{place}'. Received: no folder of such a name; write one, or correct it.")
-    span, name = spans[0]
-    raise DataError(
+        return DataError(
+            f"Expected records in '{place}'. Received: no folder of such a name; write one, or correct it."
+        )
+    if not has_spans(place):
+        return DataError(f"Expected records in the split '{lacking[0]}'. Received: none in '{place}'.")
+    return DataError(
         f"Expected a span of '{place}' of which every split has records. Received: none of {len(spans)}, and the "
-        f"newest, {span}, lacks '{_lacking(name, parts)}'; write it."
+        f"newest, {spans[0]}, lacks '{lacking[0]}'; write it."
     )
 
 
@@ -121,21 +134,14 @@ def _fetched(backend: Backend, key: str, folder: Path) -> Path:
     return path
 
 
-def _found(place: str, span: str, parts: Parts) -> Found:
-    if lacking := _lacking(place, parts):
-        raise DataError(f"Expected records in the split '{lacking}'. Received: none in '{place}'.")
-    told = {part: [file for split in splits for file in _files(place, part, split)] for part, splits in parts.items()}
-    return Found(place, span, {part: layout.fingerprint(files) for part, files in told.items()})
+def _without_records(listed: Mapping[str, Mapping[str, Sequence[_File]]]) -> str:
+    """The first split of which no file has a byte; empty if there is none."""
+    empty = (f"{p}/{s}" for p, each in listed.items() for s, files in each.items() if not any(f[2] for f in files))
+    return next(empty, "")
 
 
-def _lacking(place: str, parts: Parts) -> str:
-    """The first split without records; empty if all have some."""
-    pairs = ((part, split) for part, splits in parts.items() for split in splits)
-    return next((f"{p}/{s}" for p, s in pairs if not any(size for _, _, size, _ in _files(place, p, s))), "")
-
-
-def _files(place: str, part: str, split: str) -> list[tuple[str, str, int, str]]:
-    """Split, name and size of each file of a split, and what changes with its bytes; sorted."""
+def _files(place: str, part: str, split: str) -> list[_File]:
+    """The files of a split, sorted."""
     if is_uri(place):
         entries = _entries(open_backend(place), part, split)
         return [(split, Path(e.key).name, e.size_bytes, e.etag or e.modified.isoformat()) for e in entries]

@@ -14,7 +14,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,7 +99,7 @@ class InBucket:
 
 
 @contextmanager
-def kept_here(folders: Iterable[str]) -> Generator[dict[str, str]]:
+def kept_here(folders: Collection[str]) -> Generator[dict[str, str]]:
     """While this lasts, folders of this machine stand for those that are uris, and what is put there is kept.
 
     Args:

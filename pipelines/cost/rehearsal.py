@@ -20,6 +20,7 @@ from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.facts.handle import Handle
 from piecehub.store import archive
 from piecehub.store.catalog import Store
+from piecehub.store.place import is_uri
 from piecehub.store.source import find_saved_model
 from piecehub.training import full_model as full_models
 from piecehub.training.building import feature_specs
@@ -122,7 +123,9 @@ class _Rehearsal:
         preflight.check(self._loaded, self._workdir / "store")
         self.stopwatch.since_the_start("start", began)
         with self.stopwatch.during("data"):
-            self._source = examples_folder(self._loaded, self._scratch / "data")
+            # What is fetched from a bucket is of use to the run.
+            place = self._workdir if is_uri(self._config.data.folder) else self._scratch
+            self._source = examples_folder(self._loaded, place / "data")
         written = self._source if self._config.data.module else None
         self._draft("data").add(self.stopwatch.last.cpu_s, allocated(written) if written else 0, "all of it")
         with self.stopwatch.during("start"):

@@ -14,6 +14,7 @@ import pytest
 from piecehub.containers import code, entrypoint, executor_input, failures
 from piecehub.errors import DataError, EnvironmentProblem
 from piecehub.store import layout
+from piecehub.store.recipe_code import bring_code
 
 PROJECT = Path(__file__).parents[2]
 _SCHEMA = "tfx.components.schema_gen.import_schema_gen.executor.Executor"
@@ -100,11 +101,11 @@ def test_a_light_component_takes_under_two_seconds_of_the_processor(resolver_tas
     assert statement["parameters"] == {"name": "tiny", "publisher": "acme"}
 
 
-def _own_task(root: Path, executor: str, function: str, parameters: dict[str, str], outputs: list[str]) -> Task:
+def _own_task(
+    root: Path, executor: str, function: str, parameters: dict[str, str], outputs: list[str], recipe: str = ""
+) -> Task:
     """One that only Kubeflow has (pipelines/kubeflow_tasks.py): its outputs are parameters."""
-    digest = code.code_digest(
-        executor.rpartition(".")[0], parameters.get("recipe_folder", ""), parameters.get("module", "")
-    )
+    digest = code.code_digest(executor.rpartition(".")[0], recipe, parameters.get("module", ""))
     parameters = {**parameters, "code_digest": digest, "lock_digest": "sha256:0"}
     told = {key: {"outputFile": f"/tmp/kfp/outputs/{key}"} for key in outputs}
     logs = {"executor-logs": {"artifacts": [{"name": "executor-logs", "uri": "s3://bucket/task/logs", "type": {}}]}}
@@ -163,21 +164,18 @@ def test_what_data_py_writes_is_laid_down_by_content_and_named_by_part(tmp_path)
     parts = {"upstream": ["train", "eval"], "a": ["pool", "test"]}
     outputs = [f"{part}-{what}" for part in parts for what in ("folder", "fingerprint")]
 
-    def written(count: int) -> dict[str, str]:
-        given = {
-            "recipe_folder": str(tmp_path / "recipe"),
-            "module": "data.py",
-            "examples_folder": str(tmp_path / "to"),
-        }
-        given |= {"arguments": json.dumps({"count": count}), "parts": json.dumps(parts)}
+    def written(count: int, place: str = "") -> dict[str, str]:
+        given = {"recipe_folder": place or str(tmp_path / "recipe"), "module": "data.py", "parts": json.dumps(parts)}
+        given |= {"examples_folder": str(tmp_path / "to"), "arguments": json.dumps({"count": count})}
         executor = "piecehub.training.written_examples.ExampleWriter_Executor"
         function = "piecehub.training.written_examples.lay_down_examples"
-        task = _own_task(tmp_path, executor, function, given, outputs)
+        task = _own_task(tmp_path, executor, function, given, outputs, recipe=str(tmp_path / "recipe"))
         done = task.run()
         assert done.returncode == 0, done.stderr
         return task.told["parameterValues"]
 
-    first, again, other = written(1), written(1), written(2)
+    archive = bring_code(tmp_path / "recipe", "data.py", str(tmp_path / "code"))
+    first, again, other = written(1), written(1, archive), written(2)
     assert first == again
     assert {key for key in first if first[key] != other[key]} == {"a-folder", "a-fingerprint"}
     assert Path(other["a-folder"]).name == other["a-fingerprint"]

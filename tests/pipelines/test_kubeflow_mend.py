@@ -1,10 +1,12 @@
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from piecehub.containers.executor_input import with_files
 from piecehub.errors import RecipeError
 from pipelines import kubeflow_mend
 from pipelines.kubeflow_mend import Retries, mend, refuse_parameters, write_yaml
@@ -309,3 +311,40 @@ def test_c3_every_text_is_quoted(spec):
     assert yaml.safe_load(written) == spec
     plain = {t.value for t in yaml.scan(written.decode()) if isinstance(t, yaml.ScalarToken) and t.plain}
     assert plain <= {"true", "false", "7.0"}
+
+
+def _of_file(spec, file):
+    spec["root"]["dag"]["tasks"]["Examples"]["inputs"] = {
+        "parameters": {"rules": {"runtimeValue": {"constant": str(file)}}}
+    }
+    return spec
+
+
+def test_a_file_travels_as_its_text_and_is_a_file_again_in_the_pod(spec, tmp_path):
+    text = "größer: {\n  'a' # b\r\n}"
+    (tmp_path / "rules").write_bytes(text.encode())
+    mended = mend(_of_file(spec, tmp_path / "rules"), never_cached=[], text_files={"x.Examples": "rules"})
+    again = yaml.safe_load(write_yaml(mended))
+    value = again["root"]["dag"]["tasks"]["Examples"]["inputs"]["parameters"]["rules"]["runtimeValue"]["constant"]
+    assert value == text
+    args = again["deploymentSpec"]["executors"]["Examples_executor"]["container"]["args"]
+    assert args[-2:] == ["--text_file", "rules"]
+    given = {"inputs": {"parameterValues": {"rules": value, "seed": 1}}, "outputs": {}}
+    with with_files(given, ["rules"]) as there:
+        assert there["inputs"]["parameterValues"].keys() == {"rules", "seed"}
+        file = Path(there["inputs"]["parameterValues"]["rules"])
+        assert file.read_bytes() == text.encode()
+    assert not file.exists() and given["inputs"]["parameterValues"]["rules"] == text
+
+
+def test_a_file_that_cannot_travel_is_refused(spec, tmp_path):
+    def refused(file):
+        with pytest.raises(RecipeError) as error:
+            mend(_of_file(spec, file), never_cached=[], text_files={"x.Examples": "rules"})
+        return error.value.sentence
+
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    (tmp_path / "long").write_bytes(b"x" * 2**17)
+    assert "Expected a text in" in refused(tmp_path / "gone") and "No such file" in refused(tmp_path / "gone")
+    assert "Expected a text in" in refused(tmp_path / "bytes")
+    assert "Received: 131072; make it shorter" in refused(tmp_path / "long")

@@ -9,9 +9,12 @@ import pytest
 import yaml
 from kfp import components as kfp_components
 
+from piecehub.containers.code import recipe_digest
+from piecehub.containers.entrypoint import parse
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
+from piecehub.store.recipe_code import code_here
 from pipelines.data import examples_folder
 from pipelines.kubeflow_platform import OnCluster
 from pipelines.kubeflow_runner import compile_recipe
@@ -84,8 +87,6 @@ def test_the_kfp_sdk_loads_the_package(package):
 
 
 def test_a_package_sends_examples_and_trials_to_beam_if_it_is_told_to(spec, tmp_path):
-    from piecehub.containers.entrypoint import parse
-
     flink = ["--runner=FlinkRunner", "--flink_master=flink:8081"]
     compile_recipe(load_recipe("digits"), Workdir(tmp_path / "work"), tmp_path / "beam.yaml", IMAGE, flink)
     on_beam = yaml.safe_load((tmp_path / "beam.yaml").read_bytes())
@@ -157,6 +158,78 @@ def test_with_a_bucket_for_a_store_no_parameter_names_a_place_that_pods_write(pa
     touch_no_bucket = {"ImportSchemaGen", "PublishGate", "DocumentationWriter"}
     assert executors.keys() == {f"{task}_executor" for task in spec["root"]["dag"]["tasks"].keys() - touch_no_bucket}
     assert kfp_components.load_component_from_file(str(tmp_path / "bucket.yaml")).name == "digits"
+
+
+def _recipe(folder: Path) -> Path:
+    shutil.copytree(RECIPES / "digits", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def _compiled(recipe: Path, work: Workdir) -> dict:
+    compile_recipe(load_recipe(recipe, []), work, recipe.parent / "package.yaml", IMAGE)
+    return yaml.safe_load((recipe.parent / "package.yaml").read_bytes())
+
+
+def _changed(before: dict, after: dict) -> set[str]:
+    """The tasks of which Kubeflow's cache would know that something is another: parameters, or command."""
+
+    def known(spec: dict) -> dict:
+        executors = spec["deploymentSpec"]["executors"]
+        return {name: (task, executors[f"{name}_executor"]) for name, task in spec["root"]["dag"]["tasks"].items()}
+
+    one, other = known(before), known(after)
+    assert one.keys() == other.keys()
+    return {name for name in one if one[name] != other[name]}
+
+
+def test_an_edit_of_the_recipe_reaches_those_tasks_alone_that_read_it(package, tmp_path):
+    recipe, work = _recipe(tmp_path / "recipe"), Workdir(package.parent / "work")
+    before = _compiled(recipe, work)
+    runs_its_code = {"FullModelTrainer", "PieceExtractor", "ReusableExporter"}
+    for file, text, edited, reach in [
+        ("recipe.toml", "min_gain = 0.0", "min_gain = 0.001", {"PublishGate"}),
+        ("recipe.toml", 'limitations = "', 'limitations = "Edited. ', {"ReusabilityValidator", "DocumentationWriter"}),
+        ("schema.pbtxt", "feature {", "# edited\nfeature {", {"ImportSchemaGen"}),
+    ]:
+        whole = (recipe / file).read_text(encoding="utf-8")
+        assert text in whole, (file, text)
+        (recipe / file).write_text(whole.replace(text, edited, 1), encoding="utf-8")
+        assert _changed(before, _compiled(recipe, work)) == reach, edited
+        (recipe / file).write_text(whole, encoding="utf-8")
+    digests = {
+        name: task["inputs"]["parameters"]["code_digest"]["runtimeValue"]["constant"]
+        for name, task in before["root"]["dag"]["tasks"].items()
+        if "code_digest" in task["inputs"]["parameters"]
+    }
+    assert {name for name, digest in digests.items() if "+" in digest} == runs_its_code
+
+
+def test_code_in_an_archive_is_named_to_those_tasks_alone_that_run_it(tmp_path, package):
+    recipe, work = _recipe(tmp_path / "recipe"), Workdir(package.parent / "work")
+    cluster = OnCluster(code=str(tmp_path / "code"))
+    compile_recipe(load_recipe(recipe, []), work, tmp_path / "code.yaml", IMAGE, cluster=cluster)
+    tasks = yaml.safe_load((tmp_path / "code.yaml").read_bytes())["root"]["dag"]["tasks"]
+    given = {name: task["inputs"]["parameters"] for name, task in tasks.items()}
+    called = {
+        name: values["recipe_folder"]["runtimeValue"]["constant"]
+        for name, values in given.items()
+        if "recipe_folder" in values
+    }
+    (archive,) = (tmp_path / "code").glob("*.tar.gz")
+    named = {name for name, place in called.items() if place == str(archive)}
+    assert named == {"FullModelTrainer", "PieceExtractor", "ReusableExporter"}
+    assert {place for name, place in called.items() if name not in named} == {""}
+    with code_here(str(archive)) as there:
+        digest = given["FullModelTrainer"]["code_digest"]["runtimeValue"]["constant"]
+        assert digest.endswith(f"+{recipe_digest(there, 'model.py')}")
+    assert str(recipe) not in (tmp_path / "code.yaml").read_text(encoding="utf-8")
+
+
+def test_a_schema_travels_as_its_text(spec):
+    known, _ = parse(["entry", *spec["deploymentSpec"]["executors"]["ImportSchemaGen_executor"]["container"]["args"]])
+    value = spec["root"]["dag"]["tasks"]["ImportSchemaGen"]["inputs"]["parameters"]["schema_file"]["runtimeValue"]
+    assert known.text_file == ["schema_file"]
+    assert value["constant"] == (RECIPES / "digits" / "schema.pbtxt").read_text(encoding="utf-8")
 
 
 def _sources(task):

@@ -157,6 +157,7 @@ def test_on_kubeflow_tasks_run_by_their_compiled_commands_up_to_a_signed_version
     assert {task for task, (pod,) in ran.pods.items() if pod.cpu_s > 4} == {"DownstreamExamples", "DownstreamAnomalies"}
     outcome = json.loads((ran.output("HubPusher", "pushed_model") / "outcome.json").read_text(encoding="utf-8"))
     assert outcome["handle"] == "piecehub/digits/kubeflow/1"
+    assert ran.pods["HubPusher"][0].last_line == "Published piecehub/digits/kubeflow/1."
     done = _verify(world, outcome["handle"], "--key", f"{key}.pub", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["signed"]["builder"] == "urn:piecehub:builder:kubeflow"

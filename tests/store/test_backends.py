@@ -67,6 +67,14 @@ def test_putting_again_replaces(backend):
         assert backend.stat("blobs/x").size_bytes == len(data)
 
 
+def test_folders_are_told_without_what_lies_in_them(backend):
+    assert backend.folders("spans") == ()
+    for key in ("spans/1/a", "spans/1/b/c", "spans/10/a", "spans/file", "top/x"):
+        _put(backend, key, b"x")
+    assert backend.folders("spans") == ("1", "10")
+    assert {"spans", "top"} <= set(backend.folders())
+
+
 def test_a_large_file_arrives_in_its_parts(backend):
     data = bytes(range(256)) * 80_000  # 20 MB, three parts
     _put(backend, "blobs/large", data)

@@ -9,8 +9,8 @@ from piecehub.facts.content import content_digest, list_files
 from piecehub.facts.handle import Handle
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
-from piecehub.store.curate import quarantine
-from piecehub.store.parent import SAVED_MODEL, write_parent
+from piecehub.store.curate import quarantine, yank
+from piecehub.store.parent import SAVED_MODEL, look_up_parent, write_parent
 from piecehub.store.publish import publish
 from piecehub.store.source import keep_unpacked
 
@@ -59,3 +59,21 @@ def test_a3_a_quarantined_version_is_no_parent_and_is_not_loaded_by_its_handle(
         except StoreError as error:
             said = error.sentence
         assert "'acme/thing/1', quarantined on " in said and said.endswith(": It runs code of others.")
+
+
+def test_the_look_up_tells_the_digest_as_long_as_the_version_may_be_used(
+    published: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, digest = published
+    store, handle = Store.open(place), Handle("acme", "thing", 1)
+    assert look_up_parent("acme/thing/1", digest, str(place)) == {"digest": digest}
+    yank(store, handle, by="anna", why="There is a better one.")
+    assert look_up_parent("acme/thing/1", digest, str(place)) == {"digest": digest}
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "Parent: acme/thing/1"
+    assert second.startswith("Parent: acme/thing/1, yanked on 2") and second.endswith(": There is a better one.")
+    with pytest.raises(StoreError, match="Expected the content sha256:0 of acme/thing/1"):
+        look_up_parent("acme/thing/1", "sha256:0", str(place))
+    quarantine(store, handle, by="anna", why="It runs code of others.")
+    with pytest.raises(StoreError, match=r"quarantined on .*: It runs code of others\."):
+        look_up_parent("acme/thing/1", digest, str(place))
