@@ -3,6 +3,7 @@
     /                                        the newest models and runs
     /runs?recipe=&state=&outcome=&since=&publisher=&before=|after=
                                              runs, the newest first
+    /pipelines/<name>                        a recipe: what its newest run was to do, and why
     /runs/<id>                               a run: DAG, components, parameters, outputs
     /runs/<id>/logs/<component>              the end of a log, as text
     /runs/<id>/plots/<component>/<output>/<plot>
@@ -10,7 +11,7 @@
                                              versions, the newest first
     /models/<publisher>/<name>/<version>     a model; without the version 302 to the newest
     /models/<…>/<version>/files/<title>      a blob that was published with it
-    /api/v1/runs, /api/v1/runs/<id>, /api/v1/models; /api/v1/openapi.json describes them
+    /api/v1/runs, /api/v1/runs/<id>, /api/v1/pipelines/<name>, /api/v1/models; /api/v1/openapi.json describes them
     /<publisher>                             a publisher's models
     /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py); with `hub_only` no more
                                              than that: the JSON API of models is of it, runs and logs are not
@@ -52,6 +53,7 @@ from piecehub.store.wanted import Found, Service, find, status_of_errors
 from piecehub.ui import words
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
 from piecehub.ui.model_pages import model_cards, model_page, newest_cards
+from piecehub.ui.plan_pages import PlanPage, plan_json, plan_page
 from piecehub.ui.run_list import RunList, address, listed_json
 from piecehub.ui.run_pages import log_text, plot_path, run_json, run_page
 from piecehub.ui.warnings import warnings
@@ -146,11 +148,13 @@ class _Pages:
             Route("/", self.index),
             Route("/runs", self.runs),
             Route("/models", self.models),
+            Route("/pipelines/{name}", self.pipeline),
             Route("/runs/{run}", self.run),
             Route("/runs/{run}/logs/{node:path}", self.log),
             Route("/runs/{run}/plots/{node}/{output}/{plot}", self.plot),
             Route("/api/v1/runs", self.api_runs),
             Route("/api/v1/runs/{run}", self.api_run),
+            Route("/api/v1/pipelines/{name}", self.api_pipeline),
             Route("/api/v1/openapi.json", self.openapi),
             Route("/models/{path:path}", self.model),
             Mount("/static", StaticFiles(directory=_HERE / "static")),
@@ -194,6 +198,19 @@ class _Pages:
         if page is None:
             raise HTTPException(404, f"Expected a run. Received: '{request.path_params['run']}'; none has that id.")
         return self._html("run.html", page=page)
+
+    def pipeline(self, request: Request) -> Response:
+        return self._html("pipeline.html", page=self._plan_page(request))
+
+    def api_pipeline(self, request: Request) -> Response:
+        return JSONResponse(plan_json(self._plan_page(request)))
+
+    def _plan_page(self, request: Request) -> PlanPage:
+        page = plan_page(self._workdir, request.path_params["name"])
+        if page is None:
+            name = request.path_params["name"]
+            raise HTTPException(404, f"Expected a recipe that was run. Received: '{name}'; no run of it keeps a plan.")
+        return page
 
     def log(self, request: Request) -> Response:
         text = log_text(self._workdir, request.path_params["run"], request.path_params["node"])
