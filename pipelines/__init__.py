@@ -2,6 +2,7 @@
 
     recipe/          a recipe's tables, read strictly; recipes/: those that are shipped
     pipeline         the journey of the data; piece_journey: its second half, piece by piece
+    planning/        what a run would do, and why, before it does it; cost/: what that takes
     local_runner     on this machine
     kubeflow_runner  as a package for Kubeflow Pipelines; kubeflow_tasks: what only that has, mend, platform
     sweep            what a killed run left, closed at the next one's start; gc: what nobody needs, removed

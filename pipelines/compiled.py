@@ -21,10 +21,15 @@ from pipelines.recipe.tables import LoadedRecipe
 RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in every run
 
 
-def checked(loaded: LoadedRecipe, workdir: Workdir) -> Path:
-    """The folder of the recipe's examples, written if no run did before, once the recipe's code was tried out."""
+def tried(loaded: LoadedRecipe, workdir: Workdir) -> None:
+    """Tries the recipe's code out; errors are those of `preflight.check`."""
     with phase("trying the recipe's code"):
         preflight.check(loaded, workdir.store)
+
+
+def checked(loaded: LoadedRecipe, workdir: Workdir) -> Path:
+    """The folder of the recipe's examples, written if no run did before, once the recipe's code was tried out."""
+    tried(loaded, workdir)
     with phase("looking for the examples"):
         return examples_folder(loaded, workdir.data.resolve())
 

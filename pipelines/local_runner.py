@@ -52,6 +52,7 @@ from pipelines.planning.parameters import plain_parameters
 from pipelines.planning.plan import plan_of, with_examples
 from pipelines.planning.read import data, sources
 from pipelines.planning.repeat import repeated, signer
+from pipelines.planning.sources import sources_of, write_sources
 from pipelines.planning.stamp import Stamp, write_stamp
 from pipelines.planning.store_state import State, after_publishing, store_state
 from pipelines.recipe.node_ids import pipeline_name
@@ -266,7 +267,10 @@ def _run_ir(
         states = runs.node_states(record, runs.read_events(workdir, record.run))
         outputs = {node: event.outputs for node, event in states.items()}
         write_plan(workdir, record.run, with_examples(plan, loaded.config, outputs))
-        write_stamp(workdir, record.run, _stamp(before, read, outcome, loaded, workdir, means))
+        stamp = _stamp(before, read, outcome, loaded, workdir, means)
+        if stamp.read and outcome.pushed:
+            write_sources(workdir, record.run, sources_of(loaded))
+        write_stamp(workdir, record.run, stamp)
     return outcome
 
 

@@ -49,7 +49,6 @@ def plan(
 
     loaded = load_recipe(recipe, settings)
     from piecehub.ui.shown import form_of, shown
-    from piecehub.ui.words import plain
     from pipelines.planning import text
     from pipelines.planning.at_once import nothing_to_do
     from pipelines.planning.repeat import signer
@@ -63,5 +62,5 @@ def plan(
 
             make = planning.plan_without_data if no_data else planning.plan
             found = make(loaded, Workdir(workdir), devices, signed_by)
-    click.echo(found.to_json().rstrip() if as_json else "\n".join(map(plain, text.text(found).splitlines())))
+    click.echo(found.to_json().rstrip() if as_json else text.text(found))
     sys.exit(SOMETHING_RUNS if found.something_runs else 0)

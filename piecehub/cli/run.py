@@ -41,7 +41,7 @@ _NOT_PUBLISHED = 4
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Say what processor time, memory and disk it takes; train, publish and record nothing.",
+    help="Say what runs and why, and what processor time, memory and disk it takes; train and record nothing.",
 )
 @click.option("--no-skip", is_flag=True, help="Run what sees the store, too, where nothing has changed.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on standard output (docs/terminal.md).")
@@ -68,8 +68,9 @@ def run(
     when a component begins and ends, and every 30 seconds between. After Ctrl-C, or a failure, the same command goes on
     where it stood.
 
-    With --dry-run each part of the run is done once, on little, in a folder for temporary files that is gone
-    afterwards, and what all of it takes is told: at most, for a training may stop early. That takes a minute or two.
+    With --dry-run the plan is told, as `piecehub plan` does, and what all of it costs: each part of the run is done
+    once, on little, in a folder for temporary files that is gone afterwards. The cost is told at most, for a training
+    may stop early. That takes a minute or two.
     """
     from pipelines.recipe.loader import load_recipe
 
@@ -77,7 +78,7 @@ def run(
         raise RecipeError("Expected --json alone. Received: it with --dry-run or --quiet; leave one out.")
     loaded = load_recipe(recipe, settings)
     if dry_run:
-        _print_cost(loaded, settings, Workdir(workdir), devices, quiet)
+        _print_cost(loaded, settings, Workdir(workdir), signing_key, devices, quiet)
         return
     from piecehub.ui.shown import form_of, shown
     from piecehub.ui.table import print_text
@@ -105,10 +106,20 @@ def _words(workdir: Path) -> "Words":
     return Words(STORE_URL, shlex.join(serve), again, str(Workdir(workdir).logs))
 
 
-def _print_cost(loaded: "LoadedRecipe", settings: tuple[str, ...], workdir: Workdir, devices: str, quiet: bool) -> None:
+def _print_cost(
+    loaded: "LoadedRecipe",
+    settings: tuple[str, ...],
+    workdir: Workdir,
+    signing_key: Path | None,
+    devices: str,
+    quiet: bool,
+) -> None:
     from piecehub.ui.shown import form_of, shown
     from pipelines.cost import dry_run, table
+    from pipelines.planning import text
+    from pipelines.planning.repeat import signer
 
+    signed_by = signer(signing_key)
     with shown(form_of(quiet=quiet)), phase("trying each part on little"):
-        estimate = dry_run.estimate(loaded, settings, workdir, devices)
-    click.echo(table.text(estimate, loaded.config.recipe.name))
+        told = dry_run.rehearsed(loaded, settings, workdir, devices, signed_by)
+    click.echo(f"{text.text(told.plan)}\n\n{table.text(told.cost, loaded.config.recipe.name, told.plan)}")

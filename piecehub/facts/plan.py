@@ -4,9 +4,10 @@
     {"schema": 1,
      "pipeline": the recipe's name, "recipe": its folder, "made_at": UTC, ISO 8601,
      "against": the last published run of the recipe, or "", "published": [what it published…],
-     "changes": [{"kind": "parameter" | "code" | "schema" | "piecehub" | "lock" | "data", "name", "old", "new"}…]
+     "changes": [{"kind": "parameter" | "code" | "schema" | "piecehub" | "lock" | "data", "name", "old", "new",
+                  "diff"}…]
                 what differs from that run; `old` or `new` is null where there is none; of code `new` is what changed in
-                the file, of data both are numbers of records
+                the file, and `diff` how; of data both are numbers of records
      "components": [{"id", "state": "run" | "cache" | "idle", "why": [sentence…], "filled_by": run or "",
                      "upstream": [id…]}…]
      "made_of": {"parameters": {"train.epochs": 20, …}, "lock": sha256,
@@ -28,7 +29,10 @@ from typing import Any, Literal, Self
 from piecehub.facts.workdir import Workdir
 
 FILE_NAME = "plan.json"
+LOCK = "requirements.lock"
+NOT_LOOKED_AT = "new data, not looked at"
 _SCHEMA = 1
+_LONGEST = 40
 
 State = Literal["run", "cache", "idle"]
 Kind = Literal["parameter", "code", "schema", "piecehub", "lock", "data"]
@@ -36,12 +40,30 @@ Kind = Literal["parameter", "code", "schema", "piecehub", "lock", "data"]
 
 @dataclass(frozen=True)
 class Change:
-    """Something that differs from the last published run; `old` or `new` is None where there is none."""
+    """Something that differs from the last published run; `old` or `new` is None where there is none.
+
+    `diff` is that of a small file of the recipe, as `diff -u` writes it, without what looks like a secret.
+    """
 
     kind: Kind
     name: str
     old: Any = None
     new: Any = None
+    diff: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The same on one line, such as `train.epochs 20 → 30` or `model.py changed: build_model`."""
+        if self.kind == "parameter":
+            return f"{self.name} {_shown(self.old)} → {_shown(self.new)}"
+        if self.kind == "data":
+            before = "" if self.old is None else f"{self.old:,} → "
+            return NOT_LOOKED_AT if self.new is None else f"new data: {self.name} {before}{self.new:,} records"
+        if self.kind == "lock":
+            return self.name
+        if self.old is None or self.new is None:
+            return f"{self.name} {'is new' if self.old is None else 'is gone'}"
+        return f"{self.name} changed{': ' + ', '.join(self.new) if self.new else ''}"
 
 
 @dataclass(frozen=True)
@@ -154,6 +176,14 @@ def read_plan(workdir: Workdir, run: str) -> Plan | None:
         return Plan.from_json(path.read_text(encoding="utf-8"))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _shown(value: Any) -> str:
+    """A value short enough for a line."""
+    if value is None:
+        return "(none)"
+    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"
 
 
 def plain(value: Any) -> Any:

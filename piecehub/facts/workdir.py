@@ -8,7 +8,8 @@ trials/            finished trials, by content digest; in trials/rows/ decoded e
 training/          checkpoints of trainings that have not ended, by what they depend on
 unpacked/          published versions that a program of this machine loaded by their handle, by content digest
 runs/<run>/        run.json: the DAG and its parameters (drawn in piecehub/facts/runs.py); plan.json, what it would do
-                    (piecehub/facts/plan.py); stamp.json, what was so at its end (pipelines/planning/stamp.py)
+                    (piecehub/facts/plan.py); stamp.json, what was so at its end (pipelines/planning/stamp.py); of one
+                    that published, sources.json, the recipe's small texts (pipelines/planning/sources.py)
 logs/<run>/        events.jsonl, <component>.log, heartbeat (piecehub/facts/heartbeat.py)
 runs.sqlite        an index of the runs (piecehub/facts/run_index.py); may be deleted at any time
 run.lock           held by the run that goes on
@@ -27,7 +28,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from piecehub.errors import EnvironmentProblem, no_space
 
@@ -149,6 +150,20 @@ def relied_on(workdir: Workdir) -> Generator[None]:
 
 
 @contextlib.contextmanager
+def looked_into(workdir: Workdir) -> Generator[None]:
+    """The same for who only looks: nothing is made, and where there never was a run or a gc, nothing is waited for."""
+    try:
+        file = (workdir.root / _GC_LOCK).open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        with _unlocking(file):
+            yield
+
+
+@contextlib.contextmanager
 def taking_away(workdir: Workdir) -> Generator[None]:
     """Alone in this: whoever would begin to rely on what lies there waits.
 
@@ -166,7 +181,7 @@ def taking_away(workdir: Workdir) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _unlocking(file: IO[str]) -> Generator[None]:
+def _unlocking(file: IO[Any]) -> Generator[None]:
     """Takes back the lock at the end: to close the file does not, where a forked process has it open too."""
     try:
         yield

@@ -3,6 +3,7 @@
     /                                        the newest models and runs
     /runs?recipe=&state=&outcome=&since=&publisher=&before=|after=
                                              runs, the newest first
+    /pipelines/<name>                        a recipe: what its newest run was to do, and why
     /runs/<id>                               a run: DAG, components, parameters, outputs
     /runs/<id>/live                          tells a page that watches the run that there is something new
     /runs/<id>/log/<component>?q=            the end of a log; /runs/<id>/logs/<component>: the same as text
@@ -11,7 +12,7 @@
                                              versions, the newest first
     /models/<publisher>/<name>/<version>     a model; without the version 302 to the newest
     /models/<…>/<version>/files/<title>      a blob that was published with it
-    /api/v1/runs, /api/v1/runs/<id>, /api/v1/models; /api/v1/openapi.json describes them
+    /api/v1/runs, /api/v1/runs/<id>, /api/v1/pipelines/<name>, /api/v1/models; /api/v1/openapi.json describes them
     /<publisher>                             a publisher's models
     /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py); with `hub_only` no more
                                              than that: the JSON API of models is of it, runs and logs are not
@@ -50,6 +51,7 @@ from piecehub.store.wanted import Found, Service, find, status_of_errors
 from piecehub.ui.answers import HERE, Pages, bad_request
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
 from piecehub.ui.model_pages import model_cards, model_page, newest_cards
+from piecehub.ui.plan_routes import PlanRoutes
 from piecehub.ui.run_list import RunList
 from piecehub.ui.run_routes import RunRoutes
 from piecehub.ui.warnings import warnings
@@ -128,6 +130,7 @@ class _Site:
             Route("/", self.index),
             *RunRoutes(self._workdir, self._runs, self._pages, self.open_store).routes(),
             Route("/models", self.models),
+            *PlanRoutes(self._workdir, self._pages).routes(),
             Route("/api/v1/openapi.json", self.openapi),
             Route("/models/{path:path}", self.model),
             Mount("/static", StaticFiles(directory=HERE / "static")),

@@ -4,9 +4,11 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from piecehub.facts.plan import Plan
 from piecehub.facts.workdir import Workdir
 from piecehub.tensors.fresh import HOME, Ended, Job, run_fresh
 from pipelines.cost.arithmetic import PARTS, Cost, Part, parallel, told_earlier, with_workers
@@ -18,8 +20,23 @@ from pipelines.recipe.tables import LoadedRecipe
 _REHEARSE = "pipelines.cost.rehearsal:rehearse"
 
 
+@dataclass(frozen=True)
+class Rehearsed:
+    """What a run would do, and what all of it would take if nothing came from the cache."""
+
+    plan: Plan
+    cost: Cost
+
+
 def estimate(loaded: LoadedRecipe, settings: Sequence[str], workdir: Workdir, devices: str = "") -> Cost:
-    """What a run of the recipe takes of processors, memory and disk, at most.
+    """What a run of the recipe takes of processors, memory and disk, at most; see `rehearsed`."""
+    return rehearsed(loaded, settings, workdir, devices).cost
+
+
+def rehearsed(
+    loaded: LoadedRecipe, settings: Sequence[str], workdir: Workdir, devices: str = "", signed_by: str = ""
+) -> Rehearsed:
+    """What a run of the recipe would do, and what it takes of processors, memory and disk, at most.
 
     Each part is done once by the run's own code, on little, in a folder for temporary files that is gone afterwards,
     also where a person stops it. Where an earlier run in the working folder was told the same, its times are taken.
@@ -29,6 +46,7 @@ def estimate(loaded: LoadedRecipe, settings: Sequence[str], workdir: Workdir, de
         settings: that were laid over it.
         workdir: is only read.
         devices: on which the full model is to be trained.
+        signed_by: the digest of the public key of what the run would sign with, if it would.
 
     Raises:
         PiecehubError: what would stop the run, too: the recipe, its examples or the machine lack something.
@@ -39,13 +57,15 @@ def estimate(loaded: LoadedRecipe, settings: Sequence[str], workdir: Workdir, de
             "recipe": str(loaded.folder),
             "settings": list(settings),
             "devices": devices,
+            "signed_by": signed_by,
             "workdir": str(workdir.root.absolute()),
             "scratch": scratch,
         }
         told = run_fresh(_REHEARSE, arguments, run=partial(_watched, looks, scratch))
     parts = _parts(told, looks)
     measured, run = processor_seconds(workdir.root, told["arguments"])
-    return Cost(tuple(told_earlier(parts, measured, f"measured in run {run}")), told["processors"])
+    cost = Cost(tuple(told_earlier(parts, measured, f"measured in run {run}")), told["processors"])
+    return Rehearsed(Plan.from_json(told["plan"]), cost)
 
 
 def _watched(looks: Looks, scratch: str, job: Job) -> Ended:

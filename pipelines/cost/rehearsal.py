@@ -18,6 +18,7 @@ from piecehub.extraction import piece as pieces
 from piecehub.extraction.piece import Builder
 from piecehub.facts.conformance_report import ConformanceReport
 from piecehub.facts.handle import Handle
+from piecehub.facts.workdir import Workdir
 from piecehub.store import archive
 from piecehub.store.catalog import Store
 from piecehub.store.place import is_uri
@@ -76,22 +77,27 @@ class Draft:
             self.sources.append(source)
 
 
-def rehearse(recipe: str, settings: list[str], devices: str, workdir: str, scratch: str) -> dict[str, Any]:
-    """Goes through all parts of a run; returns a `Draft` of each, all windows, and the arguments of components.
+def rehearse(
+    recipe: str, settings: list[str], devices: str, signed_by: str, workdir: str, scratch: str
+) -> dict[str, Any]:
+    """Goes through all parts of a run; returns the plan, a `Draft` of each, all windows, and the components' arguments.
 
     Args:
         recipe: its folder.
         settings: laid over it.
         devices: on which the full model is trained.
-        workdir: the working folder, of which only the store is read.
+        signed_by: the digest of the public key of what the run would sign with, if it would.
+        workdir: the working folder, which is only read.
         scratch: a folder for all that is written.
     """
     began = time.monotonic()
     rehearsal = _Rehearsal(load_recipe(recipe, settings), devices, Path(workdir), Path(scratch))
     arguments = rehearsal.start(began)
+    plan = rehearsal.plan(signed_by)
     rehearsal.go()
     drafts = {name: asdict(draft) for name, draft in rehearsal.drafts.items()}
     return {
+        "plan": plan,
         "drafts": drafts,
         "windows": [asdict(window) for window in rehearsal.stopwatch.windows],
         "arguments": arguments,
@@ -132,6 +138,15 @@ class _Rehearsal:
             arguments = arguments_of(self._loaded, self._places(), devices)
         self._draft("start").add(sum(w.cpu_s for w in self.stopwatch.of("start")), _RECORDS_BYTES, "all of it")
         return arguments
+
+    def plan(self, signed_by: str) -> str:
+        """What the run would do, with the examples that were written here."""
+        from pipelines.compiled import compiled
+        from pipelines.planning.plan import plan_of
+
+        workdir = Workdir(self._workdir)
+        ir = compiled(self._loaded, workdir, self._source, resolved(self._devices))
+        return plan_of(ir, self._loaded, workdir, signed_by).to_json()
 
     def go(self) -> None:
         """All else."""

@@ -1,13 +1,14 @@
 """A cost as a table for a person."""
 
-from pipelines.cost.arithmetic import Cost, Part
+from piecehub.facts.plan import Plan
+from pipelines.cost.arithmetic import PARTS, Cost, Part
 
-_NOTE = "At most: trainings may stop early, and what an earlier run has finished comes from the cache."
+_NOTE = "At most: trainings may stop early."
 _NOTHING = "Nothing was trained to its end, published or recorded; all that was written is gone."
 
 
-def text(cost: Cost, name: str) -> str:
-    """The totals, the parts, and what was not done."""
+def text(cost: Cost, name: str, plan: Plan) -> str:
+    """The totals, what of it a run takes by its plan, the parts, and what was not done."""
     rows = [("part", "CPU time", "memory", "disk", "taken from"), *map(_row, cost.parts)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = [
@@ -17,7 +18,24 @@ def text(cost: Cost, name: str) -> str:
         f"{name}: {cost.cpu_s / 3600:.3g} CPU-hours, {duration(cost.wall_s)} on {cost.processors} processors, "
         f"{size(cost.memory_bytes)} of memory, {size(cost.disk_bytes)} of disk"
     )
-    return "\n".join([total, "", *(f"  {line}" for line in lines), "", _NOTE, _NOTHING])
+    return "\n".join([total, _now(cost, plan), "", *(f"  {line}" for line in lines), "", _NOTE, _NOTHING])
+
+
+def _now(cost: Cost, plan: Plan) -> str:
+    """What is left of a cost where a plan takes some of it from the cache, on one line."""
+    if not plan.something_runs:
+        return "a run now: nothing of that, for nothing has changed"
+    left = [part for part in cost.parts if _runs(part, plan)]
+    rest = Cost(tuple(left), cost.processors)
+    cached = ", ".join(part.name for part in cost.parts if part not in left)
+    told = f"; from the cache: {cached}" if cached else ""
+    return f"a run now: {rest.cpu_s / 3600:.3g} CPU-hours, {duration(rest.wall_s)}{told}"
+
+
+def _runs(part: Part, plan: Plan) -> bool:
+    """Whether a component of that part would run; to start takes its time in any case."""
+    running = [component.id for component in plan.components if component.state == "run"]
+    return not PARTS[part.name] or any(name.startswith(PARTS[part.name]) for name in running)
 
 
 def _row(part: Part) -> tuple[str, str, str, str, str]:

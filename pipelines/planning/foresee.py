@@ -14,6 +14,7 @@ they count as new if they are to be read.
 # pyright: reportAttributeAccessIssue=false
 
 import copy
+import shutil
 import sqlite3
 from collections.abc import Collection, Mapping
 from contextlib import closing
@@ -85,11 +86,15 @@ def foresee(
 def _copied(workdir: Workdir, to: Path) -> Any:
     """The connection to a copy of the working folder's ML Metadata, mended as a run mends it before it begins."""
     if workdir.metadata.is_file():
-        with (
-            closing(sqlite3.connect(f"{workdir.metadata.resolve().as_uri()}?mode=ro", uri=True)) as source,
-            closing(sqlite3.connect(to)) as target,
-        ):
-            source.backup(target)
+        try:
+            with (
+                closing(sqlite3.connect(f"{workdir.metadata.resolve().as_uri()}?mode=ro", uri=True)) as source,
+                closing(sqlite3.connect(to)) as target,
+            ):
+                source.backup(target)
+        except sqlite3.OperationalError:  # a run was killed while it wrote: the copy rolls that back
+            for ending in ("", "-journal"):
+                shutil.copyfile(f"{workdir.metadata}{ending}", f"{to}{ending}")
     connection = tfx_metadata.sqlite_metadata_connection_config(str(to))
     mend_records(workdir, to)
     return connection

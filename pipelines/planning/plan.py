@@ -3,12 +3,11 @@
 # The generated protos have no types.
 # pyright: reportAttributeAccessIssue=false
 
-import contextlib
 import json
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import localtime, strftime
 from typing import Any
@@ -23,15 +22,16 @@ from piecehub.examples.tfrecord_files import count_records
 from piecehub.facts import runs
 from piecehub.facts.plan import Change, Component, MadeOf, Part, Plan, read_plan
 from piecehub.facts.progress import phase
-from piecehub.facts.workdir import Workdir, mark, relied_on
+from piecehub.facts.workdir import Workdir, looked_into, mark
 from piecehub.training.devices import resolved
-from pipelines.compiled import checked, compiled
+from pipelines.compiled import checked, compiled, tried
 from pipelines.data_key import known_examples
 from pipelines.literal_paths import refuse_patterns
 from pipelines.planning import reasons
 from pipelines.planning.foresee import Foreseen, foresee
 from pipelines.planning.made_of import files_of, parameters_of, schemas_of
 from pipelines.planning.parameters import plain_parameters
+from pipelines.planning.sources import diff_of, read_sources, sources_of
 from pipelines.planning.stamp import last_published, last_run, read_stamp
 from pipelines.planning.store_state import store_state
 from pipelines.recipe.node_ids import never_cached, task_suffixes
@@ -48,6 +48,7 @@ class _Before:
     published: tuple[str, ...] = ()
     made_of: MadeOf | None = None
     told: Mapping[str, Mapping[str, Any]] | None = None
+    sources: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def plan(loaded: LoadedRecipe, workdir: Workdir, devices: str = "", signed_by: str = "") -> Plan:
@@ -72,6 +73,8 @@ def plan(loaded: LoadedRecipe, workdir: Workdir, devices: str = "", signed_by: s
 def plan_without_data(loaded: LoadedRecipe, workdir: Workdir, devices: str = "", signed_by: str = "") -> Plan:
     """The same, but that the recipe's writer of examples is not called: of what it would write nothing is known."""
     told = _devices(workdir, devices)
+    with logs.away():
+        tried(loaded, workdir)
     examples = known_examples(loaded, workdir.data.resolve()) or workdir.data.resolve() / _NOT_WRITTEN
     return plan_of(_compiled(loaded, workdir, examples, told), loaded, workdir, signed_by)
 
@@ -94,14 +97,14 @@ def plan_of(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, s
     with (
         phase("asking what earlier runs have made"),
         logs.away(),
-        _kept_there(workdir),
+        looked_into(workdir),
         tempfile.TemporaryDirectory(prefix="piecehub-plan-") as scratch,
     ):
         idle = None if signed_by is None else _idle(ir, loaded, workdir, Path(scratch) / "idle", signed_by)
         found = idle or foresee(ir, workdir, _made(Path(scratch) / "asked"))
         data = _data(nodes, found, loaded.config, before)
     made_of = _made_of(loaded, nodes, data)
-    changes = reasons.changes(before.made_of, made_of) if before.made_of else ()
+    changes = tuple(_with_diffs(before, made_of, loaded)) if before.made_of else ()
     components = tuple(_components(nodes, found, loaded, workdir, before, changes, bool(idle)))
     return Plan(
         ir.pipeline_info.id,
@@ -120,20 +123,26 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def _kept_there(workdir: Workdir) -> Iterator[None]:
-    """While this lasts, no gc takes anything out of the working folder, if there is one."""
-    with relied_on(workdir) if workdir.root.is_dir() else contextlib.nullcontext():
-        yield
-
-
 def _before(workdir: Workdir, pipeline: str) -> _Before:
     row = last_published(workdir, pipeline)
     plan, record = (read_plan(workdir, row.run), runs.read_run(workdir, row.run)) if row else (None, None)
     if not (row and plan and record):
         return _Before()
     told = {node.id: node.parameters for node in record.nodes}
-    return _Before(row.run, tuple(result.handle for result in row.results), plan.made_of, told)
+    handles = tuple(result.handle for result in row.results)
+    return _Before(row.run, handles, plan.made_of, told, read_sources(workdir, row.run))
+
+
+def _with_diffs(before: _Before, made_of: MadeOf, loaded: LoadedRecipe) -> Iterator[Change]:
+    """What differs from the run before, with the edits in small files of the recipe."""
+    assert before.made_of
+    old, new = before.sources, sources_of(loaded)
+    for change in reasons.changes(before.made_of, made_of):
+        if change.kind == "code":
+            diff = diff_of(change.name, old, new, change.old is None, change.new is None)
+            yield replace(change, diff=diff)
+        else:
+            yield change
 
 
 def _idle(

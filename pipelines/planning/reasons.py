@@ -1,20 +1,18 @@
 """Why a component runs: what differs from the last published run, by the names that a person gave it."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from piecehub.facts import provenance
-from piecehub.facts.plan import Change, File, MadeOf, Part
+from piecehub.facts.plan import LOCK, Change, File, MadeOf, Part
+from piecehub.facts.secrets import redacted
 from piecehub.facts.tables import unfolded
 
-LOCK = "requirements.lock"
 INPUT = "its input changes"
 STORE = "always runs: it sees the store"
 STORE_NEW = "what it finds there is new"
-NOT_LOOKED_AT = "new data, not looked at"
 NEW = "new"
 GONE = "what an earlier run made is gone"
 NOT_DONE = "no run has done it yet"
@@ -28,7 +26,6 @@ _IN_THE_RECIPE = {
     "upstream_label": "label",
 }
 _CODE, _LOCK, _FINGERPRINT, _SCHEMA = "code_digest", "lock_digest", "input_fingerprint", "schema_file"
-_LONGEST = 40
 
 
 @dataclass(frozen=True)
@@ -59,20 +56,6 @@ def changes(old: MadeOf, new: MadeOf) -> tuple[Change, ...]:
     )
 
 
-def sentence(change: Change) -> str:
-    """A change on one line, such as `train.epochs 20 → 30` or `model.py changed: build_model`."""
-    old, new = change.old, change.new
-    if change.kind == "parameter":
-        return f"{change.name} {_shown(old)} → {_shown(new)}"
-    if change.kind == "data":
-        return NOT_LOOKED_AT if new is None else f"new data: {change.name} {_from(old)}{new:,} records"
-    if change.kind == "lock":
-        return change.name
-    if old is None or new is None:
-        return f"{change.name} {'is new' if old is None else 'is gone'}"
-    return f"{change.name} changed{': ' + ', '.join(new) if new else ''}"
-
-
 def of_component(new: Told, was: Mapping[str, Any] | None, found: Iterable[Change]) -> list[str]:
     """Why a component would be told something else than in the run before.
 
@@ -91,24 +74,24 @@ def _reasons(new: Told, was: Mapping[str, Any], known: list[Change]) -> Iterator
     now, then = _by_value(new.arguments), _by_value(was)
     for key in [key for key in {**then, **now} if then.get(key) != now.get(key)]:
         matching = [change for change in named if _means(key, change.name, then.get(key), now.get(key))]
-        yield from map(sentence, matching)
+        yield from (change.sentence for change in matching)
         if not matching:
-            yield f"{key} {_shown(then.get(key))} → {_shown(now.get(key))}"
+            yield Change("parameter", key, redacted(then.get(key), key), redacted(now.get(key), key)).sentence
     own, _, recipe = str(new.arguments.get(_CODE, "")).partition("+")
     old_own, _, old_recipe = str(was.get(_CODE, "")).partition("+")
     if recipe != old_recipe:
-        yield from (sentence(change) for change in known if change.kind == "code")
+        yield from (change.sentence for change in known if change.kind == "code")
     if own != old_own:
         ours = [change for change in known if change.kind == "piecehub"]
-        yield from (sentence(change) for change in ours if change.name in new.code or change.new is None)
+        yield from (change.sentence for change in ours if change.name in new.code or change.new is None)
     if _SCHEMA in new.arguments:
         schemas = [change for change in known if change.kind == "schema"]
-        yield from (sentence(c) for c in schemas if str(new.arguments[_SCHEMA]).endswith(PurePosixPath(c.name).name))
+        yield from (c.sentence for c in schemas if str(new.arguments[_SCHEMA]).endswith(PurePosixPath(c.name).name))
     if new.arguments.get(_LOCK) != was.get(_LOCK):
-        yield LOCK
+        yield Change("lock", LOCK).sentence
     if new.arguments.get(_FINGERPRINT) != was.get(_FINGERPRINT):
         about = [change for change in known if change.kind == "data" and change.name == new.part]
-        yield from map(sentence, about)
+        yield from (change.sentence for change in about)
         if not about:
             yield f"the files of {new.part} were written anew, with the same records"
 
@@ -152,15 +135,3 @@ def _parts(old: File | None, new: File | None) -> tuple[list[str] | None, list[s
 
 def _counts(old: Part | None, new: Part | None) -> tuple[int | None, int | None]:
     return (old.count if old else None), (new.count if new and new.known else None)
-
-
-def _from(count: int | None) -> str:
-    return "" if count is None else f"{count:,} → "
-
-
-def _shown(value: Any) -> str:
-    """A value short enough for a line."""
-    if value is None:
-        return "(none)"
-    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]}…{text[-_LONGEST // 2 :]}"

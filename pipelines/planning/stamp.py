@@ -9,12 +9,13 @@ TensorFlow is imported.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from piecehub.facts.run_index import Wanted, list_runs
-from piecehub.facts.run_rows import RunRow
+from piecehub.facts import runs
+from piecehub.facts.run_rows import RunRow, row_of
 from piecehub.facts.workdir import Workdir
 from pipelines.planning.store_state import State
 
@@ -56,11 +57,20 @@ def read_stamp(workdir: Workdir, run: str) -> Stamp | None:
 
 def last_run(workdir: Workdir, pipeline: str) -> RunRow | None:
     """The newest run of a recipe by name, however it ended."""
-    found = list_runs(workdir, Wanted(recipe=pipeline), limit=1).rows
-    return found[0] if found else None
+    return next(_rows(workdir, pipeline), None)
 
 
 def last_published(workdir: Workdir, pipeline: str) -> RunRow | None:
     """The newest run of a recipe by name that published what it made."""
-    found = list_runs(workdir, Wanted(recipe=pipeline, outcome="published"), limit=1).rows
-    return found[0] if found else None
+    return next((row for row in _rows(workdir, pipeline) if row.outcome == "published"), None)
+
+
+def _rows(workdir: Workdir, pipeline: str) -> Iterator[RunRow]:
+    """The runs of a recipe, newest first, by their folders: the index would be written by who only looks."""
+    for run_id in runs.run_ids(workdir):
+        try:
+            record = runs.read_run(workdir, run_id)
+        except (ValueError, KeyError, TypeError):
+            continue
+        if record and record.pipeline == pipeline:
+            yield row_of(record, runs.read_events(workdir, run_id))

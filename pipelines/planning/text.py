@@ -3,7 +3,7 @@
 from collections import Counter
 
 from piecehub.facts.plan import Component, Plan
-from pipelines.planning.reasons import sentence
+from piecehub.ui.words import plain
 
 _SIGNS = {"run": "●", "cache": "↺", "idle": "·"}
 _WORDS = {"run": "will run", "cache": "from cache", "idle": "nothing to do"}
@@ -12,7 +12,7 @@ _MOST_FILES = 5
 
 def text(plan: Plan) -> str:
     """What differs from the last published run, what would run, and the sum."""
-    return "\n".join([_heading(plan), *_changes(plan), "", *_components(plan), "", _sum(plan)])
+    return "\n".join(map(plain, [_heading(plan), *_changes(plan), "", *_components(plan), "", _sum(plan)]))
 
 
 def _heading(plan: Plan) -> str:
@@ -22,8 +22,8 @@ def _heading(plan: Plan) -> str:
 
 
 def _changes(plan: Plan) -> list[str]:
-    named = [sentence(change) for change in plan.changes if change.kind != "piecehub"]
-    ours = [sentence(change) for change in plan.changes if change.kind == "piecehub"]
+    named = [change.sentence for change in plan.changes if change.kind != "piecehub"]
+    ours = [change.sentence for change in plan.changes if change.kind == "piecehub"]
     more = [f"{len(ours) - _MOST_FILES} more files of piecehub"] if len(ours) > _MOST_FILES else []
     return [f"  {line}" for line in (*named, *ours[:_MOST_FILES], *more)]
 

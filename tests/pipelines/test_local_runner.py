@@ -126,8 +126,64 @@ def test_as_json_a_run_prints_the_events_that_it_keeps(world: World, settled: Fi
     assert (quiet.returncode, quiet.stderr) == (0, "") and "published" in quiet.stdout
 
 
-def test_once_the_incumbent_is_known_only_what_sees_the_store_runs(world: World, settled: Finished) -> None:
-    assert world.run().ran() == FROM_THE_STORE
+@pytest.fixture(scope="module")
+def again(world: World, settled: Finished) -> Finished:
+    """A third run, for tests that stand next to each other: nothing has changed since."""
+    return world.run()
+
+
+def test_once_the_incumbent_is_known_only_what_sees_the_store_runs(again: Finished) -> None:
+    assert again.ran() == FROM_THE_STORE
+
+
+def test_where_nothing_changed_plan_and_run_say_so_without_tensorflow(world: World, again: Finished) -> None:
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    words = [str(world.recipe), *settings, "--workdir", str(world.workdir.root)]
+    code = (
+        f"import sys; sys.argv[1:] = {['plan', *words, '--json']!r}\nfrom piecehub.cli.main import main\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code, end.code\n"
+        "assert not {'tensorflow', 'tfx', 'keras', 'apache_beam'} & set(sys.modules)"
+    )
+    planned = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert (planned.returncode, planned.stderr) == (0, "")
+    plan = json.loads(planned.stdout)
+    states = {component["id"]: component["state"] for component in plan["components"]}
+    assert {node for node, state in states.items() if state == "idle"} == FROM_THE_STORE
+    assert set(states.values()) == {"idle", "cache"} and (plan["against"], plan["changes"]) == (again.run, [])
+    ran = piecehub("run", *words)
+    assert (ran.returncode, ran.stderr) == (0, "") and f"That was run {again.run}:" in ran.stdout
+    assert "already published as piecehub/digits/1" in ran.stdout and runs.run_ids(world.workdir)[0] == again.run
+
+
+def test_it_is_never_said_that_nothing_changed_where_something_did(
+    world: World, again: Finished, tmp_path: Path
+) -> None:
+    from pipelines.planning.at_once import nothing_to_do
+    from pipelines.recipe.loader import load_recipe
+
+    def is_idle(*settings: str, devices: str = "", signed_by: str = "") -> bool:
+        loaded = load_recipe(world.recipe, [*TINY, *settings])
+        return nothing_to_do(loaded, world.workdir, devices, signed_by) is not None
+
+    assert is_idle()
+    assert not is_idle("gate.min_gain=-0.03") and not is_idle('documentation.limitations="None."')
+    assert not is_idle(devices="cpu:2") and not is_idle(signed_by="sha256:0")
+    (world.recipe / "helper.py").write_text("")
+    assert not is_idle()
+    (world.recipe / "helper.py").unlink()
+    examples = Path(again.states["UpstreamExamples"].outputs["examples"])
+    for place in (examples, world.workdir.data, world.workdir.metadata, world.workdir.store):
+        place.rename(tmp_path / "away")
+        assert not is_idle(), place
+        (tmp_path / "away").rename(place)
+    later = runs.Run("99990101-000000-000", "digits", str(world.recipe), runs.now(), os.getpid(), ())
+    runs.write_run(world.workdir, later)
+    for state in ("", "failed", "stopped"):
+        if state:
+            runs.append_event(world.workdir, later.run, runs.Event(runs.now(), "", state))
+        assert not is_idle(), state
+    shutil.rmtree(world.workdir.runs / later.run)
+    assert is_idle()
 
 
 def test_a_new_margin_runs_only_the_gate_the_documentation_and_the_pusher(world: World, settled: Finished) -> None:

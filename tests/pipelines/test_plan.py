@@ -24,7 +24,7 @@ MADE_OF = MadeOf(
 
 
 def _sentences(new: MadeOf) -> list[str]:
-    return [reasons.sentence(change) for change in reasons.changes(MADE_OF, new)]
+    return [change.sentence for change in reasons.changes(MADE_OF, new)]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from piecehub.facts import run_index, runs
 from piecehub.facts.handle import Handle
+from piecehub.facts.plan import MadeOf, Plan, write_plan
 from piecehub.facts.runs import Event, Node, Result, Run
 from piecehub.store import curate
 from piecehub.store.catalog import Store
@@ -265,6 +266,8 @@ def test_the_openapi_file_has_the_routes_and_no_others(client, site):
 
 def test_every_answer_has_the_fields_that_the_openapi_file_says(client, site):
     site.write_run("run-1", states=site.done, end="done")
+    made_of = MadeOf({}, "", {}, {}, {}, {})
+    write_plan(site.workdir, "run-1", Plan("digits", "r", "2026-11-24", "", (), (), (), made_of))
     site.publish(**{"model.sig": b"signature"})
     values = {"run": "run-1", "publisher": "piecehub", "name": "digits", "version": "1", "blob": "model.tar.gz"}
     for path, described in _described(client).items():
