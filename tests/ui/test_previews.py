@@ -1,6 +1,7 @@
 """What a page shows of an artifact: whatever lies in it, and however damaged or hostile that is."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,16 @@ def test_curves_with_bounds_tell_these(folder):
 def test_each_kind_of_preview_is_drawn(browser, folder, kind, data, seen):
     write(folder, "preview.json", preview(kind, data))
     assert seen in browser.get(AT).text
+
+
+def test_the_examples_of_the_documentation_are_read(folder):
+    text = (Path(__file__).parents[2] / "docs" / "workdir.md").read_text(encoding="utf-8")
+    examples = [line for line in text.splitlines() if line.startswith('{"schema": 1, "kind"')]
+    for example in examples:
+        write(folder, "preview.json", example.encode())
+        [one] = artifact(folder).previews
+        assert one.kind == json.loads(example)["kind"] and not one.note
+    assert len(examples) == 4
 
 
 @pytest.mark.parametrize(
