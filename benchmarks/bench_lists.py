@@ -1,6 +1,6 @@
 """Pages that list many runs and many versions: by their index, beside reading every folder and every manifest.
 
-    python -m benchmarks.bench_lists [--runs 100000] [--versions 100000] [--keep FOLDER]
+    python -m benchmarks.bench_lists [--runs 100000] [--versions 100000] [--keep FOLDER [--parts runs reindex …]]
 
 Runs are written by our own functions; the store is filled by writing its documented layout, and its index is made by
 `store reindex`. The bucket (moto, in this process) holds the same index, and no manifest, for a list opens none.
@@ -8,6 +8,7 @@ Runs are written by our own functions; the store is filled by writing its docume
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import statistics
@@ -45,26 +46,36 @@ def _main() -> None:
     parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--versions", type=int, default=100_000)
     parser.add_argument("--keep", type=Path, help="A folder to fill, or that an earlier call filled.")
+    parser.add_argument(
+        "--parts", nargs="+", choices=list(_PARTS), default=list(_PARTS), help="Only these, with --keep."
+    )
     parser.add_argument("--to", type=Path, default=RESULTS / "lists.json")
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         workdir = Workdir(folder)
-        facts: dict[str, Any] = {"runs": given.runs, "versions": given.versions}
-        if not workdir.runs.is_dir():
-            _write_runs(workdir, given.runs)
-        run_index.clear(workdir)
-        facts["index of all runs made from their folders, s"] = _once(lambda: run_index.list_runs(workdir))
-        if not workdir.store.is_dir():
-            _fill(workdir, given.versions)
-        facts["store reindex, s"] = _once(lambda: reindex(Store.open(workdir.store)))
-        rows = [*_run_rows(workdir), *_model_rows(workdir, facts), *_bucket_rows(workdir, facts)]
-        facts["server start, s"] = _start_s(workdir)
+        kept = folder / "measured.json"
+        measured: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        for part in given.parts:
+            facts: dict[str, Any] = {}
+            rows = list(_PARTS[part](workdir, given.runs, given.versions, facts))
+            measured[part] = {"facts": facts, "rows": rows}
+            kept.write_text(json.dumps(measured), encoding="utf-8")
+        if missing := [part for part in _PARTS if part not in measured]:
+            print(f"Not measured yet: {' '.join(missing)}.")
+            return
         question = "a page of a list, ms: by the index, and by reading every folder and manifest"
+        facts = {"runs": given.runs, "versions": given.versions}
+        facts |= {key: value for part in _PARTS for key, value in measured[part]["facts"].items()}
+        rows = [row for part in _PARTS for row in measured[part]["rows"]]
         write_table({**stamp("lists", question), "facts": facts, "rows": rows}, given.to)
 
 
-def _run_rows(workdir: Workdir) -> Iterator[dict[str, Any]]:
+def _run_rows(workdir: Workdir, count: int, _: int, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if not workdir.runs.is_dir():
+        _write_runs(workdir, count)
+    run_index.clear(workdir)
+    facts["index of all runs made from their folders, s"] = _once(lambda: run_index.list_runs(workdir))
     client = _client(workdir)
     everything_ms = _once(lambda: _by_folders(workdir)) * 1000
     for path in ("/runs", "/runs?outcome=not+published", "/runs?recipe=flowers&state=failed", "/api/v1/runs"):
@@ -73,7 +84,15 @@ def _run_rows(workdir: Workdir) -> Iterator[dict[str, Any]]:
     yield _row(f"/runs/{newest}", client, None) | {"page": "/runs/<id>"}
 
 
-def _model_rows(workdir: Workdir, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _fill_rows(workdir: Workdir, _: int, count: int, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Measures no page: it makes the index of the store."""
+    if not workdir.store.is_dir():
+        _fill(workdir, count)
+    facts["store reindex, s"] = _once(lambda: reindex(Store.open(workdir.store)))
+    yield from ()
+
+
+def _model_rows(workdir: Workdir, _: int, __: int, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     everything_ms = _once(lambda: Store.open(workdir.store).listing()) * 1000
     for kept in workdir.root.glob("catalog-*.sqlite"):
         kept.unlink()
@@ -90,7 +109,7 @@ def _model_rows(workdir: Workdir, facts: dict[str, Any]) -> Iterator[dict[str, A
 _MODEL_PAGES = ("/models", "/models?show=all", "/models?q=model-77", "/models?task=task-3", "/api/v1/models?limit=100")
 
 
-def _bucket_rows(workdir: Workdir, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _bucket_rows(workdir: Workdir, _: int, __: int, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
     with running_s3() as endpoint:
         os.environ |= {
             "AWS_ENDPOINT_URL": endpoint,
@@ -110,6 +129,20 @@ def _bucket_rows(workdir: Workdir, facts: dict[str, Any]) -> Iterator[dict[str, 
             facts["first page of models of a new server, bucket, ms"] = round(first_s * 1000)
             for path in _MODEL_PAGES:
                 yield _row(path, client, None) | {"page": f"{path}, bucket"}
+
+
+def _start_rows(workdir: Workdir, _: int, __: int, facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    facts["server start, s"] = _start_s(workdir)
+    yield from ()
+
+
+_PARTS: dict[str, Callable[[Workdir, int, int, dict[str, Any]], Iterator[dict[str, Any]]]] = {
+    "runs": _run_rows,
+    "reindex": _fill_rows,
+    "models": _model_rows,
+    "bucket": _bucket_rows,
+    "start": _start_rows,
+}
 
 
 def _row(path: str, client: TestClient, everything_ms: float | None) -> dict[str, Any]:

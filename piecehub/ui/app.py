@@ -7,12 +7,14 @@
     /runs/<id>                               a run: DAG, components, parameters, outputs
     /runs/<id>/live                          tells a page that watches the run that there is something new
     /runs/<id>/log/<component>?q=            the end of a log; /runs/<id>/logs/<component>: the same as text
+    /runs/<id>/outputs/<component>/<output>  what lies in an artifact
     /runs/<id>/plots/<component>/<output>/<plot>
     /models?q=&publisher=&task=&show=&before=|after=
                                              versions, the newest first
     /models/<publisher>/<name>/<version>     a model; without the version 302 to the newest
     /models/<…>/<version>/files/<title>      a blob that was published with it
-    /api/v1/runs, /api/v1/runs/<id>, /api/v1/pipelines/<name>, /api/v1/models; /api/v1/openapi.json describes them
+    /api/v1/runs, /api/v1/runs/<id>[/outputs/<component>/<output>], /api/v1/pipelines/<name>, /api/v1/models;
+                                             /api/v1/openapi.json describes them
     /<publisher>                             a publisher's models
     /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py); with `hub_only` no more
                                              than that: the JSON API of models is of it, runs and logs are not

@@ -49,6 +49,11 @@ class Layout:
     edges: tuple[Edge, ...]
 
 
+def get_ready() -> None:
+    """Imports what draws, half a second, before somebody waits for it."""
+    _untyped_graph(0, ())
+
+
 def place(upstream: Mapping[str, Sequence[str]]) -> Layout:
     """The layout of a DAG, flowing down or to the right, whichever is shown larger.
 

@@ -14,6 +14,7 @@ from piecehub.facts.secrets import redacted_text
 from piecehub.facts.workdir import Workdir
 from piecehub.ui import layout, logs, words
 from piecehub.ui.layout import Layout
+from piecehub.ui.previews.artifact import plots_in
 from piecehub.ui.run_times import Span, Times, times_of
 
 # From how long on it is told that a run that goes on was silent.
@@ -22,11 +23,12 @@ _QUIET_S = 10.0
 
 @dataclass(frozen=True)
 class Output:
-    """One artifact of a component: where it lies below the working folder, and the plots in it."""
+    """One artifact of a component: where it lies below the working folder, the plots in it, and whether it is there."""
 
     key: str
     place: str
     plots: tuple[str, ...]
+    is_here: bool
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ def run_json(page: RunPage) -> dict[str, Any]:
 
 def _component_json(component: Component) -> dict[str, Any]:
     value = asdict(component)
-    told = {key: value[key] for key in ("id", "state", "seconds", "message", "upstream", "parameters", "outputs")}
+    told = {key: value[key] for key in ("id", "state", "seconds", "message", "upstream", "parameters")}
+    told["outputs"] = [{"key": o.key, "place": o.place, "plots": o.plots} for o in component.outputs]
     told["progress"] = component.progress.to_json() if component.progress else {}
     span = component.span
     told["time"] = (
@@ -247,11 +250,5 @@ def _output(workdir: Workdir, key: str, place: str) -> Output:
     """An output below the working folder; of one elsewhere only the address is shown, nothing is read."""
     folder, root = Path(place).resolve(), workdir.root.resolve()
     if not folder.is_relative_to(root):
-        return Output(key, place, ())
-    return Output(key, folder.relative_to(root).as_posix(), plots_in(folder))
-
-
-def plots_in(folder: Path) -> tuple[str, ...]:
-    """The plots that an artifact holds: the drawings beside its files."""
-    found = sorted(folder.glob("*.svg")) if folder.is_dir() else []
-    return tuple(path.name for path in found if path.is_file() and not path.is_symlink())
+        return Output(key, place, (), is_here=False)
+    return Output(key, folder.relative_to(root).as_posix(), plots_in(folder), is_here=folder.is_dir())

@@ -14,6 +14,7 @@ from piecehub.ui import logs
 from piecehub.ui.answers import Pages, bad_request
 from piecehub.ui.headers import PLOT_HEADERS
 from piecehub.ui.live import watched
+from piecehub.ui.output_pages import OutputPage, output_json, output_page
 from piecehub.ui.run_list import RunList, listed_json
 from piecehub.ui.run_outcomes import outcomes_of
 from piecehub.ui.run_pages import RunPage, known_log, log_text, mark_of, plot_path, read_row, run_json, run_page
@@ -34,6 +35,8 @@ class RunRoutes:
             Route("/runs/{run}/log/{node:path}", self.log_page),
             Route("/runs/{run}/logs/{node:path}", self.log),
             Route("/runs/{run}/plots/{node}/{output}/{plot}", self.plot),
+            Route("/runs/{run}/outputs/{node}/{output}", self.output),
+            Route("/api/v1/runs/{run}/outputs/{node}/{output}", self.api_output),
             Route("/api/v1/runs", self.api_runs),
             Route("/api/v1/runs/{run}", self.api_run),
         ]
@@ -88,6 +91,14 @@ class RunRoutes:
             raise HTTPException(404, "Expected a component's plot. Received: none of that name.")
         return FileResponse(path, media_type="image/svg+xml", headers=PLOT_HEADERS)
 
+    def output(self, request: Request) -> Response:
+        """What lies in an artifact."""
+        return self._pages.html("output.html", page=self._output_page(request))
+
+    def api_output(self, request: Request) -> Response:
+        """The same as JSON."""
+        return JSONResponse(output_json(self._output_page(request)))
+
     def api_runs(self, request: Request) -> Response:
         """A page of runs, newest first; `?before=<id>` goes on where `next` says, the filters are those of the page."""
         with bad_request():
@@ -97,6 +108,12 @@ class RunRoutes:
     def api_run(self, request: Request) -> Response:
         """One run, as JSON."""
         return JSONResponse(run_json(self._page(request)))
+
+    def _output_page(self, request: Request) -> OutputPage:
+        page = output_page(self._workdir, *(request.path_params[key] for key in ("run", "node", "output")))
+        if page is None:
+            raise HTTPException(404, "Expected an output of a component. Received: none of that name that is here.")
+        return page
 
     def _page(self, request: Request) -> RunPage:
         run = request.path_params["run"]

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from piecehub.errors import EnvironmentProblem
 from piecehub.facts.addresses import is_loopback
 from piecehub.facts.workdir import Workdir
 from piecehub.store.tokens import Tokens
+from piecehub.ui import layout
 from piecehub.ui.app import create_app
 
 
@@ -41,6 +43,8 @@ def serve(
     listener = listen(host, port)
     has_pages = any(getattr(route, "path", "") == "/" for route in app.routes)
     print(_greeting(host, listener.getsockname()[1], has_pages=has_pages), file=sys.stderr, flush=True)
+    if has_pages:
+        threading.Thread(target=layout.get_ready, daemon=True).start()
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
     with suppress(KeyboardInterrupt):
         server = uvicorn.Server(config)

@@ -129,6 +129,7 @@ def test_every_address_of_the_json_api_and_each_key_of_its_answers_is_in_the_ref
         f"{model}/{{N}}/files": "/api/v1/models/piecehub/digits/1/files",
         "/api/v1/runs": "/api/v1/runs",
         "/api/v1/runs/{run}": f"/api/v1/runs/{run}",
+        "/api/v1/runs/{run}/outputs/{component}/{output}": f"/api/v1/runs/{run}/outputs/PublishGate/blessing",
         "/healthz": "/healthz",
     }
     for address, one in asked.items():
@@ -140,7 +141,7 @@ def test_every_address_of_the_json_api_and_each_key_of_its_answers_is_in_the_ref
     routes = {getattr(route, "path", "") for route in create_app(golden).routes}
     assert {path for path in routes if path.startswith("/api/")} == {
         *("/api/v1/runs", "/api/v1/runs/{run}", "/api/v1/models", "/api/v1/models/{path:path}"),
-        "/api/v1/openapi.json",
+        *("/api/v1/openapi.json", "/api/v1/runs/{run}/outputs/{node}/{output}"),
     }
     assert "### `GET /api/v1/openapi.json`" in page
 

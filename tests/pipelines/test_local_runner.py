@@ -232,6 +232,10 @@ def test_a_new_learning_rate_trains_again_and_runs_all_after_it(world: World, se
     assert ran == {"FullModelTrainer"} | CUT | EVALUATED | JUDGED | FROM_THE_STORE
 
 
+def test_e3_a_run_gives_signs_of_life(world: World, settled: Finished) -> None:
+    assert (world.workdir.logs / settled.run / "heartbeat").is_file()
+
+
 def test_a_wiped_store_is_published_to_again(world: World, settled: Finished) -> None:
     kept = world.workdir.root / "kept"
     world.workdir.store.rename(kept)

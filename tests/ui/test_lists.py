@@ -269,7 +269,16 @@ def test_every_answer_has_the_fields_that_the_openapi_file_says(client, site):
     made_of = MadeOf({}, "", {}, {}, {}, {})
     write_plan(site.workdir, "run-1", Plan("digits", "r", "2026-11-24", "", (), (), (), made_of))
     site.publish(**{"model.sig": b"signature"})
-    values = {"run": "run-1", "publisher": "piecehub", "name": "digits", "version": "1", "blob": "model.tar.gz"}
+    (site.workdir.artifacts / "digits" / "HubPusher").mkdir(parents=True)
+    values = {
+        "run": "run-1",
+        "component": "HubPusher",
+        "output": "evidence",
+        "publisher": "piecehub",
+        "name": "digits",
+        "version": "1",
+        "blob": "model.tar.gz",
+    }
     for path, described in _described(client).items():
         answer = client.get(path.format(**values))
         assert answer.status_code == 200, path
