@@ -21,7 +21,9 @@ from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
 from pipelines.data import examples_folder
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
+from pipelines.kubeflow_parameters import with_parameters
 from pipelines.kubeflow_platform import IN_POD, INCUMBENT, PARENT, PUSHER, OnCluster
+from pipelines.kubeflow_pods import ask_of_containers, ask_of_pods
 from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places
 from pipelines.pipeline import create_pipeline, examples_that_change, never_cached
@@ -89,7 +91,10 @@ def compile_recipe(
     # Kubeflow's cache does not look into a folder: it would not see that it has other records.
     seldom = [*never_cached(loaded.config), *examples_that_change(loaded.config)]
     spec = compile_spec(pipeline, image, never_cached=seldom, trials_folder=places.trials)
-    _write(write_yaml(spec, cluster.document(spec, str(workdir.root.resolve()))), output)
+    spec = with_parameters(spec, loaded.config.kubeflow.parameters)
+    document = cluster.document(spec, str(workdir.root.resolve()))
+    ask_of_containers(spec["deploymentSpec"]["executors"], loaded.config.kubeflow, LIGHT)
+    _write(write_yaml(spec, ask_of_pods(document, spec, loaded.config.kubeflow, LIGHT)), output)
 
 
 def compile_package(

@@ -4,6 +4,7 @@
                                 what TFX compiles
     --light_function MODULE.NAME    the work of a component that needs no TFX (light.py)
     --trials_folder FOLDER          where a failure is marked that no retry mends (failures.py)
+    --lay_over MODULE.NAME          what lays values of a submission over the component's parameters
     --on_beam, and all others       Beam's arguments, and whether work of ours goes there too
 
 All else runs through TFX's executor, by `components/kubeflow_entrypoint.py`, which is not imported before. Whatever
@@ -25,6 +26,7 @@ from piecehub.facts.beam import ON_BEAM
 
 LIGHT_FUNCTION = "--light_function"
 TRIALS_FOLDER = "--trials_folder"
+LAY_OVER = "--lay_over"
 _HEAVY = "components.kubeflow_entrypoint"
 
 
@@ -36,6 +38,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--json_serialized_inputs_spec_args", default="{}")
     parser.add_argument(LIGHT_FUNCTION, default="")
     parser.add_argument(TRIALS_FOLDER, default="")
+    parser.add_argument(LAY_OVER, default="")
     parser.add_argument(ON_BEAM, action="store_true")
     return parser.parse_known_args(argv[1:])
 
@@ -66,6 +69,10 @@ def _run(known: argparse.Namespace, beam_arguments: list[str], asked: Json) -> N
     inputs_spec: Json = json.loads(known.json_serialized_inputs_spec_args)
     output_file = Path(asked["outputs"]["outputFile"])
     given = executor_input.for_tfx(asked, inputs_spec)
+    if known.lay_over:
+        module, _, name = known.lay_over.rpartition(".")
+        work = getattr(importlib.import_module(module), name)
+        given["inputs"]["parameterValues"] = work(given["inputs"]["parameterValues"])
     if known.light_function:
         written = light.run(known.light_function, known.executor_class_path, given, inputs_spec)
     else:
