@@ -4,6 +4,7 @@
     pipeline         the journey of the data; piece_journey: its second half, piece by piece
     local_runner     on this machine; kubeflow_runner: as a package for Kubeflow Pipelines
     sweep            what a killed run left, closed at the next one's start; gc: what nobody needs, removed
+    operating/       such a package on a server: uploaded, run, scheduled, looked into
     evaluation       the evaluator alone, on anybody's SavedModel
 
 Read `pipeline.create_pipeline` first.

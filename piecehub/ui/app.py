@@ -11,6 +11,7 @@
     /models/<publisher>/<name>/<version>     a model; without the version 302 to the newest
     /models/<…>/<version>/files/<title>      a blob that was published with it
     /api/v1/runs, /api/v1/runs/<id>, /api/v1/models; /api/v1/openapi.json describes them
+    /metrics                                 for Prometheus (metrics.py), with `hub_only` too
     /<publisher>                             a publisher's models
     /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py); with `hub_only` no more
                                              than that: the JSON API of models is of it, runs and logs are not
@@ -19,7 +20,7 @@ Read-only: GET and HEAD. No path is made from a URL: every file is found by look
 """
 
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ from piecehub.store.tokens import Tokens
 from piecehub.store.wanted import Found, Service, find, status_of_errors
 from piecehub.ui import words
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
+from piecehub.ui.metrics import CONTENT_TYPE, Scheduled, metrics_text
 from piecehub.ui.model_pages import model_cards, model_page, newest_cards
 from piecehub.ui.run_list import RunList, address, listed_json
 from piecehub.ui.run_pages import log_text, plot_path, run_json, run_page
@@ -71,6 +73,7 @@ def create_app(
     hub_only: bool | None = None,
     tokens: Tokens | None = None,
     store: Path | str | None = None,
+    scheduled: Scheduled | None = None,
 ) -> Starlette:
     """The server of one working folder.
 
@@ -81,6 +84,7 @@ def create_app(
             machines' side of the address (anything but loopback), and wherever there are tokens.
         tokens: of private publishers.
         store: the folder or uri of another store than the working folder's.
+        scheduled: asks a Kubeflow server for the last run of each schedule, for `/metrics`; None if there is none.
 
     Raises:
         RecipeError: if the pages are asked for beside tokens, which they do not know.
@@ -94,6 +98,7 @@ def create_app(
     if hub_only is None:
         hub_only = tokens is not None or not is_loopback(host)
     routes = hub_routes(pages.open_store, tokens=tokens) if hub_only else pages.routes()
+    routes = [Route("/metrics", pages.metrics_of(tokens or Tokens(), scheduled)), *routes]
     app = Starlette(
         routes=routes,
         middleware=[
@@ -156,6 +161,16 @@ class _Pages:
             Mount("/static", StaticFiles(directory=_HERE / "static")),
             *hub_routes(self.open_store, self.document, publisher=self.publisher, listing=self._service.listing),
         ]
+
+    def metrics_of(self, tokens: Tokens, scheduled: Scheduled | None) -> Callable[[Request], Response]:
+        """The answer to `/metrics`: what everybody may know of the store, and of the schedules."""
+
+        def metrics(_: Request) -> Response:
+            with status_of_errors():
+                text = metrics_text(self.open_store(), self._service.listing, tokens.digests, scheduled)
+            return PlainTextResponse(text, headers={"Content-Type": CONTENT_TYPE})
+
+        return metrics
 
     def index(self, request: Request) -> Response:
         refuse_models(request)
