@@ -110,7 +110,7 @@ def _clock(row: ScheduleRow) -> Iterator[Row]:
 
 def _root(server: Server, package: Package | None, root: str) -> Iterator[Row]:
     told = {one.root for one in of_pipeline(server, package.name)} if package and not root else {root}
-    for given in sorted(told):
+    for given in sorted(told or {""}):
         if not given:
             yield Row("root", "note", "the server's own", "--pipeline-root gives another")
         elif given.startswith(_ROOTS):
