@@ -6,6 +6,7 @@
     local_runner     on this machine
     kubeflow_runner  as a package for Kubeflow Pipelines; kubeflow_tasks: what only that has, mend, platform
     sweep            what a killed run left, closed at the next one's start; gc: what nobody needs, removed
+    operating/       such a package on a server: uploaded, run, scheduled, looked into
     evaluation       the evaluator alone, on anybody's SavedModel
 
 Read `pipeline.create_pipeline` first.

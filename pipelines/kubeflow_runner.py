@@ -22,7 +22,9 @@ from piecehub.facts.workdir import Workdir, mark_for_pods
 from piecehub.store.recipe_code import bring_code
 from pipelines.data_key import parts_of, place_of
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
+from pipelines.kubeflow_parameters import with_parameters
 from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
+from pipelines.kubeflow_pods import ask_of_containers, ask_of_pods
 from pipelines.kubeflow_tasks import (
     OwnTask,
     data_listing,
@@ -106,14 +108,19 @@ def compile_recipe(
         sources=sources_of(looks, parts_of(loaded.config)),
         parent_digest_then=lookup[0].value("digest") if lookup else "",
     )
+    own_tasks = [looks, *lookup]
     spec = compile_spec(
         pipeline,
         image,
         never_cached=[task for task in never_cached(loaded.config) if task != PARENT_RESOLVER],
         trials_folder=places.trials,
-        own_tasks=[looks, *lookup],
+        own_tasks=own_tasks,
     )
-    _write(write_yaml(spec, cluster.document(spec, str(workdir.root.resolve()), data)), output)
+    asked, light = loaded.config.kubeflow, {*LIGHT, *(task.executor for task in own_tasks if task.is_light)}
+    spec = with_parameters(spec, asked.parameters)
+    ask_of_containers(spec["deploymentSpec"]["executors"], asked, light)
+    document = cluster.document(spec, str(workdir.root.resolve()), data)
+    _write(write_yaml(spec, ask_of_pods(document, spec, asked, light)), output)
 
 
 def _looks_for_data(loaded: LoadedRecipe, workdir: Workdir, cluster: OnCluster, recipe: str) -> tuple[str, OwnTask]:

@@ -37,6 +37,7 @@ class OwnTask:
         function: its name there; it takes the parameters, and returns the outputs by name.
         parameters: texts, known at compilation.
         outputs: their names.
+        is_light: whether it runs no code of the recipe, and so starts without TensorFlow.
     """
 
     name: str
@@ -44,6 +45,7 @@ class OwnTask:
     function: str
     parameters: Mapping[str, str]
     outputs: Sequence[str]
+    is_light: bool
 
     @property
     def executor(self) -> str:
@@ -110,7 +112,8 @@ def _task(
     name: str, module: str, function: str, told: Mapping[str, str], outputs: Sequence[str], recipe_folder: str = ""
 ) -> OwnTask:
     code = code_digest(module, recipe_folder, told.get("module", ""))
-    return OwnTask(name, module, function, {**told, "code_digest": code, "lock_digest": lock_digest()}, outputs)
+    given = {**told, "code_digest": code, "lock_digest": lock_digest()}
+    return OwnTask(name, module, function, given, outputs, is_light=not recipe_folder)
 
 
 def _outputs(parts: Iterable[str]) -> Iterable[str]:

@@ -3,7 +3,6 @@
 What they do lies in `pipelines/operating`; the exit code of every failure in `pipelines/operating/refusals.py`.
 """
 
-import functools
 import json
 import sys
 from collections.abc import Callable
@@ -14,82 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from piecehub.cli import kubeflow_options as options
 from piecehub.cli.doctor import tell
-from piecehub.cli.machine import Row
-from piecehub.cli.options import needs
-from piecehub.errors import PiecehubError, RecipeError
+from piecehub.errors import PiecehubError
 
 if TYPE_CHECKING:
     from pipelines.operating.connection import Server
     from pipelines.operating.schedules import Standing
 
 _NOT_PUBLISHED = 4
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
-_package = click.argument("file", metavar="PACKAGE", type=_FILE)
-_parameters = click.option(
-    "-p", "--parameter", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the package; repeatable."
-)
-_root = click.option(
-    "--pipeline-root",
-    "root",
-    default="",
-    metavar="URI",
-    help="Where artifacts go: s3://, gs:// or minio://; the server's own without it.",
-)
-_experiment = click.option("--experiment", default="", help="That runs belong to.  [default: the pipeline's name]")
-_as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-
-
-def _on_server(body: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that say which server, and who asks; the command gets `where` for them."""
-
-    @functools.wraps(body)
-    def called(
-        host: str,
-        namespace: str,
-        token_file: Path | None,
-        service_account: bool,
-        ca: Path | None,
-        timeout_s: float,
-        **given: Any,
-    ) -> None:
-        from pipelines.operating.connection import SERVICE_ACCOUNT_TOKEN, Where
-
-        if service_account and token_file:
-            raise RecipeError("Expected --token-file or --service-account. Received: both; leave one out.")
-        token = SERVICE_ACCOUNT_TOKEN if service_account else token_file
-        body(where=Where(host, namespace, token, ca, timeout_s), **given)
-
-    options = (
-        click.option(
-            "--host",
-            envvar="KF_PIPELINES_ENDPOINT",
-            show_envvar=True,
-            required=True,
-            metavar="URL",
-            help="The server: its API, or its page (which `logs` needs).",
-        ),
-        click.option("--namespace", default="", help="Whose pipelines and runs; needed where a server has several."),
-        click.option("--token-file", type=_FILE, help="Holds a bearer token; read again for every call."),
-        click.option(
-            "--service-account", is_flag=True, help="In a pod: the token that Kubernetes mounts for Kubeflow."
-        ),
-        click.option("--ca", type=_FILE, help="Authorities that the server's certificate may have, as PEM."),
-        click.option(
-            "--timeout",
-            "timeout_s",
-            default=30.0,
-            show_default=True,
-            type=click.FloatRange(0.1),
-            metavar="SECONDS",
-            help="How long one answer may take.",
-        ),
-    )
-    checked = needs("pipeline")(called)
-    for option in reversed(options):
-        checked = option(checked)
-    return checked
 
 
 def _connect(where: Any) -> "Server":
@@ -99,8 +31,8 @@ def _connect(where: Any) -> "Server":
 
 
 @click.command()
-@_package
-@_on_server
+@options.package
+@options.on_server
 def upload(where: Any, file: Path) -> None:
     """Upload PACKAGE as a version of its pipeline; what the server has is not uploaded again."""
     from pipelines.operating.package import read_package
@@ -112,10 +44,10 @@ def upload(where: Any, file: Path) -> None:
 
 
 @click.command()
-@_package
-@_parameters
-@_root
-@_experiment
+@options.package
+@options.parameters
+@options.root
+@options.experiment
 @click.option("--name", default="", help="Of the run.  [default: the pipeline's name and the time]")
 @click.option("--wait", "waits", is_flag=True, help="Wait for its end, and exit as `piecehub run` does.")
 @click.option(
@@ -127,7 +59,7 @@ def upload(where: Any, file: Path) -> None:
     metavar="SECONDS",
     help="How long --wait waits; the run goes on after it.",
 )
-@_on_server
+@options.on_server
 def run(
     where: Any,
     file: Path,
@@ -172,7 +104,7 @@ def _wait(server: "Server", run_id: str, at_most_s: float) -> None:
 
 
 @click.command()
-@_package
+@options.package
 @click.option(
     "--cron",
     required=True,
@@ -187,14 +119,14 @@ def _wait(server: "Server", run_id: str, at_most_s: float) -> None:
     help="That of the server's clock, which no call tells; it changes nothing but what is told.",
 )
 @click.option("--name", default="", help="Of the schedule.  [default: the pipeline's name]")
-@_parameters
-@_root
-@_experiment
+@options.parameters
+@options.root
+@options.experiment
 @click.option("--catch-up", "catches_up", is_flag=True, help="Make up for firings that were missed.")
 @click.option(
     "--at-once", default=1, show_default=True, type=click.IntRange(1, 10), help="Runs of it that go on at a time."
 )
-@_on_server
+@options.on_server
 def schedule(
     where: Any,
     file: Path,
@@ -239,7 +171,7 @@ def _tell_next(standing: "Standing", time_zone: str) -> None:
 
 @click.command()
 @click.argument("name")
-@_on_server
+@options.on_server
 def pause(where: Any, name: str) -> None:
     """Let the schedule NAME (or its id) fire no more, until `resume`."""
     from pipelines.operating import schedules
@@ -249,7 +181,7 @@ def pause(where: Any, name: str) -> None:
 
 @click.command()
 @click.argument("name")
-@_on_server
+@options.on_server
 def resume(where: Any, name: str) -> None:
     """Let the paused schedule NAME (or its id) fire again; what it missed is not made up for."""
     from pipelines.operating import schedules
@@ -259,7 +191,7 @@ def resume(where: Any, name: str) -> None:
 
 @click.command()
 @click.argument("name")
-@_on_server
+@options.on_server
 def delete(where: Any, name: str) -> None:
     """Remove the schedule NAME (or its id); its runs and versions stay."""
     from pipelines.operating import schedules
@@ -278,8 +210,8 @@ def _each(where: Any, name: str, act: "Callable[[Server, Standing], None]", done
 
 @click.command("list")
 @click.option("--runs", "shown_runs", default=10, show_default=True, type=click.IntRange(0), help="Newest runs shown.")
-@_as_json
-@_on_server
+@options.as_json
+@options.on_server
 def list_all(where: Any, shown_runs: int, as_json: bool) -> None:
     """List the schedules, each with its last run and next firing, and the newest runs."""
     from piecehub.ui.table import print_list
@@ -317,7 +249,7 @@ def list_all(where: Any, shown_runs: int, as_json: bool) -> None:
 @click.command()
 @click.argument("run_id", metavar="RUN")
 @click.argument("task", required=False)
-@_on_server
+@options.on_server
 def logs(where: Any, run_id: str, task: str | None) -> None:
     """Print what the pod of TASK wrote in RUN, or list the tasks of RUN.
 
@@ -336,17 +268,18 @@ def logs(where: Any, run_id: str, task: str | None) -> None:
 
 
 @click.command()
-@click.argument("file", metavar="[PACKAGE]", required=False, type=_FILE)
-@_root
+@click.argument("file", metavar="[PACKAGE]", required=False, type=options.FILE)
+@options.root
 @click.option("--kubectl", "asks_kubectl", is_flag=True, help="Ask `kubectl` whether the package's secrets are there.")
-@_as_json
-@_on_server
+@options.as_json
+@options.on_server
 def doctor(where: Any, file: Path | None, root: str, asks_kubectl: bool, as_json: bool) -> None:
     """Tell whether the server, its schedules and PACKAGE are as a nightly run needs them.
 
     It changes nothing. Started in the image, it holds the image's code to the package too. Exits 3 if something is
     missing, which the line says what to do about.
     """
+    from piecehub.cli.machine import Row
     from pipelines.operating.package import read_package
 
     package = read_package(file) if file else None

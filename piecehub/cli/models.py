@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from piecehub import extras
 from piecehub.cli.completion import versions
 from piecehub.cli.options import STORE_URL, Command, store_option
 from piecehub.facts.workdir import Workdir
+
+if TYPE_CHECKING:
+    from piecehub.ui.metrics import Scheduled
 
 
 @click.command(cls=Command)
@@ -69,13 +74,44 @@ def lineage(name: str, as_json: bool, workdir: Path) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="TOML: private publishers, each with the sha256 of its tokens.",
 )
+@click.option(
+    "--kubeflow-host", metavar="URL", help="A Kubeflow server: /metrics tells of the last run of its schedules."
+)
+@click.option("--kubeflow-namespace", default="", help="Whose schedules, where that server has several.")
+@click.option(
+    "--kubeflow-token-file", type=click.Path(dir_okay=False, path_type=Path), help="Holds a token for that server."
+)
+@click.option(
+    "--kubeflow-ca", type=click.Path(dir_okay=False, path_type=Path), help="Authorities of its certificate, as PEM."
+)
 @store_option
 def serve(
-    host: str, port: int, hub_only: bool | None, tokens_file: Path | None, place: str | None, workdir: Path
+    host: str,
+    port: int,
+    hub_only: bool | None,
+    tokens_file: Path | None,
+    kubeflow_host: str | None,
+    kubeflow_namespace: str,
+    kubeflow_token_file: Path | None,
+    kubeflow_ca: Path | None,
+    place: str | None,
+    workdir: Path,
 ) -> None:
-    """Serve the local store by the hosting protocol, and the pages for review."""
+    """Serve the local store by the hosting protocol, the pages for review, and /metrics for Prometheus."""
     from piecehub.store.tokens import Tokens
     from piecehub.ui.serve import serve as serve_pages
 
     tokens = Tokens.read(tokens_file) if tokens_file else None
-    serve_pages(Workdir(workdir), host, port, hub_only=hub_only, tokens=tokens, store=place)
+    scheduled = None
+    if kubeflow_host:
+        scheduled = _watched(kubeflow_host, kubeflow_namespace, kubeflow_token_file, kubeflow_ca)
+    serve_pages(Workdir(workdir), host, port, hub_only=hub_only, tokens=tokens, store=place, scheduled=scheduled)
+
+
+def _watched(host: str, namespace: str, token_file: Path | None, ca: Path | None) -> "Scheduled":
+    if lacks := extras.lacking("pipeline", "--kubeflow-host"):
+        raise lacks
+    from pipelines.operating.connection import Where
+    from pipelines.operating.watching import watched
+
+    return watched(Where(host, namespace, token_file, ca, timeout_s=5))

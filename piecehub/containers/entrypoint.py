@@ -5,6 +5,7 @@
     --light_function MODULE.NAME    the work of a component that needs no TFX (light.py)
     --text_file PARAMETER           of a file that travels as its text: it is made one again, and the parameter its path
     --trials_folder PLACE           where a failure is marked that no retry mends (failures.py)
+    --lay_over MODULE.NAME          what lays values of a submission over the component's parameters
     --on_beam, and all others       Beam's arguments, and whether work of ours goes there too
 
 All else runs through TFX's executor, by `components/kubeflow_entrypoint.py`, which is not imported before. Whatever
@@ -27,6 +28,7 @@ from piecehub.facts.beam import ON_BEAM
 LIGHT_FUNCTION = "--light_function"
 TEXT_FILE = "--text_file"
 TRIALS_FOLDER = "--trials_folder"
+LAY_OVER = "--lay_over"
 _HEAVY = "components.kubeflow_entrypoint"
 
 
@@ -39,6 +41,7 @@ def parse(argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(LIGHT_FUNCTION, default="")
     parser.add_argument(TEXT_FILE, action="append", default=[])
     parser.add_argument(TRIALS_FOLDER, default="")
+    parser.add_argument(LAY_OVER, default="")
     parser.add_argument(ON_BEAM, action="store_true")
     return parser.parse_known_args(argv[1:])
 
@@ -68,11 +71,16 @@ def _run(known: argparse.Namespace, beam_arguments: list[str], asked: Json) -> N
     """Runs the component, by one of the two ways, and leaves the launcher's output file behind."""
     inputs_spec: Json = json.loads(known.json_serialized_inputs_spec_args)
     output_file = Path(asked["outputs"]["outputFile"])
-    with executor_input.with_files(executor_input.for_tfx(asked, inputs_spec), known.text_file) as given:
+    given = executor_input.for_tfx(asked, inputs_spec)
+    if known.lay_over:
+        module, _, name = known.lay_over.rpartition(".")
+        work = getattr(importlib.import_module(module), name)
+        given["inputs"]["parameterValues"] = work(given["inputs"]["parameterValues"])
+    with executor_input.with_files(given, known.text_file) as whole:
         if known.light_function:
-            written = light.run(known.light_function, known.executor_class_path, given, inputs_spec)
+            written = light.run(known.light_function, known.executor_class_path, whole, inputs_spec)
         else:
-            importlib.import_module(_HEAVY).run(known, beam_arguments, given)
+            importlib.import_module(_HEAVY).run(known, beam_arguments, whole)
             written = json.loads(output_file.read_text(encoding="utf-8"))
             # As long as it is not what the launcher can take, it is nothing.
             output_file.unlink()

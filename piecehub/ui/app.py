@@ -15,6 +15,7 @@
     /models/<…>/<version>/files/<title>      a blob that was published with it
     /api/v1/runs, /api/v1/runs/<id>[/outputs/<component>/<output>], /api/v1/pipelines/<name>, /api/v1/models;
                                              /api/v1/openapi.json describes them
+    /metrics                                 for Prometheus (metrics.py), with `hub_only` too
     /<publisher>                             a publisher's models
     /healthz, /<publisher>/<name>[/<version>]  the hosting protocol (piecehub/store/server.py); with `hub_only` no more
                                              than that: the JSON API of models is of it, runs and logs are not
@@ -23,6 +24,7 @@ Read-only: GET and HEAD. No path is made from a URL: every file is found by look
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,6 +54,7 @@ from piecehub.store.tokens import Tokens
 from piecehub.store.wanted import Found, Service, find, status_of_errors
 from piecehub.ui.answers import HERE, Pages, bad_request
 from piecehub.ui.headers import PLOT_HEADERS, SECURITY_HEADERS, SecurityHeaders
+from piecehub.ui.metrics import CONTENT_TYPE, Scheduled, metrics_text
 from piecehub.ui.model_pages import model_cards, model_page, newest_cards
 from piecehub.ui.plan_routes import PlanRoutes
 from piecehub.ui.run_list import RunList
@@ -74,6 +77,7 @@ def create_app(
     hub_only: bool | None = None,
     tokens: Tokens | None = None,
     store: Path | str | None = None,
+    scheduled: Scheduled | None = None,
 ) -> Starlette:
     """The server of one working folder.
 
@@ -84,6 +88,7 @@ def create_app(
             machines' side of the address (anything but loopback), and wherever there are tokens.
         tokens: of private publishers.
         store: the folder or uri of another store than the working folder's.
+        scheduled: asks a Kubeflow server for the last run of each schedule, for `/metrics`; None if there is none.
 
     Raises:
         RecipeError: if the pages are asked for beside tokens, which they do not know.
@@ -97,6 +102,7 @@ def create_app(
     if hub_only is None:
         hub_only = tokens is not None or not is_loopback(host)
     routes = hub_routes(pages.open_store, tokens=tokens) if hub_only else pages.routes()
+    routes = [Route("/metrics", pages.metrics_of(tokens or Tokens(), scheduled)), *routes]
     app = Starlette(
         routes=routes,
         middleware=[
@@ -138,6 +144,16 @@ class _Site:
             Mount("/static", StaticFiles(directory=HERE / "static")),
             *hub_routes(self.open_store, self.document, publisher=self.publisher, listing=self._service.listing),
         ]
+
+    def metrics_of(self, tokens: Tokens, scheduled: Scheduled | None) -> Callable[[Request], Response]:
+        """The answer to `/metrics`: what everybody may know of the store, and of the schedules."""
+
+        def metrics(_: Request) -> Response:
+            with status_of_errors():
+                text = metrics_text(self.open_store(), self._service.listing, tokens.digests, scheduled)
+            return PlainTextResponse(text, headers={"Content-Type": CONTENT_TYPE})
+
+        return metrics
 
     def index(self, request: Request) -> Response:
         refuse_models(request)

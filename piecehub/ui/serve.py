@@ -14,6 +14,7 @@ from piecehub.facts.workdir import Workdir
 from piecehub.store.tokens import Tokens
 from piecehub.ui import layout
 from piecehub.ui.app import create_app
+from piecehub.ui.metrics import Scheduled
 
 
 def serve(
@@ -24,6 +25,7 @@ def serve(
     hub_only: bool | None = None,
     tokens: Tokens | None = None,
     store: Path | str | None = None,
+    scheduled: Scheduled | None = None,
 ) -> None:
     """Serves a working folder until it is interrupted; says on standard error where.
 
@@ -34,12 +36,13 @@ def serve(
         hub_only: as `create_app` has it, and the last two likewise.
         tokens: of private publishers.
         store: the folder or uri of another store than the working folder's.
+        scheduled: as `create_app` has it.
 
     Raises:
         EnvironmentProblem: if the address cannot be taken.
         RecipeError: if the pages are asked for beside tokens.
     """
-    app = create_app(workdir, host=host, hub_only=hub_only, tokens=tokens, store=store)
+    app = create_app(workdir, host=host, hub_only=hub_only, tokens=tokens, store=store, scheduled=scheduled)
     listener = listen(host, port)
     has_pages = any(getattr(route, "path", "") == "/" for route in app.routes)
     print(_greeting(host, listener.getsockname()[1], has_pages=has_pages), file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from piecehub.containers.door import refuse_other_code
 from piecehub.errors import OtherCode, PiecehubError
 from pipelines.kubeflow_mend import executor_path
 from pipelines.operating.connection import Server
-from pipelines.operating.cron import read_cron, zone_of
+from pipelines.operating.cron import as_the_server_reads, zone_of
 from pipelines.operating.listing import ScheduleRow, list_runs, list_schedules
 from pipelines.operating.package import Package
 from pipelines.operating.schedules import of_pipeline
@@ -90,9 +90,10 @@ def _schedule(row: ScheduleRow) -> Row:
 
 def _clock(row: ScheduleRow) -> Iterator[Row]:
     """The server's time zone, of which only the last run can tell."""
-    if row.last_run is None or not row.last_run.scheduled_at or not row.cron:
+    cron = as_the_server_reads(row.cron)
+    if row.last_run is None or not row.last_run.scheduled_at or cron is None:
         return
-    at, cron = datetime.fromisoformat(row.last_run.scheduled_at), read_cron(row.cron)
+    at = datetime.fromisoformat(row.last_run.scheduled_at)
     if cron.fires_at(at.astimezone(zone_of(row.time_zone))):
         yield Row("time zone", "ok", f"{row.name} ran at {row.last_run.scheduled_at}, as in {row.time_zone}")
         return
@@ -109,7 +110,7 @@ def _clock(row: ScheduleRow) -> Iterator[Row]:
 
 def _root(server: Server, package: Package | None, root: str) -> Iterator[Row]:
     told = {one.root for one in of_pipeline(server, package.name)} if package and not root else {root}
-    for given in sorted(told):
+    for given in sorted(told or {""}):
         if not given:
             yield Row("root", "note", "the server's own", "--pipeline-root gives another")
         elif given.startswith(_ROOTS):

@@ -98,6 +98,18 @@ def read_cron(text: str) -> Cron:
     return found
 
 
+def as_the_server_reads(text: str) -> Cron | None:
+    """An expression that stands on a server, whoever made it; None for what only the server reads, as `@every 1h`.
+
+    Of five fields it takes the first for the second, and every day of the week.
+    """
+    fields = text.split()
+    try:
+        return read_cron(f"{text} *" if len(fields) == 5 else text)
+    except RecipeError:
+        return None
+
+
 def zone_of(name: str) -> tzinfo:
     """A time zone by its name; UTC for an empty one."""
     try:

@@ -67,8 +67,9 @@ class PatientPool(urllib3.PoolManager):
         return answer
 
     def _unreached(self, error: HTTPError) -> ServerUnreached:
+        why = first_line(error).rpartition(": ")[2]  # before it stands which of urllib3's objects says so
         return ServerUnreached(
-            f"Expected Kubeflow Pipelines at '{self.host}'. Received: no connection ({_short(first_line(error))}); "
+            f"Expected Kubeflow Pipelines at '{self.host}'. Received: no connection ({_short(why)}); "
             "mend --host, or forward a port to the server."
         )
 

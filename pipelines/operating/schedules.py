@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from piecehub.errors import EnvironmentProblem, NotOnServer, PiecehubError, RecipeError
+from piecehub.errors import EnvironmentProblem, NotOnServer, PiecehubError
 from piecehub.facts.content import canonical_json, sha256_bytes
 from pipelines.operating.connection import Server
-from pipelines.operating.cron import read_cron, zone_of
+from pipelines.operating.cron import as_the_server_reads, zone_of
 from pipelines.operating.package import Package
 from pipelines.operating.runs import experiment_id
 from pipelines.operating.uploads import pipeline_id_of, upload
@@ -92,12 +92,8 @@ class Standing:
 
     def next_firing(self, now: datetime) -> datetime | None:
         """When it fires next, in UTC; None if it does not, or not by cron."""
-        if not self.is_enabled or not self.cron:
-            return None
-        try:
-            return read_cron(self.cron).next_after(now, zone_of(self.time_zone))
-        except RecipeError:  # made by others, with what only the server reads
-            return None
+        cron = as_the_server_reads(self.cron)
+        return cron.next_after(now, zone_of(self.time_zone)) if cron and self.is_enabled else None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from piecehub.facts import runs
+from piecehub.facts import heartbeat, runs
 from piecehub.facts.run_rows import RunRow, row_of
 from piecehub.facts.workdir import Workdir
 from pipelines.planning.store_state import State
@@ -73,4 +73,4 @@ def _rows(workdir: Workdir, pipeline: str) -> Iterator[RunRow]:
         except (ValueError, KeyError, TypeError):
             continue
         if record and record.pipeline == pipeline:
-            yield row_of(record, runs.read_events(workdir, run_id))
+            yield row_of(record, runs.read_events(workdir, run_id), heartbeat.last_sign(workdir, run_id))

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from piecehub.facts.tables import MOST_BYTES, ModelTable, TaskTable, TrainTable
 from piecehub.transfer.rule import MIN_GAIN
+from pipelines.recipe.kubeflow_table import OnKubeflow
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -319,6 +320,7 @@ class Recipe:
     evaluation: Evaluation = field(default_factory=Evaluation)
     gate: Gate = field(default_factory=Gate)
     documentation: DocumentationFacts = field(default_factory=DocumentationFacts)
+    kubeflow: OnKubeflow = field(default_factory=OnKubeflow)
 
     def tasks_of(self, piece: Piece) -> tuple[DownstreamTask, ...]:
         """The tasks that judge a piece."""

@@ -59,6 +59,14 @@ QUICK = (
         ("piecehub verify", "piecehub fetch", "piecehub cache doctor", "python -m model_signing verify"),
         worlds.signed,
     ),
+    Scenario(
+        "docs/kubeflow.md",
+        (
+            *("piecehub kubeflow doctor", "piecehub kubeflow run", "piecehub kubeflow schedule"),
+            *("piecehub kubeflow pause", "piecehub serve"),
+        ),
+        worlds.a_kubeflow_server,
+    ),
     Scenario("docs/workdir.md", ("piecehub runs", "piecehub workdir gc"), worlds.finished_run),
 )
 LONG = (
@@ -98,6 +106,9 @@ ELSEWHERE: dict[Key, str] = {
 }
 NOT_RUN: dict[Key, str] = {
     ("README.md", "make run"): "sets up an environment and runs all tests, this one among them",
+    ("docs/kubeflow.md", "docker build"): "builds and pushes an image; kubeflow/README.md says what was run of it",
+    ("docs/kubeflow.md", "docker run"): "needs that image; README.md has a call without it, which is run",
+    ("docs/kubeflow.md", "kubectl create secret"): "needs a cluster",
     ("docs/check.md", "piecehub check SAVED_MODEL"): "what may be called, in capital letters; README.md has calls",
     ("docs/scale.md", "piecehub evaluate"): "needs a cluster of Flink; the page says what was run there by hand",
     ("docs/sharing.md", "piecehub export MODEL"): "what may be called, in capital letters; the block above has calls",

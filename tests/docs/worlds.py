@@ -193,3 +193,20 @@ def _model(folder: Path) -> Path:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)
     return folder
+
+
+@contextmanager
+def a_kubeflow_server(folder: Path) -> Generator[Stand]:
+    """A server as `tests/kubeflow` has it, where runs end as soon as they begin; the package, and a store to serve."""
+    from piecehub.facts.pod_outcome import PodOutcome
+    from tests.kubeflow.api import Kfp
+    from tests.kubeflow.packages import write_package
+    from tests.kubeflow.server import Served, serving
+
+    state = Kfp()
+    told = PodOutcome(True, "piecehub/digits/1", "").line
+    state.when_created = lambda run: state.end(run, "SUCCEEDED", {"HubPusher": f"{told}\n"})
+    write_package(folder / "digits.yaml")
+    with serving(Served(state)) as served:
+        replace = {"https://kubeflow.example/pipeline": served.url}
+        yield Stand(replace, {"KF_PIPELINES_ENDPOINT": served.url})

@@ -55,6 +55,7 @@ class Kfp:
         moments: after each change of a recurring run, all of them, by name.
         packages: the documents of each version.
         pod_logs: what a pod wrote, by its name.
+        when_created: called with the id of each run.
     """
 
     namespaces: tuple[str, ...] = ()
@@ -67,6 +68,7 @@ class Kfp:
     moments: list[list[Json]] = field(default_factory=list)
     packages: dict[str, list[Json]] = field(default_factory=dict)
     pod_logs: dict[str, str] = field(default_factory=dict)
+    when_created: Callable[[str], None] | None = None
 
     def upload_pipeline(self, package: bytes, name: str, namespace: str) -> Json:
         self._allow(namespace)
@@ -96,6 +98,8 @@ class Kfp:
         given = self._checked(body)
         made = self._make(run_id=_id(), display_name=body["display_name"], state="PENDING", **given)
         self.runs[made["run_id"]] = made
+        if self.when_created:
+            self.when_created(made["run_id"])
         return made
 
     def create_recurring(self, body: Json) -> Json:

@@ -108,6 +108,7 @@ def serving(served: Served, tls: ssl.SSLContext | None = None) -> Iterator[Serve
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer in one piece: in two, each waits 40 ms for an acknowledgement of the first
 
         def do_GET(self) -> None:
             self._do()

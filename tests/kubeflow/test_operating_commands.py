@@ -221,14 +221,8 @@ def test_a_pair_that_a_failure_left_exits_3_and_is_shown(served, package, tmp_pa
 
 
 def _ends(served: Served, state: str, logs: dict[str, str], failed: str = "") -> None:
-    """Ends the run as soon as there is one."""
-
-    def end() -> None:
-        while not served.state.runs:
-            threading.Event().wait(0.02)
-        served.state.end(next(iter(served.state.runs)), state, logs, failed)
-
-    threading.Thread(target=end, daemon=True).start()
+    """Ends each run as soon as there is one."""
+    served.state.when_created = lambda run_id: served.state.end(run_id, state, logs, failed)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from piecehub.errors import RecipeError
-from pipelines.operating.cron import read_cron, zone_of
+from pipelines.operating.cron import as_the_server_reads, read_cron, zone_of
 
 MONDAY = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
 
@@ -54,6 +54,13 @@ def test_five_fields_are_the_usual_five_and_the_server_gets_six():
     read = read_cron("15 3 * * 1")
     assert (read.text, read.had_five) == ("0 15 3 * * 1", True)
     assert not read_cron("0 15 3 * * 1").had_five
+
+
+def test_what_stands_on_a_server_is_read_as_that_reads_it():
+    assert as_the_server_reads("0 3 * * *").next_after(MONDAY) == MONDAY.replace(minute=3)
+    assert as_the_server_reads("0 0 3 * * *") == read_cron("0 0 3 * * *")
+    assert as_the_server_reads("@every 1h") is None
+    assert as_the_server_reads("") is None
 
 
 @pytest.mark.parametrize(
