@@ -16,7 +16,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
 from piecehub.facts.heap import give_back
 from piecehub.facts.heartbeat import beating
-from piecehub.facts.plan import Plan, write_plan
+from piecehub.facts.plan import write_plan
 from piecehub.facts.progress import Progress, progress_to
 from piecehub.facts.workdir import Workdir, alone, make_writable, mark, relied_on
 from piecehub.signing.keys import public_key_of
@@ -48,13 +48,10 @@ from pipelines.cost.stopwatch import Stopwatch
 from pipelines.launcher import TruthfulLauncher, sentence_of
 from pipelines.literal_paths import refuse_patterns
 from pipelines.outcome import Outcome, outcome_of
+from pipelines.planning.noted import Noted, beginning, note_end
 from pipelines.planning.parameters import plain_parameters
-from pipelines.planning.plan import plan_of, with_examples
-from pipelines.planning.read import data, sources
+from pipelines.planning.read import sources
 from pipelines.planning.repeat import repeated, signer
-from pipelines.planning.sources import sources_of, write_sources
-from pipelines.planning.stamp import Stamp, write_stamp
-from pipelines.planning.store_state import State, after_publishing, store_state
 from pipelines.recipe.node_ids import pipeline_name
 from pipelines.recipe.tables import LoadedRecipe
 from pipelines.sweep import sweep
@@ -122,8 +119,7 @@ def run(
     """
     means = _means(signing_key, beam_args, devices, events_fd, workdir)
     with _alone(workdir):
-        ir, read = _compiled(loaded, workdir, means)
-        return _run_ir(ir, plan_of(ir, loaded, workdir, None), loaded, workdir, means, read)
+        return _run_ir(*_compiled(loaded, workdir, means, None), loaded, workdir, means)
 
 
 def run_if_needed(
@@ -140,10 +136,9 @@ def run_if_needed(
     """
     means = _means(signing_key, beam_args, devices, events_fd, workdir)
     with _alone(workdir):
-        ir, read = _compiled(loaded, workdir, means)
-        plan = plan_of(ir, loaded, workdir, means.signed_by)
-        if plan.something_runs:
-            return _run_ir(ir, plan, loaded, workdir, means, read)
+        ir, began = _compiled(loaded, workdir, means, means.signed_by)
+        if began.plan.something_runs:
+            return _run_ir(ir, began, loaded, workdir, means)
         return repeated(loaded, workdir)
 
 
@@ -174,8 +169,10 @@ def _signing_place(key: Path | None, workdir: Workdir) -> SigningPlace | None:
     return SigningPlace(key.resolve(), LOCAL_BUILDER, workdir.metadata.resolve())
 
 
-def _compiled(loaded: LoadedRecipe, workdir: Workdir, means: _Means) -> tuple[pipeline_pb2.Pipeline, dict[str, str]]:
-    """The recipe's pipeline, and digests of what it was compiled of.
+def _compiled(
+    loaded: LoadedRecipe, workdir: Workdir, means: _Means, signed_by: str | None
+) -> tuple[pipeline_pb2.Pipeline, Noted]:
+    """The recipe's pipeline, and what is so as it begins; `signed_by` is that of `plan_of`.
 
     What stops a run before it has components leaves a run, too, with its traceback.
     """
@@ -185,7 +182,8 @@ def _compiled(loaded: LoadedRecipe, workdir: Workdir, means: _Means) -> tuple[pi
     try:
         with logs.to_file(workdir.logs / "loading.log"):
             read = sources(loaded, means.devices)
-            return compiled(loaded, workdir, checked(loaded, workdir), devices), read
+            ir = compiled(loaded, workdir, checked(loaded, workdir), devices)
+            return ir, beginning(ir, loaded, workdir, read, signed_by)
     except BaseException as error:
         record = runs.Run(_run_id(), pipeline_name(loaded.config), str(loaded.folder), started_at, os.getpid(), ())
         with _as_far_as_there_is_room():
@@ -221,24 +219,13 @@ def _run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
 
 
-def _run_ir(
-    ir: pipeline_pb2.Pipeline,
-    plan: Plan,
-    loaded: LoadedRecipe,
-    workdir: Workdir,
-    means: _Means,
-    read: Mapping[str, str],
-) -> Outcome:
-    """Runs the compiled pipeline; every change of a component's state is an event of the run.
-
-    `read` are digests of what it was compiled of.
-    """
-    read = {**read, **data(loaded, workdir)}
+def _run_ir(ir: pipeline_pb2.Pipeline, began: Noted, loaded: LoadedRecipe, workdir: Workdir, means: _Means) -> Outcome:
+    """Runs the compiled pipeline; every change of a component's state is an event of the run."""
     nodes = [node.pipeline_node for node in ir.nodes]
     record = _record(ir.pipeline_info.id, nodes, loaded)
     runs.write_run(workdir, record)
-    write_plan(workdir, record.run, plan)
-    before = store_state(loaded, str(workdir.store))
+    with _as_far_as_there_is_room():
+        write_plan(workdir, record.run, began.plan)
     diary = _Diary(str(workdir.root), record.run, means.events_fd)
     write_event(means.events_fd, _beginning(record))
     node_runner = functools.partial(_Node, diary=diary, means=means)
@@ -263,25 +250,9 @@ def _run_ir(
     outcome = outcome_of(workdir, record, loaded.config)
     results = tuple(runs.Result(p.name, p.pushed, p.handle, p.why) for p in outcome.pieces)
     diary.tell(runs.Event(runs.now(), "", "done", results=results))
-    with _as_far_as_there_is_room():
-        states = runs.node_states(record, runs.read_events(workdir, record.run))
-        outputs = {node: event.outputs for node, event in states.items()}
-        write_plan(workdir, record.run, with_examples(plan, loaded.config, outputs))
-        stamp = _stamp(before, read, outcome, loaded, workdir, means)
-        if stamp.read and outcome.pushed:
-            write_sources(workdir, record.run, sources_of(loaded))
-        write_stamp(workdir, record.run, stamp)
+    with _as_far_as_there_is_room(), contextlib.suppress(PiecehubError):
+        note_end(workdir, record, began, outcome, loaded, means.devices, means.signed_by)
     return outcome
-
-
-def _stamp(
-    before: State, read: Mapping[str, str], outcome: Outcome, loaded: LoadedRecipe, workdir: Workdir, means: _Means
-) -> Stamp:
-    """What the next run needs to know, to tell that there is nothing to do."""
-    after = store_state(loaded, str(workdir.store))
-    expected = after_publishing(before, (piece.handle for piece in outcome.pieces))
-    now = {**sources(loaded, means.devices), **data(loaded, workdir)}
-    return Stamp(after if after == expected else None, means.signed_by, now if now == read else None)
 
 
 def _beginning(record: runs.Run) -> bytes:

@@ -29,6 +29,7 @@ from tfx.orchestration.local import runner_utils
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
+from piecehub.errors import PiecehubError
 from piecehub.facts.workdir import Workdir
 from pipelines.launcher import TruthfulLauncher
 from pipelines.sweep import mend_records
@@ -122,7 +123,10 @@ def _asked(ir: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode, connectio
         is_tried = _is_tried(node, store, prepared.contexts)
     if not is_tried:
         return Foreseen(runs=True, anew=True, gone=gone)
-    launcher.launch()
+    try:
+        launcher.launch()
+    except (PiecehubError, OSError):  # of what fails in a run, too, the run tells, where it happens
+        return Foreseen(runs=True, anew=True, gone=gone)
     with tfx_metadata.Metadata(connection) as opened:
         outputs, _ = _outputs_of(opened.store, execution)
     new = ir.runtime_spec.pipeline_root.field_value.string_value

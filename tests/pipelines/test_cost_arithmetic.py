@@ -145,21 +145,27 @@ def test_what_an_earlier_run_took_stands_for_a_part_if_all_of_it_was_told_the_sa
     assert told[0].wall_s == 4.5
 
 
-def _plan(**states: State) -> Plan:
-    components = tuple(Component(name, state) for name, state in states.items())
-    return Plan("digits", "digits", "", "", (), (), components, MadeOf({}, "", {}, {}, {}, {}))
-
-
 def test_a_cost_is_a_table_with_totals_and_says_what_it_did_not_do() -> None:
     cost = Cost((_part("data", 4000.0, 2 * 10**9, 5 * 10**6), _part("training", 20000.0)), 4)
-    first, now, *lines = table.text(
-        cost, "digits", _plan(UpstreamExamples="run", FullModelTrainer="cache")
-    ).splitlines()
+    first, now, *lines = table.text(cost, "digits", _plan(UpstreamExamples="run", FullModelTrainer="run")).splitlines()
     assert first == "digits: 6.67 CPU-hours, 3.3 h on 4 processors, 2.0 GB of memory, 5.0 MB of disk"
-    assert now == "a run now: 1.11 CPU-hours, 33.3 min; from the cache: training"
+    assert now == "a run now: 6.67 CPU-hours, 3.3 h"
     assert lines[1].split() == ["part", "CPU", "time", "memory", "disk", "taken", "from"]
     assert lines[2].split() == ["data", "66.7", "min", "2.0", "GB", "5.0", "MB", "timed"]
     assert "Nothing was trained to its end, published or recorded" in lines[-1]
+
+
+def test_what_comes_from_the_cache_costs_a_run_nothing_now() -> None:
+    cost = Cost((_part("start", 10.0), _part("data", 4000.0), _part("training", 20000.0)), 4)
+    only_data = table.text(cost, "digits", _plan(UpstreamExamples="run", FullModelTrainer="cache")).splitlines()[1]
+    assert only_data == "a run now: 1.11 CPU-hours, 33.4 min; from the cache: training"
+    idle = table.text(cost, "digits", _plan(UpstreamExamples="cache", HubPusher="idle")).splitlines()[1]
+    assert idle == "a run now: nothing of that, for nothing has changed"
+
+
+def _plan(**states: State) -> Plan:
+    components = tuple(Component(name, state) for name, state in states.items())
+    return Plan("digits", "r", "2026-11-30", "", (), (), components, MadeOf({}, "", {}, {}, {}, {}))
 
 
 def test_the_arithmetic_imports_no_tensorflow() -> None:

@@ -161,7 +161,7 @@ EDITS = {
     "a page for people": Edit(lambda world, _: _recipe_file(world, "README.md", "More.\n"), set()),
     "the code of a component": Edit(
         lambda _, folder: _ours(folder / "checkout", "piecehub/transfer/gate.py"),
-        STORE | JUDGED,
+        set(),
         "PublishGate",
         "piecehub/transfer/gate.py changed",
     ),
@@ -182,7 +182,7 @@ EDITS = {
     "another's version": Edit(
         _somebody_else_publishes, STORE | JUDGED, "IncumbentResolver", "what it finds there is new"
     ),
-    "a wiped store": Edit(lambda world, _: _wiped_store(world), STORE, "HubPusher", "always runs"),
+    "a wiped store": Edit(lambda world, _: _wiped_store(world), set(), "HubPusher", "always runs"),
 }
 
 
