@@ -8,7 +8,7 @@
 #   make engines                                        build other people's stores and cosign for `make test-long`
 #   make docs                                           build the site of docs/ into site/
 #   make docs-pictures                                  take its pictures again, of .piecehub/, with Debian's chromium
-#   make lock [LOCK_FLAGS=--upgrade]                    resolve pyproject.toml into requirements.lock
+#   make lock [LOCK_FLAGS=--upgrade]                    resolve pyproject.toml into requirements.lock and requirements-gpu.lock
 #   make clean                                          remove what the build made; .piecehub/ stays
 #
 # The package index is whatever pip and uv are configured for: nothing here names one.
@@ -38,6 +38,8 @@ PYTHON := $(shell for p in python3 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 # uv has a small environment of its own: `uv pip sync` removes what the lock does not name, uv itself too.
 UV := .venv/uv/bin/uv
+COMPILED := pyproject.toml --all-extras --group pipeline --python .venv/bin/python --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet
 # Named by content, not by time: a fresh checkout or a touched file installs nothing again.
 STAMP := .venv/.installed-$(shell cat Makefile pyproject.toml requirements.lock | cksum | cut -d' ' -f1)
 
@@ -86,11 +88,12 @@ engines:
 	GOBIN="$(CURDIR)/build/engines" $(GO) install github.com/sigstore/cosign/v2/cmd/cosign@$(COSIGN_VERSION)
 	npm install --prefix build/engines --no-audit --no-fund --silent azurite@$(AZURITE_VERSION)
 
+# The second is that of the image for GPUs: the same versions, what TensorFlow brings of CUDA, and nothing for development.
 lock: $(UV)
-	$(UV) pip compile pyproject.toml --all-extras --group pipeline --group dev \
-		--python .venv/bin/python --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
-		--quiet --output-file requirements.lock $(LOCK_FLAGS)
+	$(UV) pip compile $(COMPILED) --group dev --output-file requirements.lock $(LOCK_FLAGS)
+	sed -n 's/^tensorflow==\([^ ]*\).*/tensorflow[and-cuda]==\1/p' requirements.lock | \
+		$(UV) pip compile $(COMPILED) --override - --constraint requirements.lock \
+		--output-file requirements-gpu.lock $(LOCK_FLAGS)
 
 clean:
 	rm -rf .venv build site .pytest_cache .ruff_cache .import_linter_cache .hypothesis ./*.egg-info

@@ -23,7 +23,7 @@ PROJECT = Path(__file__).parents[2]
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group", "nsswitch.conf", "ssl", "hosts")
 # What kubeflow/Dockerfile copies into the image.
-_IMAGE = ("piecehub", "components", "pipelines", "pyproject.toml", "README.md", "requirements.lock")
+IMAGE = ("piecehub", "components", "pipelines", "pyproject.toml", "README.md", "requirements.lock")
 _WRITABLE = ("/s3", "/gcs", "/minio", "/.cache", "/.local", "/.config")
 _NO_SUCH_PROGRAM = ("/usr/bin/bwrap", "/bin/bwrap")  # not in the image
 
@@ -118,7 +118,7 @@ class Node:
         command += ["--uid", uid, "--gid", "0", "--cap-drop", "ALL"]
         command += ["--bind", "/proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
         python = [sys.prefix, sys.base_prefix]
-        read_only = [*_SYSTEM, *(f"/etc/{name}" for name in _ETC), *python, *(str(PROJECT / name) for name in _IMAGE)]
+        read_only = [*_SYSTEM, *(f"/etc/{name}" for name in _ETC), *python, *(str(PROJECT / name) for name in IMAGE)]
         read_only += map(str, self.image)
         for path in read_only:
             command += ["--ro-bind-try", path, path]
