@@ -41,6 +41,7 @@ from piecehub.facts.progress import Progress, phase, progress_to
 from piecehub.facts.workdir import Workdir, alone, make_writable, mark, relied_on
 from piecehub.signing.keys import public_key_of
 from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
+from piecehub.store.place import is_uri
 from piecehub.store.push import read_outcome
 from piecehub.training.devices import resolved
 from piecehub.ui.shown import write_event
@@ -95,6 +96,7 @@ class _Means:
     signing: SigningPlace | None
     beam_args: tuple[str, ...]
     events_fd: int
+    store: str
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def run(
     beam_args: Sequence[str] = (),
     devices: str = "",
     events_fd: int = -1,
+    store: str = "",
 ) -> Outcome:
     """Runs the recipe's pipeline to its end.
 
@@ -139,6 +142,7 @@ def run(
         devices: what the full model is trained on (piecehub/training/devices.py).
         events_fd: a descriptor that gets each event as a line (piecehub/facts/runs.py), and first what will run; -1
             for none. How far it is before there are components is told as in piecehub/facts/progress.py.
+        store: what is published to, a folder or the uri of a bucket; the working folder's if empty.
 
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
@@ -148,7 +152,8 @@ def run(
         refuse_patterns(workdir.root)
         with logs.away():
             devices = resolved(devices)  # TensorFlow divides a processor only before it has computed anything
-        means = _Means(_signing_place(signing_key, workdir), tuple(beam_args), events_fd)
+        place = store if is_uri(store) else str((Path(store) if store else workdir.store).resolve())
+        means = _Means(_signing_place(signing_key, workdir), tuple(beam_args), events_fd, place)
         return _run_alone(loaded, workdir, means, devices)
 
 
@@ -175,7 +180,7 @@ def _compiled(loaded: LoadedRecipe, workdir: Workdir, means: _Means, devices: st
     started_at = runs.now()
     try:
         with logs.to_file(workdir.logs / "loading.log"):
-            return _compile(loaded, workdir, devices)
+            return _compile(loaded, workdir, means.store, devices)
     except BaseException as error:
         record = runs.Run(_run_id(), loaded.config.recipe.name, str(loaded.folder), started_at, os.getpid(), ())
         with _as_far_as_there_is_room():
@@ -211,16 +216,16 @@ def _run_id() -> str:
     return time.strftime("%Y%m%d-%H%M%S") + f"-{time.time_ns() // 1_000_000 % 1000:03d}"
 
 
-def _compile(loaded: LoadedRecipe, workdir: Workdir, devices: str) -> pipeline_pb2.Pipeline:
+def _compile(loaded: LoadedRecipe, workdir: Workdir, store: str, devices: str) -> pipeline_pb2.Pipeline:
     """The recipe's pipeline as TFX's IR, its examples written and its code tried out."""
     with phase("trying the recipe's code"):
-        preflight.check(loaded, workdir.store)
+        preflight.check(loaded, store)
     with phase("looking for the examples"):
         examples = examples_folder(loaded, workdir.data.resolve())
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve() / loaded.config.recipe.name.replace("/", "-")),
         examples=str(examples),
-        store=str(workdir.store.resolve()),
+        store=store,
         trials=str(workdir.trials.resolve()),
         training=str(workdir.training.resolve()),
     )

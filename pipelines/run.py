@@ -23,6 +23,7 @@ def run(
     signing_key: str | PathLike[str] | None = None,
     beam_args: Sequence[str] = (),
     devices: str = "",
+    store: str = "",
 ) -> "Outcome":
     """Runs a recipe's pipeline on this machine, to its verdict: trains, exports, measures, and publishes what may be.
 
@@ -38,6 +39,8 @@ def run(
             the same bytes.
         devices: what the full model is trained and trials run on: all GPUs, or the processor, if empty; `cpu:2` are two
             replicas.
+        store: what is published to and a parent comes from: a folder, or a bucket by its uri (`s3://`, `gs://`,
+            `az://`, `minio://`); that of the working folder if empty.
 
     Raises:
         RecipeError: if the recipe or a setting is wrong.
@@ -53,4 +56,4 @@ def run(
     with shown(form_of()) as show:
         with phase("loading TensorFlow and TFX"), logs.away():  # of what libraries print while they load
             from pipelines import local_runner
-        return local_runner.run(loaded, Workdir(Path(workdir)), key, beam_args, devices, show.fd)
+        return local_runner.run(loaded, Workdir(Path(workdir)), key, beam_args, devices, show.fd, store)

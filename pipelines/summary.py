@@ -10,18 +10,18 @@ from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from pipelines.local_runner import Outcome, PieceOutcome
 
 
-def text(outcome: Outcome, workdir: Workdir, store_url: str) -> str:
+def text(outcome: Outcome, workdir: Workdir, store_url: str, store: str = "") -> str:
     """The summary of a finished run, piece by piece."""
-    parts = [part for piece in outcome.pieces for part in _piece(piece, outcome, workdir, store_url)]
+    parts = [part for piece in outcome.pieces for part in _piece(piece, outcome, workdir, store_url, store)]
     if len(outcome.pieces) > 1 and not outcome.pushed:
         refused = ", ".join(piece.name for piece in outcome.pieces if not piece.pushed)
         parts.append(f"\nnot published of {len(outcome.pieces)} pieces: {refused}")
     return "\n".join(parts)
 
 
-def _piece(piece: PieceOutcome, outcome: Outcome, workdir: Workdir, store_url: str) -> list[str]:
+def _piece(piece: PieceOutcome, outcome: Outcome, workdir: Workdir, store_url: str, store: str = "") -> list[str]:
     heading = [f"\n{piece.name}"] if len(outcome.pieces) > 1 else []
-    return [*heading, *map(_evidence, piece.evidence), _ending(piece, outcome.run, workdir, store_url)]
+    return [*heading, *map(_evidence, piece.evidence), _ending(piece, outcome.run, workdir, store_url, store)]
 
 
 def _evidence(folder: Path) -> str:
@@ -37,8 +37,11 @@ def _recommendation(piece: PieceOutcome) -> Recommendation:
     return recommend(True, guidance, frozen=frozen)
 
 
-def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str) -> str:
+def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str, store: str = "") -> str:
     option = "" if workdir.root == Path(DEFAULT_NAME) else f" --workdir {workdir.root}"
+    more = f"lineage  piecehub lineage {piece.handle}{option}"
+    if store:
+        option, more = f"{option} --store {store}", f"store    piecehub store show {piece.handle} --store {store}"
     if not piece.pushed:
         return f"\nnot published: {piece.why}\n  page     piecehub serve{option}, then {store_url}/runs/{run}"
     verb = "published" if not piece.why else "already published as"
@@ -49,6 +52,6 @@ def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str) -> 
             f'  use      hub.KerasLayer("{store_url}/{piece.handle}"{_recommendation(piece).argument})',
             f"  page     {store_url}/models/{piece.handle}",
             f"  run      {store_url}/runs/{run}",
-            f"  lineage  piecehub lineage {piece.handle}{option}",
+            f"  {more}",
         ]
     )

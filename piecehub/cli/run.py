@@ -9,7 +9,7 @@ import click
 
 from piecehub import logs
 from piecehub.cli.completion import recipes
-from piecehub.cli.options import QUIET, STORE_URL, Command, needs
+from piecehub.cli.options import QUIET, STORE_URL, Command, needs, store_option
 from piecehub.errors import RecipeError
 from piecehub.facts.progress import phase
 from piecehub.facts.secrets import redacted_text
@@ -46,6 +46,7 @@ _NOT_PUBLISHED = 4
 )
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on standard output (docs/terminal.md).")
 @QUIET
+@store_option
 @needs("pipeline")
 def run(
     recipe: str,
@@ -56,6 +57,7 @@ def run(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    place: str | None,
     workdir: Path,
 ) -> None:
     """Run RECIPE (a folder, or the name of a shipped one) on this machine.
@@ -82,9 +84,9 @@ def run(
         with phase("loading TensorFlow and TFX"), logs.away():
             from pipelines import local_runner, summary
 
-        outcome = local_runner.run(loaded, Workdir(workdir), signing_key, beam_args, devices, show.fd)
+        outcome = local_runner.run(loaded, Workdir(workdir), signing_key, beam_args, devices, show.fd, place or "")
     if not as_json:
-        print_text(summary.text(outcome, Workdir(workdir), STORE_URL))
+        print_text(summary.text(outcome, Workdir(workdir), STORE_URL, place or ""))
     if not outcome.pushed:
         sys.exit(_NOT_PUBLISHED)
 
