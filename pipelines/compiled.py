@@ -24,7 +24,7 @@ RUNNER = "FnApiRunner"  # by name: DirectRunner tries to download a binary in ev
 def tried(loaded: LoadedRecipe, workdir: Workdir) -> None:
     """Tries the recipe's code out; errors are those of `preflight.check`."""
     with phase("trying the recipe's code"):
-        preflight.check(loaded, workdir.store)
+        preflight.check(loaded, workdir.store_place)
 
 
 def checked(loaded: LoadedRecipe, workdir: Workdir) -> Path:
@@ -39,7 +39,7 @@ def compiled(loaded: LoadedRecipe, workdir: Workdir, examples: Path, devices: st
     places = Places(
         pipeline_root=str(workdir.artifacts.resolve() / pipeline_name(loaded.config)),
         examples=str(examples),
-        store=str(workdir.store.resolve()),
+        store=workdir.store_place,
         trials=str(workdir.trials.resolve()),
         training=str(workdir.training.resolve()),
     )

@@ -100,6 +100,7 @@ def run(
     beam_args: Sequence[str] = (),
     devices: str = "",
     events_fd: int = -1,
+    store: str = "",
 ) -> Outcome:
     """Runs the recipe's pipeline to its end.
 
@@ -112,6 +113,7 @@ def run(
         devices: what the full model is trained on (piecehub/training/devices.py).
         events_fd: a descriptor that gets each event as a line (piecehub/facts/runs.py), and first what will run; -1
             for none. How far it is before there are components is told as in piecehub/facts/progress.py.
+        store: what is published to, a folder or the uri of a bucket; the working folder's if empty.
 
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.

@@ -24,17 +24,19 @@ from pipelines.piece_journey import person_of
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Piece, Recipe
 
 
-def check(loaded: LoadedRecipe, store_folder: Path) -> None:
-    """Builds the full model once for each piece, and finds the piece in it.
+def check(loaded: LoadedRecipe, store_folder: Path | str) -> None:
+    """Builds the full model once for each piece, and finds the piece in it; looks whether the store can be read.
 
     Raises:
         RecipeError: if the module, the function or a layer is missing, the function raises, or the model page would not
             pass the validator.
         StoreError: if the store lacks the parent, or has it in quarantine.
+        EnvironmentProblem: if the store cannot be reached.
     """
+    store = Store.open(store_folder)
     if not loaded.config.model.parent:
         return _check_pieces(loaded, None)
-    Store.open(store_folder).usable(Handle.parse(loaded.config.model.parent))
+    store.usable(Handle.parse(loaded.config.model.parent))
     with find_saved_model(loaded.config.model.parent, store_folder) as parent:
         return _check_pieces(loaded, parent.folder)
 

@@ -8,6 +8,7 @@ from typing import Any
 from piecehub import logs
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+from piecehub.store.place import whole
 from piecehub.ui.shown import Show, form_of, shown
 from pipelines.outcome import Outcome
 from pipelines.planning.at_once import nothing_to_do
@@ -25,6 +26,7 @@ def run(
     beam_args: Sequence[str] = (),
     devices: str = "",
     skip: bool = True,
+    store: str = "",
 ) -> Outcome:
     """Runs a recipe's pipeline on this machine, to its verdict: trains, exports, measures, and publishes what may be.
 
@@ -42,6 +44,8 @@ def run(
         devices: what the full model is trained and trials run on: all GPUs, or the processor, if empty; `cpu:2` are two
             replicas.
         skip: whether a run in which nothing has changed is left out; else what sees the store runs whatever it says.
+        store: what is published to and a parent comes from: a folder, or a bucket by its uri (`s3://`, `gs://`,
+            `az://`, `minio://`); that of the working folder if empty.
 
     Raises:
         RecipeError: if the recipe or a setting is wrong.
@@ -56,7 +60,7 @@ def run(
     key = Path(signing_key) if signing_key else None
     start = run_if_needed if skip else run_anyway
     with shown(form_of()) as show:
-        return start(loaded, Workdir(Path(workdir)), key, beam_args, devices, show)
+        return start(loaded, Workdir(Path(workdir), whole(store)), key, beam_args, devices, show)
 
 
 def run_if_needed(

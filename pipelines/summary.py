@@ -41,6 +41,9 @@ def _recommendation(piece: PieceOutcome) -> Recommendation:
 
 def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str) -> str:
     option = "" if workdir.root == Path(DEFAULT_NAME) else f" --workdir {workdir.root}"
+    more = f"lineage  piecehub lineage {piece.handle}{option}"
+    if store := workdir.store_at:
+        option, more = f"{option} --store {store}", f"store    piecehub store show {piece.handle} --store {store}"
     if not piece.pushed:
         return f"\nnot published: {piece.why}\n  page     piecehub serve{option}, then {store_url}/runs/{run}"
     verb = "published" if not piece.why else "already published as"
@@ -51,6 +54,6 @@ def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str) -> 
             f'  use      hub.KerasLayer("{store_url}/{piece.handle}"{_recommendation(piece).argument})',
             f"  page     {store_url}/models/{piece.handle}",
             f"  run      {store_url}/runs/{run}",
-            f"  lineage  piecehub lineage {piece.handle}{option}",
+            f"  {more}",
         ]
     )

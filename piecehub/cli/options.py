@@ -25,7 +25,7 @@ def workdir_option(what: str) -> Callable[[Any], Any]:
 
 def store_option(to: Any) -> Any:
     """Adds `--store` to a function or a `click.Command`, as `place`."""
-    meaning = "Another store than the working folder's: a folder, or s3://, gs:// or az://."
+    meaning = "Another store than the working folder's: a folder, or s3://, gs://, az:// or minio://."
     return click.option("--store", "place", metavar="URI", help=meaning)(to)
 
 

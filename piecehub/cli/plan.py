@@ -7,7 +7,7 @@ import click
 
 from piecehub import logs
 from piecehub.cli.completion import recipes
-from piecehub.cli.options import QUIET, Command, needs
+from piecehub.cli.options import QUIET, Command, needs, store_option
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir
 
@@ -23,6 +23,7 @@ SOMETHING_RUNS = 10
     help="That of the run: a signature by another key is something to do. Only its public half is looked at.",
 )
 @click.option("--devices", default="", help="Those of the run: all GPUs or the processor; cpu:2 are two replicas.")
+@store_option
 @click.option("--no-data", is_flag=True, help="Leave new examples unwritten: say only that they are new.")
 @click.option("--json", "as_json", is_flag=True, help="The whole plan, as a run keeps it (docs/plan.md).")
 @QUIET
@@ -32,6 +33,7 @@ def plan(
     settings: tuple[str, ...],
     signing_key: Path | None,
     devices: str,
+    place: str | None,
     no_data: bool,
     as_json: bool,
     quiet: bool,
@@ -45,9 +47,10 @@ def plan(
     Exits 0 if there is nothing to do, 10 if something would run. Nothing is trained, published or recorded. Where the
     recipe's module has examples to write, it is called, and the run finds them; --no-data leaves that to the run.
     """
+    from piecehub.store.place import whole
     from pipelines.recipe.loader import load_recipe
 
-    loaded = load_recipe(recipe, settings)
+    loaded, places = load_recipe(recipe, settings), Workdir(workdir, whole(place))
     from piecehub.ui.shown import form_of, shown
     from pipelines.planning import text
     from pipelines.planning.at_once import nothing_to_do
@@ -55,12 +58,12 @@ def plan(
 
     signed_by = signer(signing_key)
     with shown(form_of(quiet=quiet or as_json)):
-        found = nothing_to_do(loaded, Workdir(workdir), devices, signed_by)
+        found = nothing_to_do(loaded, places, devices, signed_by)
         if found is None:
             with phase("loading TensorFlow and TFX"), logs.away():
                 from pipelines.planning import plan as planning
 
             make = planning.plan_without_data if no_data else planning.plan
-            found = make(loaded, Workdir(workdir), devices, signed_by)
+            found = make(loaded, places, devices, signed_by)
     click.echo(found.to_json().rstrip() if as_json else text.text(found))
     sys.exit(SOMETHING_RUNS if found.something_runs else 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from piecehub.cli.completion import recipes
-from piecehub.cli.options import QUIET, STORE_URL, Command, needs
+from piecehub.cli.options import QUIET, STORE_URL, Command, needs, store_option
 from piecehub.errors import RecipeError
 from piecehub.facts.progress import phase
 from piecehub.facts.secrets import redacted_text
@@ -46,6 +46,7 @@ _NOT_PUBLISHED = 4
 @click.option("--no-skip", is_flag=True, help="Run what sees the store, too, where nothing has changed.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on standard output (docs/terminal.md).")
 @QUIET
+@store_option
 @needs("pipeline")
 def run(
     recipe: str,
@@ -57,6 +58,7 @@ def run(
     no_skip: bool,
     as_json: bool,
     quiet: bool,
+    place: str | None,
     workdir: Path,
 ) -> None:
     """Run RECIPE (a folder, or the name of a shipped one) on this machine.
@@ -72,13 +74,14 @@ def run(
     once, on little, in a folder for temporary files that is gone afterwards. The cost is told at most, for a training
     may stop early. That takes a minute or two.
     """
+    from piecehub.store.place import whole
     from pipelines.recipe.loader import load_recipe
 
     if as_json and (dry_run or quiet):
         raise RecipeError("Expected --json alone. Received: it with --dry-run or --quiet; leave one out.")
-    loaded = load_recipe(recipe, settings)
+    loaded, places = load_recipe(recipe, settings), Workdir(workdir, whole(place))
     if dry_run:
-        _print_cost(loaded, settings, Workdir(workdir), signing_key, devices, quiet)
+        _print_cost(loaded, settings, places, signing_key, devices, quiet)
         return
     from piecehub.ui.shown import form_of, shown
     from piecehub.ui.table import print_text
@@ -88,11 +91,11 @@ def run(
 
     with shown(form_of(quiet=quiet, as_events=as_json), _words(workdir)) as show:
         start = run_anyway if no_skip else run_if_needed
-        outcome = start(loaded, Workdir(workdir), signing_key, beam_args, devices, show)
+        outcome = start(loaded, places, signing_key, beam_args, devices, show)
         if as_json and outcome.is_repeated:
-            show.tell(repeated_end(outcome, Workdir(workdir)))
+            show.tell(repeated_end(outcome, places))
     if not as_json:
-        print_text(summary.text(outcome, Workdir(workdir), STORE_URL))
+        print_text(summary.text(outcome, places, STORE_URL))
     if not outcome.pushed:
         sys.exit(_NOT_PUBLISHED)
 

@@ -43,13 +43,25 @@ _PAUSE_S, _LOOK_S, _WAIT_S = 0.05, 0.5, 10.0
 
 @dataclass(frozen=True)
 class Workdir:
-    """The places below one working folder."""
+    """The places below one working folder.
+
+    Attributes:
+        root: the folder.
+        store_at: where a run publishes, if that is another store than the folder's: a whole path, or the uri of a
+            bucket.
+    """
 
     root: Path
+    store_at: str = ""
 
     @property
     def store(self) -> Path:
         return self.root / "store"
+
+    @property
+    def store_place(self) -> str:
+        """The store of runs, by its whole path or uri."""
+        return self.store_at or str(self.store.resolve())
 
     @property
     def metadata(self) -> Path:

@@ -50,6 +50,9 @@ _MINIO = "minio://"
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 # By what S3 and MinIO, Azure, and Google Cloud Storage say that there is no such bucket, where there may be no object.
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
+# What a server answers, such as '403 Forbidden', and what it calls what is wrong, such as InvalidAccessKeyId.
+_STATUS = re.compile(r"status code: (\d{3}[\w ]*)")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
 _REFUSED = (AlreadyExistsError, PreconditionError)
 _HOPELESS = (PermissionDeniedError, UnauthenticatedError, FileNotFoundError)  # the last: there is no such bucket
 
@@ -227,7 +230,8 @@ def _reaching(uri: str) -> Generator[None, None, None]:
 
 def _unreachable(uri: str, error: Exception | None) -> EnvironmentProblem:
     # The library tells its whole state on further lines, the server's XML, and perhaps a token in an address' query.
-    said = re.sub(r"\?\S*", "", str(error).partition("\n")[0].partition(": <")[0])[:300]
+    answer = [found[1] for found in (_STATUS.search(str(error)), _CODE.search(str(error))) if found]
+    said = ", ".join(answer) or re.sub(r"\?\S*", "", str(error).partition("\n")[0].partition(": <")[0])[:300]
     return EnvironmentProblem(
         f"Expected to reach '{uri}'. Received: {said}; check the address, the credentials and the network."
     )

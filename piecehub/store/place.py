@@ -15,6 +15,11 @@ def is_uri(place: str) -> bool:
     return "://" in place
 
 
+def whole(place: str | None) -> str:
+    """A place as it is called from anywhere: a uri as it is, a folder by its whole path; empty for none."""
+    return (place if is_uri(place) else str(Path(place).resolve())) if place else ""
+
+
 def open_backend(place: Path | str) -> Backend:
     """The backend that a path or a uri names; nothing is read, written or made.
 

@@ -42,13 +42,13 @@ class Source:
 
 
 @contextlib.contextmanager
-def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generator[Source]:
+def find_saved_model(source: str | PathLike[str], store_folder: Path | str) -> Generator[Source]:
     """The SavedModel; what came out of an archive or from a server is gone afterwards.
 
     Args:
         source: a folder, a `.tar.gz`, `publisher/name/version` or `publisher/name@alias` of the local store, or the
             http(s) address of a model on any server that speaks the hosting protocol.
-        store_folder: where published versions lie.
+        store_folder: where published versions lie; a folder, or the uri of a bucket.
 
     Raises:
         RecipeError: if there is no such thing, or it is another one: a Keras file, a folder around a SavedModel, a
@@ -64,7 +64,7 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
         return
     if path.is_file():
         refuse_foreign_file(path)
-    with tempfile.TemporaryDirectory(prefix="piecehub-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="piecehub-") as scratch, contextlib.ExitStack() as held:
         archive, documentation, manifest = path, "", None
         if "://" in source:
             archive = Path(scratch, "model.tar.gz")
@@ -73,7 +73,8 @@ def find_saved_model(source: str | PathLike[str], store_folder: Path) -> Generat
         elif not path.is_file():
             store = Store.open(store_folder)
             manifest = store.manifest(_handle(store, source))
-            archive, documentation = store.blob_path(manifest.archive.digest), _documentation(store, manifest)
+            archive = held.enter_context(store.blob_file(manifest.archive.digest))
+            documentation = _documentation(store, manifest)
         folder = Path(scratch, "saved_model")
         with phase("unpacking the model"):
             unpack(archive, folder)

@@ -17,7 +17,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,8 @@ from piecehub.transfer.workers import Job
 # Called with the number of finished trials, of all trials, and the trial that has just finished.
 Progress = Callable[[int, int, Trial], None]
 
+# A bucket takes longer to answer than some trials take.
+_KEPT_AT_ONCE = 8
 # One thread makes sums bit-identical, and N processes of one thread are faster than one of N. oneDNN changes numbers,
 # so it is stated rather than left to the shell. Which GPU a worker sees it says itself, once it is forked.
 _ENVIRONMENT = {
@@ -141,7 +145,11 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
     done, meter = total - len(job.trials), Meter("trial", total)
     store = TrialStore(Path(job.trials_folder))
     reader, writer = os.pipe()
-    with (folder / "stderr").open("wb") as stderr, os.fdopen(reader, "r", encoding="utf-8") as lines:
+    with (
+        (folder / "stderr").open("wb") as stderr,
+        os.fdopen(reader, "r", encoding="utf-8") as lines,
+        _keeping() as keep,
+    ):
         command = [sys.executable, "-P", "-m", worker_module.__name__, str(folder / "job.json"), str(writer)]
         process = subprocess.Popen(
             command,
@@ -162,7 +170,7 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
                     failure = message
                     break
                 done, trial = done + 1, job.trials[message["trial"]]
-                keeper().keep(store.path(trial))
+                keep(store.path(trial))
                 meter.at(done, f"{mode_words(trial.mode)}, {trial.shots} examples")
                 if on_progress:
                     on_progress(done, total, trial)
@@ -178,6 +186,22 @@ def _run_job(job: Job, folder: Path, total: int, on_progress: Progress | None) -
             f"Expected every trial to finish. Received: {_why(folder / 'stderr')}; finished trials are kept, "
             "so the next evaluation goes on from there."
         )
+
+
+@contextlib.contextmanager
+def _keeping() -> Generator[Callable[[Path], None]]:
+    """Has finished trials kept while others run; raises what went wrong with one at the next, or at the end."""
+    keeps, sent = keeper(), deque[Future[None]]()
+
+    def keep(trial: Path) -> None:
+        sent.append(threads.submit(keeps.keep, trial))
+        while sent and sent[0].done():
+            sent.popleft().result()
+
+    with ThreadPoolExecutor(_KEPT_AT_ONCE) as threads:
+        yield keep
+    for one in sent:
+        one.result()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -45,7 +45,7 @@ def _is_as_it_was(stamp: Stamp, loaded: LoadedRecipe, workdir: Workdir, devices:
         return False
     try:
         now = {**read.sources(loaded, devices), **read.data(loaded, workdir)}
-        return stamp.read == now and stamp.store == store_state(loaded, str(workdir.store))
+        return stamp.read == now and stamp.store == store_state(loaded, workdir.store_place)
     except (OSError, PiecehubError):
         return False  # whoever looks closely says what is wrong
 

@@ -40,7 +40,7 @@ def beginning(
     signed_by: str | None,
 ) -> Noted:
     """What is so now that a run is about to begin; `read` and `signed_by` are those of `sources` and `plan_of`."""
-    store = store_state(loaded, str(workdir.store))
+    store = store_state(loaded, workdir.store_place)
     return Noted(plan_of(ir, loaded, workdir, signed_by), {**read, **data(loaded, workdir)}, store)
 
 
@@ -57,7 +57,7 @@ def note_end(
     outputs = {node: event.outputs for node, event in states.items()}
     write_plan(workdir, run.run, with_examples(began.plan, loaded.config, outputs))
     now = {**sources(loaded, devices), **data(loaded, workdir)}
-    store = store_state(loaded, str(workdir.store))
+    store = store_state(loaded, workdir.store_place)
     own = after_publishing(began.store, (piece.handle for piece in outcome.pieces))
     stamp = Stamp(store if store == own else None, signed_by, now if now == began.read else None)
     if stamp.read and outcome.pushed:

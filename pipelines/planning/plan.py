@@ -158,7 +158,7 @@ def _idle(
     record = runs.read_run(workdir, last.run) if last else None
     if not (last and stamp and record) or stamp.store is None or stamp.signed_by != signed_by:
         return None
-    if stamp.store != store_state(loaded, str(workdir.store)):
+    if stamp.store != store_state(loaded, workdir.store_place):
         return None
     found = foresee(ir, workdir, _made(scratch), never_cached(loaded.config))
     had = runs.node_states(record, runs.read_events(workdir, last.run))

@@ -43,13 +43,14 @@ def sources(loaded: LoadedRecipe, devices: str) -> dict[str, str]:
 
 
 def data(loaded: LoadedRecipe, workdir: Workdir) -> dict[str, str]:
-    """A digest of names, sizes and times of the files of the recipe's examples; of none if they are not there.
+    """The store's place, and a digest of names, sizes and times of the files of the recipe's examples, if they are there.
 
     Raises:
         RecipeError: as `data_key`.
     """
     folder = known_examples(loaded, workdir.data.resolve())
-    return {"data": _of([str(folder), listing(folder)]) if folder and folder.is_dir() else ""}
+    files = _of([str(folder), listing(folder)]) if folder and folder.is_dir() else ""
+    return {"place": workdir.store_place, "data": files}
 
 
 def _of(value: Any) -> str:

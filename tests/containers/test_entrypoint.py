@@ -1,13 +1,8 @@
 """The command of every container, as a process of its own, on what needs no TFX."""
 
 import json
-import os
 import resource
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -15,58 +10,18 @@ from piecehub.containers import code, entrypoint, executor_input, failures
 from piecehub.errors import DataError, EnvironmentProblem
 from piecehub.store import layout
 from piecehub.store.recipe_code import bring_code
+from tests.containers.tasks import Task, make_task
 
-PROJECT = Path(__file__).parents[2]
 _SCHEMA = "tfx.components.schema_gen.import_schema_gen.executor.Executor"
 _RESOLVER = "components.incumbent_resolver.IncumbentResolver_Executor"
 _STRINGS = ("publisher", "name", "store_folder", "code_digest", "lock_digest")
-
-
-@dataclass(frozen=True)
-class Task:
-    """Arguments of a container, and where its output and its output file go; `/s3` is a folder of this machine."""
-
-    root: Path
-    argv: tuple[str, ...]
-
-    @property
-    def output(self) -> Path:
-        return self.root / "s3" / "bucket" / "task" / "out"
-
-    @property
-    def told(self) -> dict:
-        return json.loads((self.root / "out.json").read_text())
-
-    def run(
-        self, *more: str, start: tuple[str, ...] = ("-m", "piecehub.containers.entrypoint")
-    ) -> subprocess.CompletedProcess[str]:
-        (self.root / "sitecustomize.py").write_text(
-            "from piecehub.containers import executor_input\n"
-            f"executor_input._LOCAL_ROOTS = {{'s3://': '{self.root}/s3/'}}\n"
-        )
-        environment = {**os.environ, "PYTHONPATH": f"{self.root}:{PROJECT}"}
-        command = [sys.executable, "-P", *start, *self.argv, *more]
-        return subprocess.run(command, env=environment, cwd=self.root, capture_output=True, text=True, check=False)
-
-
-def _task(root: Path, executor: str, parameters: dict, kinds: dict, key: str, uri: str) -> Task:
-    asked = {
-        "inputs": {"parameterValues": parameters},
-        "outputs": {
-            "artifacts": {key: {"artifacts": [{"name": key, "type": {"schemaTitle": "a.B"}, "uri": uri}]}},
-            "outputFile": str(root / "out.json"),
-        },
-    }
-    spec = {"parameters": {name: {"parameterType": kind} for name, kind in kinds.items()}}
-    arguments = ("--executor_class_path", executor, "--json_serialized_invocation_args", json.dumps(asked))
-    return Task(root, (*arguments, "--json_serialized_inputs_spec_args", json.dumps(spec), "--runner=FnApiRunner"))
 
 
 @pytest.fixture
 def schema_task(tmp_path):
     (tmp_path / "schema.pbtxt").write_text('feature { name: "image" type: FLOAT }\n')
     parameters = {"schema_file": str(tmp_path / "schema.pbtxt")}
-    task = _task(tmp_path, _SCHEMA, parameters, {"schema_file": "STRING"}, "schema", "s3://bucket/task/out")
+    task = make_task(tmp_path, _SCHEMA, parameters, {"schema_file": "STRING"}, "schema", "s3://bucket/task/out")
     return Task(task.root, (*task.argv, "--light_function", "piecehub.examples.schema_file.bring_schema"))
 
 
@@ -78,7 +33,7 @@ def resolver_task(tmp_path):
         values = ("acme", "tiny", store, code_digest, "sha256:0")
         parameters = dict(zip(_STRINGS, values, strict=True))
         kinds = dict.fromkeys(_STRINGS, "STRING")
-        task = _task(tmp_path, _RESOLVER, parameters, kinds, "incumbent", "s3://bucket/task/out")
+        task = make_task(tmp_path, _RESOLVER, parameters, kinds, "incumbent", "s3://bucket/task/out")
         light = ("--light_function", "piecehub.store.incumbent.bring_incumbent")
         return Task(task.root, (*task.argv, *light, "--trials_folder", str(tmp_path / "trials")))
 

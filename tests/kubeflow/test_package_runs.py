@@ -1,27 +1,23 @@
 """Whole packages through the replay: every task in a pod of its own, started by the compiled command alone."""
 
 import json
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from piecehub.conformance.sandbox import missing
-from piecehub.facts.content import list_files
 from piecehub.facts.workdir import Workdir
 from piecehub.signing.keys import new_key
-from pipelines.recipe.loader import RECIPES
 from tests.kubeflow.cluster import Cluster, Ran, documents
 from tests.kubeflow.driver import Json
 from tests.kubeflow.pods import Node
 from tests.pipelines.world import TINY
-from tests.s3_server import BUCKET, client_of, running_s3, told_to
+from tests.s3_server import BUCKET, KEY, REGION, SECRET, running_s3
 
 IMAGE = "registry.example/piecehub:0.1.0"
 # What makes data, or sees the store.
@@ -150,107 +146,22 @@ def test_digits_at_its_full_size_publishes_what_it_states(world):
     assert 0.015 <= gain["estimate"] <= 0.045
 
 
-@dataclass(frozen=True)
-class Bucket:
-    """A bucket, and what a package and its pods are told of it; the recipe is none that lies in the image."""
-
-    world: World
-    endpoint: str
-    recipe: Path
-
-    @property
-    def store(self) -> str:
-        return f"s3://{BUCKET}/shop"
-
-    def package(self, *settings: str, **changed: str) -> list[Json]:
-        told = {"--store": self.store, "--store-secret": f"store:{','.join(told_to(self.endpoint))}"}
-        told |= {"--code": f"s3://{BUCKET}/code", **changed}
-        return self.world.package(
-            *settings, recipe=str(self.recipe), asks=[word for two in told.items() for word in two]
-        )
-
-    def cluster(self, kills: Callable[[Sequence[str], int], bool] | None = None, **changed: str) -> Cluster:
-        """That of the world, with no volume; what was made before lies in it, and nothing in its cache."""
-        told = {name: value.encode() for name, value in (told_to(self.endpoint) | changed).items()}
-        secrets = {**self.world.cluster.node.secrets, "store": told}
-        node = Node(image=[self.world.work.root], secrets=secrets, has_network=True, kills=kills)
-        return replace(self.world.cluster, node=node, cached={})
-
-    def keys(self, prefix: str) -> dict[str, datetime]:
-        """When each object was written, by its key."""
-        pages = client_of(self.endpoint).get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
-        return {entry["Key"]: entry["LastModified"] for page in pages for entry in page.get("Contents", [])}
-
-    def kept(self, folder: str) -> dict[str, datetime]:
-        """What pods keep, whole."""
-        found = self.keys(f"shop/work/{folder}/")
-        return {key: when for key, when in found.items() if key.endswith("/whole.json")}
-
-
-@pytest.fixture(scope="module")
-def bucket(world: World) -> Iterator[Bucket]:
-    recipe = world.root / "digits"
-    shutil.copytree(RECIPES / "digits", recipe, ignore=shutil.ignore_patterns("__pycache__"))
-    with running_s3() as endpoint, pytest.MonkeyPatch.context() as patch:
-        for name, value in told_to(endpoint).items():
-            patch.setenv(name, value)
-        yield Bucket(world, endpoint, recipe)
-
-
-def test_without_a_volume_the_pusher_publishes_straight_into_a_bucket(world, tiny, bucket):
-    """The working folder lies in the image; trials and code in the bucket. What comes before is of the run above."""
-    judged = {"FineTuneEvaluator", "IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
-    ran = bucket.cluster().run(bucket.package(*TINY), only=judged)
-    assert ran.failed == "", ran.logs()
-    assert _outcome(ran)["handle"] == "piecehub/digits/1"
-    assert world.verified("piecehub/digits/1", bucket.store)["signed"]["builder"] == "urn:piecehub:builder:kubeflow"
+def test_without_a_volume_the_pusher_publishes_straight_into_a_bucket(world, tiny, monkeypatch):
+    """The working folder lies in the image; trials lie in the bucket. What comes before is of the run above."""
+    with running_s3() as endpoint:
+        told = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
+        told |= {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}
+        store = f"s3://{BUCKET}/shop"
+        asks = ("--store", store, "--store-secret", f"store:{','.join(told)}")
+        package = world.package(*TINY, asks=asks)
+        secrets = {**world.cluster.node.secrets, "store": {name: value.encode() for name, value in told.items()}}
+        node = Node(image=[world.work.root], secrets=secrets, has_network=True)
+        cluster = replace(world.cluster, node=node, cached={})
+        judged = {"FineTuneEvaluator", "IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
+        ran = cluster.run(package, only=judged)
+        assert ran.failed == "", ran.logs()
+        assert _outcome(ran)["handle"] == "piecehub/digits/1"
+        for name, value in told.items():
+            monkeypatch.setenv(name, value)
+        assert world.verified("piecehub/digits/1", store)["signed"]["builder"] == "urn:piecehub:builder:kubeflow"
     assert not any("AWS_SECRET" in json.dumps(asked) for asked in ran.asked.values())
-
-
-def test_pods_that_are_killed_are_followed_by_ones_with_empty_disks_that_go_on(tiny, bucket):
-    """The trainer once a checkpoint is kept, the evaluator once six trials are."""
-    before, at_death = bucket.kept("trials"), dict[str, datetime]()
-
-    def kills(argv: Sequence[str], attempt: int) -> bool:
-        folder, enough = ("training", 1) if any("FullModelTrainer" in word for word in argv) else ("trials", 6)
-        found = {key: when for key, when in bucket.kept(folder).items() if key not in before}
-        if attempt == 0 and len(found) >= enough:
-            at_death.update(found)
-            return True
-        return False
-
-    # Another number of steps, so that its trials were never run.
-    settings = [setting for setting in TINY if "steps" not in setting]
-    package = bucket.package(*settings, "evaluation.steps=61")
-    ran = bucket.cluster(kills).run(package, only={"FullModelTrainer", "FineTuneEvaluator"})
-    assert ran.failed == "", ran.logs()
-    for task in ("FullModelTrainer", "FineTuneEvaluator"):
-        killed, last = ran.pods[task]
-        assert (killed.returncode, last.returncode) == (-9, 0), task
-    went_on = re.search(r"Goes on at epoch (\d+), step", ran.pods["FullModelTrainer"][1].log)
-    assert went_on and int(went_on[1]) > 1
-    # Code in an archive is code at another place, which is no part of what is made.
-    assert list_files(ran.output("FullModelTrainer", "full_model")) == list_files(
-        tiny.output("FullModelTrainer", "full_model")
-    )
-    assert bucket.kept("training") == {}, "a training that has ended keeps no checkpoint"
-    trials = {key: when for key, when in at_death.items() if "/trials/" in key}
-    after = bucket.kept("trials")
-    assert len(trials) >= 6 and len(after.keys() - before.keys()) > len(trials)
-    assert {key: after[key] for key in trials} == trials, "a trial that was kept is not run again"
-
-
-def test_altered_code_and_a_missing_bucket_are_one_sentence_each(bucket):
-    package = bucket.package(*TINY)
-    (archive,) = bucket.keys("code/")
-    client_of(bucket.endpoint).put_object(Bucket=BUCKET, Key=archive, Body=b"other code")
-    for asked, sentence in [
-        (package, "Expected the recipe's code at 's3://bucket/code/"),
-        (bucket.package(*TINY, **{"--work": "s3://gone/work"}), "Expected to reach 's3://gone/work/trials'."),
-    ]:
-        ran = bucket.cluster().run(asked, only={"FullModelTrainer"})
-        assert ran.failed == "FullModelTrainer"
-        first, *retries = ran.pods["FullModelTrainer"]
-        assert first.last_line.startswith(sentence)
-        assert [retry.last_line for retry in retries] == [first.last_line] * 2
-        assert all(retry.seconds < 3 for retry in retries)
