@@ -71,7 +71,7 @@ def compile_recipe(
 
     The recipe's folder and `workdir` stand in the package by their paths here, so the containers must see both at the
     same paths: compile in the image, with the working folder on the volume that the pods mount (kubeflow/README.md).
-    With a bucket for a store and no volume it is only read, so it may lie in the image.
+    With a bucket for a store and no volume pods need no working folder.
 
     Args:
         loaded: the recipe.

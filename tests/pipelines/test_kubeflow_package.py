@@ -185,7 +185,7 @@ def _changed(before: dict, after: dict) -> set[str]:
 def test_an_edit_of_the_recipe_reaches_those_tasks_alone_that_read_it(package, tmp_path):
     recipe, work = _recipe(tmp_path / "recipe"), Workdir(package.parent / "work")
     before = _compiled(recipe, work)
-    runs_its_code = {"FullModelTrainer", "PieceExtractor", "ReusableExporter"}
+    runs_its_code = {"ExampleWriter", "FullModelTrainer", "PieceExtractor", "ReusableExporter"}
     for file, text, edited, reach in [
         ("recipe.toml", "min_gain = 0.0", "min_gain = 0.001", {"PublishGate"}),
         ("recipe.toml", 'limitations = "', 'limitations = "Edited. ', {"ReusabilityValidator", "DocumentationWriter"}),
@@ -217,7 +217,7 @@ def test_code_in_an_archive_is_named_to_those_tasks_alone_that_run_it(tmp_path, 
     }
     (archive,) = (tmp_path / "code").glob("*.tar.gz")
     named = {name for name, place in called.items() if place == str(archive)}
-    assert named == {"FullModelTrainer", "PieceExtractor", "ReusableExporter"}
+    assert named == {"ExampleWriter", "FullModelTrainer", "PieceExtractor", "ReusableExporter"}
     assert {place for name, place in called.items() if name not in named} == {""}
     with code_here(str(archive)) as there:
         digest = given["FullModelTrainer"]["code_digest"]["runtimeValue"]["constant"]
