@@ -61,10 +61,7 @@ QUICK = (
     ),
     Scenario(
         "docs/kubeflow.md",
-        (
-            *("piecehub kubeflow doctor", "piecehub kubeflow run", "piecehub kubeflow schedule"),
-            *("piecehub kubeflow pause", "piecehub serve"),
-        ),
+        ("piecehub kubeflow doctor", "piecehub kubeflow run", "piecehub kubeflow schedule", "piecehub serve"),
         worlds.a_kubeflow_server,
     ),
     Scenario("docs/workdir.md", ("piecehub runs", "piecehub workdir gc"), worlds.finished_run),
@@ -93,6 +90,7 @@ ELSEWHERE: dict[Key, str] = {
     ("README.md", "piecehub doctor"): "tests/cli/test_doctor.py",
     ("docs/store.md", "piecehub store reindex"): "tests/store/test_index.py",
     ("docs/consume.md", "pip install"): "tests/consume/test_consume_installed.py",
+    ("docs/kubeflow.md", "piecehub kubeflow pause"): "tests/kubeflow/test_operating_commands.py",
     ("docs/evaluate.md", "piecehub run RECIPE"): "tests/cli/test_evaluate.py",
     ("docs/faults.md", "make engines"): "tests/store/faults/test_crowds.py",
     ("docs/plan.md", "piecehub plan digits"): "tests/pipelines/test_plan.py",
