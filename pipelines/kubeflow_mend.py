@@ -41,12 +41,21 @@ _MAX_PACKAGE_BYTES = 512 * 1024
 
 @dataclass(frozen=True)
 class Retries:
-    """How often a task that failed is tried again, and how long Kubeflow waits before."""
+    """How often a task that failed is tried again, and how long Kubeflow waits before.
+
+    Attributes:
+        count: how often.
+        backoff_s: seconds before the first time.
+        backoff_factor: by which each pause is longer than the last.
+        within_s: seconds from the start of the first pod in which it may be tried again, which KFP calls
+            `backoffMaxDuration`, and Argo `maxDuration`: no cap of a pause. A training that takes longer would fail the
+            run at once where its pod is evicted.
+    """
 
     count: int = 2
     backoff_s: int = 30
     backoff_factor: float = 2.0
-    backoff_max_s: int = 600
+    within_s: int = 30 * 24 * 3600
 
 
 def refuse_parameters(parameters: Mapping[str, Mapping[str, object]]) -> None:
@@ -201,7 +210,7 @@ def _retry(spec: Spec, retries: Retries, never_again: Collection[str], trials_fo
             "maxRetryCount": retries.count,
             "backoffDuration": f"{retries.backoff_s}s",
             "backoffFactor": retries.backoff_factor,
-            "backoffMaxDuration": f"{retries.backoff_max_s}s",
+            "backoffMaxDuration": f"{retries.within_s}s",
         }
 
 

@@ -43,7 +43,7 @@ def sources(loaded: LoadedRecipe, devices: str) -> dict[str, str]:
 
 
 def data(loaded: LoadedRecipe, workdir: Workdir) -> dict[str, str]:
-    """The store's place, and a digest of names, sizes and times of the files of the recipe's examples, if they are there.
+    """The store's place; a digest of names, sizes and times of the files of the recipe's examples, if they are there.
 
     Raises:
         RecipeError: as `data_key`.

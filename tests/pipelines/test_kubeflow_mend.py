@@ -119,7 +119,7 @@ def test_a_misspelt_component_is_refused(spec):
 
 
 def test_every_task_is_retried(spec):
-    mended = mend(spec, never_cached=[], retries=Retries(count=4, backoff_s=5, backoff_factor=3.0, backoff_max_s=60))
+    mended = mend(spec, never_cached=[], retries=Retries(count=4, backoff_s=5, backoff_factor=3.0, within_s=60))
     for name in ("Examples", "Trainer"):
         assert _task(mended, name)["retryPolicy"] == {
             "maxRetryCount": 4,
@@ -127,6 +127,10 @@ def test_every_task_is_retried(spec):
             "backoffFactor": 3.0,
             "backoffMaxDuration": "60s",
         }
+
+
+def test_a_task_that_has_run_for_days_is_retried_still(spec):
+    assert _task(mend(spec, never_cached=[]), "Trainer")["retryPolicy"]["backoffMaxDuration"] == "2592000s"
 
 
 def test_a_runtime_parameter_keeps_its_default(spec):
