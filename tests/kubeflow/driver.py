@@ -99,15 +99,13 @@ class Run:
         Raises:
             DriverFailed: if ML Metadata would not take the events: one artifact under two names.
         """
-        body, component = self.tasks[task], self.spec["components"][self.tasks[task]["componentRef"]["name"]]
-        given = body.get("inputs", {})
+        component = self.arguments(task)["component"]  # of two tasks with one container, the first's
+        given = self.tasks[task].get("inputs", {})
         read = {key: self._artifact(source, metadata) for key, source in sorted(given.get("artifacts", {}).items())}
         ids = [(source["name"]) for listed in read.values() for source in listed["artifacts"]]
         if len(set(ids)) != len(ids):
             raise DriverFailed(f"{task}: one artifact under two names; ML Metadata answers ALREADY_EXISTS")
-        types = component.get("inputDefinitions", {}).get("parameters", {})
-        values = {key: self._value(source, metadata) for key, source in sorted(given.get("parameters", {}).items())}
-        values = {key: _typed(value, types[key]["parameterType"]) for key, value in values.items()}
+        values = self._values(component, given.get("parameters", {}), metadata)
         folder = f"{self.root}/{self.spec['pipelineInfo']['name']}/{self.run_id}/{task}/{uuid}"
         declared = component.get("outputDefinitions", {}).get("artifacts", {})
         types_out = {key: value["artifactType"] for key, value in declared.items()}
@@ -149,17 +147,36 @@ class Run:
         told = {"name": found.id, "type": {"instanceSchema": ""}, "uri": found.uri}
         return {"artifacts": [{**told, "metadata": dict(sorted(facts.items()))}]}
 
-    def _value(self, source: Json, metadata: Metadata) -> Any:
+    def _values(self, component: Json, given: Json, metadata: Metadata) -> Json:
+        """The parameters that a task is told (7, 10, 11, 35-38a, 45, 48)."""
+        found: Json = {}
+        for key, declared in sorted(component.get("inputDefinitions", {}).get("parameters", {}).items()):
+            is_optional = declared.get("isOptional", False)
+            if key not in given:
+                if "defaultValue" in declared and not is_optional and declared["parameterType"] == "STRING":
+                    found[key] = ""
+                continue
+            known, value = self._value(given[key], metadata)
+            if not known and is_optional:
+                continue
+            if not known and "componentInputParameter" in given[key]:
+                raise DriverFailed(f"the resolved input parameter is null: {key}")
+            found[key] = _typed(value, declared["parameterType"], key)
+        return found
+
+    def _value(self, source: Json, metadata: Metadata) -> tuple[bool, Any]:
+        """Whether there is a value, and which."""
         if produced := source.get("taskOutputParameter"):
-            return metadata.values[produced["producerTask"]][produced["outputParameterKey"]]
+            told = metadata.values.get(produced["producerTask"], {})
+            return produced["outputParameterKey"] in told, told.get(produced["outputParameterKey"])
         if "componentInputParameter" in source:
             name = source["componentInputParameter"]
             declared = self.spec["root"]["inputDefinitions"]["parameters"][name]
-            if name not in self.parameters and "defaultValue" not in declared:
-                raise DriverFailed(f"no value for the parameter {name}")
-            return self.parameters.get(name, declared.get("defaultValue"))
+            return name in self.parameters or "defaultValue" in declared, self.parameters.get(
+                name, declared.get("defaultValue")
+            )
         constant = source["runtimeValue"]["constant"]
-        return self.run_id if constant == "{{$.pipeline_job_uuid}}" else constant
+        return True, self.run_id if constant == "{{$.pipeline_job_uuid}}" else constant
 
 
 def pod_patch(asked: Json) -> Json:
@@ -189,9 +206,14 @@ def local_path(uri: str) -> str:
     return ""
 
 
-def _typed(value: Any, kind: str) -> Any:
-    if kind == "STRING" and isinstance(value, int | float):
-        return str(_whole(value))
+def _typed(value: Any, kind: str, key: str) -> Any:
+    """A value as one of that type: anything becomes a text, and a text nothing else (36)."""
+    if kind == "STRING":
+        if isinstance(value, str | None):
+            return value or ""
+        return json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
+    if isinstance(value, str) or value is None or value != value:
+        raise DriverFailed(f'input parameter "{key}" type mismatch: expect {kind}, got {value!r}')
     return _plain(value)
 
 
