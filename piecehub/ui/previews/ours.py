@@ -84,7 +84,7 @@ def piece(folder: Path) -> list[Preview]:
     settings = {"hyperparameters": told.hyperparameters, "lost": told.lost, "sub_pieces": told.sub_pieces}
     trainable = set(told.trainable_variables)
     return [
-        table("Signature", ("", "name", "dtype", "shape"), specs),
+        table("Signature", ("side", "name", "dtype", "shape"), specs),
         table("Variables", ("variable", "trainable"), ((name, name in trainable) for name in told.variables)),
         pairs("What else it keeps", {"made_with": told.made_with, "return_losses": told.return_losses, **settings}),
     ]
