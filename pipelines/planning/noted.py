@@ -1,5 +1,8 @@
 """What a run notes of itself, for pages, the next plan, and the next run that may have nothing to do."""
 
+# The generated protos have no types.
+# pyright: reportAttributeAccessIssue=false
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 
