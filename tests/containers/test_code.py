@@ -37,6 +37,12 @@ def test_no_component_runs_the_pages(name: str) -> None:
     assert not [f for f in files if "ui" in f.relative_to(PROJECT).parts or "cli" in f.parts or f.name == "server.py"]
 
 
+def test_the_code_of_a_component_is_told_by_file() -> None:
+    told = code.code_by_file("components.publish_gate")
+    closure = code.module_closure("components.publish_gate")
+    assert set(told) == {file.relative_to(PROJECT).as_posix() for file in closure} and len(set(told.values())) > 10
+
+
 def test_the_exporter_runs_the_exporting_room_and_not_the_transfer_room() -> None:
     files = code.module_closure("components.reusable_exporter")
     assert PROJECT / "piecehub" / "exporting" / "reusable.py" in files

@@ -11,6 +11,7 @@ import tensorflow as tf
 from piecehub.errors import DataError
 from piecehub.examples.features import Features
 from piecehub.examples.records import serialize, write_records
+from piecehub.examples.tfrecord_files import count_records
 from piecehub.transfer.raw_input import raw_features
 from piecehub.transfer.tasks import Task, task_from_features
 from tests.in_memory import read_split
@@ -147,3 +148,15 @@ def test_b3_texts_that_differ_in_a_last_zero_byte_are_different_tasks() -> None:
         digest(b"a")
         == Task.from_arrays("t", np.array([b"a", b"x", b"a", b"y"]), [0, 1, 0, 1], [b"x", b"y"], [0, 1]).digest
     )
+
+
+def test_records_are_counted_without_reading_them(tmp_path: Path) -> None:
+    write_records(tmp_path, ({"value": [number] * number} for number in range(1, 8)), shards=2)
+    plain = sorted(tmp_path.glob("*.tfrecord"))
+    assert len(plain) == 2 and sum(map(count_records, plain)) == 7
+    with tf.io.TFRecordWriter(str(tmp_path / "zipped.gz"), "GZIP") as writer:
+        for _ in range(5):
+            writer.write(b"a record")
+    assert count_records(tmp_path / "zipped.gz") == 5
+    (tmp_path / "empty").touch()
+    assert count_records(tmp_path / "empty") == 0
