@@ -22,8 +22,8 @@ RECIPE ?= digits
 SET ?=
 LOCK_FLAGS ?=
 PYTEST_FLAGS ?=
-# Two processes, each of which takes whole files: one TensorFlow serves a file's tests.
-PYTEST := .venv/bin/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
+# Three processes for two processors, since tests wait for others too; each takes whole files: one TensorFlow serves them.
+PYTEST := .venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 15
 GO ?= go
 UV_VERSION := 0.13.9
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
