@@ -58,11 +58,18 @@ class PlanPage:
 def plan_page(workdir: Workdir, pipeline: str) -> PlanPage | None:
     """The page of a recipe by its name; None if no run of it keeps a plan."""
     for row in list_runs(workdir, Wanted(recipe=pipeline), limit=_LOOKED_AT).rows:
-        plan, record = read_plan(workdir, row.run), runs.read_run(workdir, row.run)
-        if plan and record and row.pipeline == pipeline:
-            states = runs.node_states(record, runs.read_events(workdir, row.run))
-            return PlanPage(row, plan, tuple(_row(component, states, row.state) for component in plan.components))
+        if row.pipeline == pipeline and (page := planned(workdir, row)):
+            return page
     return None
+
+
+def planned(workdir: Workdir, row: RunRow) -> PlanPage | None:
+    """What one run was to do; None if it keeps no plan."""
+    plan, record = read_plan(workdir, row.run), runs.read_run(workdir, row.run)
+    if not (plan and record):
+        return None
+    states = runs.node_states(record, runs.read_events(workdir, row.run))
+    return PlanPage(row, plan, tuple(_row(component, states, row.state) for component in plan.components))
 
 
 def _row(component: Component, states: Mapping[str, runs.Event], of_run: str) -> Row:

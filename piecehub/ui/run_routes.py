@@ -15,6 +15,7 @@ from piecehub.ui.answers import Pages, bad_request
 from piecehub.ui.headers import PLOT_HEADERS
 from piecehub.ui.live import watched
 from piecehub.ui.output_pages import OutputPage, output_json, output_page
+from piecehub.ui.plan_pages import planned
 from piecehub.ui.run_list import RunList, listed_json
 from piecehub.ui.run_outcomes import outcomes_of
 from piecehub.ui.run_pages import RunPage, known_log, log_text, mark_of, plot_path, read_row, run_json, run_page
@@ -52,7 +53,7 @@ class RunRoutes:
         """One run."""
         page = self._page(request)
         outcomes = outcomes_of(page.row.results, self._open_store())
-        return self._pages.html("run.html", page=page, outcomes=outcomes)
+        return self._pages.html("run.html", page=page, outcomes=outcomes, planned=planned(self._workdir, page.row))
 
     def live(self, request: Request) -> Response:
         """What a page that watches the run is told."""

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from piecehub.facts.handle import Handle
+from piecehub.facts.plan import Change, Component, File, MadeOf, Part, Plan, write_plan
 from piecehub.facts.runs import Result
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
@@ -29,6 +30,29 @@ RUNS = {
     "killed": "20261124-014405-000",
     "running": "20261124-014406-000",
 }
+PLAN = Plan(
+    "digits",
+    "pipelines/recipes/digits",
+    "2026-11-24T01:44:01.000+00:00",
+    "20261123-000000-000",
+    ("piecehub/digits/2",),
+    (
+        Change("parameter", "train.epochs", 20, 30),
+        Change("code", "model.py", [], ["build_model"], "--- before/model.py\n+++ now/model.py\n-old\n+new"),
+    ),
+    (
+        Component("FullModelTrainer", "run", ("train.epochs 20 → 30",)),
+        Component("UpstreamExamples", "cache", (), "20261123-000000-000"),
+    ),
+    MadeOf(
+        parameters={"train.epochs": 30},
+        lock="0" * 64,
+        files={"model.py": File("1" * 64)},
+        schemas={},
+        piecehub={},
+        data={"upstream": Part(True, {"train": 5340, "eval": 760})},
+    ),
+)
 REFUSED = "Expected a gain of at least 3 points over training from scratch. Received: 1.2 [0.1, 2.3]; train longer."
 
 
@@ -60,6 +84,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Site:
     some = dict(list(site.done.items())[:6])
     published = Result("piecehub/digits", True, "piecehub/digits/3", "")
     site.write_run(RUNS["published"], states=site.done, end="done", results=(published,))
+    write_plan(site.workdir, RUNS["published"], PLAN)
     refused = Result("piecehub/digits", False, "", REFUSED)
     site.write_run(RUNS["refused"], states=site.done, end="done", results=(refused,))
     site.write_run(RUNS["failed"], states=site.failed, end="failed")

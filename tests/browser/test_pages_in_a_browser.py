@@ -33,6 +33,7 @@ PAGES = {
     "quarantined": "/models/piecehub/digits/2",
     "nothing": "/runs/20000101-000000-000",
     **{name: f"/runs/{run}" for name, run in RUNS.items()},
+    "recipe": "/pipelines/digits",
     "log": f"/runs/{RUNS['failed']}/log/ReusabilityValidator",
 }
 STATUS = {"quarantined": 410, "nothing": 404}
@@ -75,6 +76,27 @@ def test_why_nothing_was_published_stands_on_the_page_of_the_run(opened: Opened)
     page = opened().open(f"/runs/{RUNS['published']}")
     page.click("main a[href='/models/piecehub/digits/3']")
     assert page.url.endswith("/models/piecehub/digits/3")
+
+
+@pytest.mark.parametrize(
+    ("what", "answer"),
+    [
+        ("changed since the last version", "train.epochs 20 → 30"),
+        ("data made this model", "train 5,340 records, eval 760 records"),
+        ("code made this model", "model.py changed: build_model"),
+        ("took so long", "Where the time went"),
+    ],
+)
+def test_a_question_about_a_run_is_one_click_from_the_first_page(opened: Opened, what: str, answer: str) -> None:
+    page = opened(java_script_enabled=False).open("/")
+    page.click(f"a[href='/runs/{RUNS['published']}']")
+    assert page.get_by_text(answer).first.is_visible(), what
+
+
+def test_what_an_edit_would_run_again_is_told_of_each_component(opened: Opened) -> None:
+    page = opened().open("/pipelines/digits")
+    row = page.locator("tr").filter(has_text="FullModelTrainer")
+    assert "to run" in row.inner_text() and "train.epochs 20 → 30" in row.inner_text()
 
 
 def test_a_component_is_opened_by_the_keyboard_alone(opened: Opened) -> None:

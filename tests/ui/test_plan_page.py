@@ -60,6 +60,14 @@ def test_the_page_says_what_changed_what_ran_and_why(browser, planned):
     assert html.escape("always runs: it sees the store") in text
 
 
+def test_the_page_of_a_run_says_the_same_of_that_run(browser, planned):
+    text = browser.get(f"/runs/{RUN}").text
+    changed, made_of = text.index('id="changes"'), text.index('id="made-of"')
+    assert changed < text.index("train.epochs 20 → 30") < made_of < text.index("train 5,340 records, eval 760 records")
+    planned.write_run("20261125-000000-000", upstream={"A": []}, end="failed")
+    assert 'id="changes"' not in browser.get("/runs/20261125-000000-000").text
+
+
 def test_what_a_recipe_is_called_does_nothing_on_its_page(browser, planned):
     text = browser.get("/pipelines/digits").text
     assert "<script>" not in text and "<img src=x" not in text and XSS in html.unescape(text)
