@@ -50,7 +50,7 @@ def _add(spec: Spec, entry: str, name: str) -> None:
     held = list(_holders(spec, path))
     if not held:
         raise RecipeError(
-            f"Expected as an entry of kubeflow.parameters one that a task is told, as train.epochs. Received: "
+            "Expected as an entry of kubeflow.parameters one of [train] or [model], as train.epochs. Received: "
             f"'{entry}'; the recipe leaves it out, or needs it when the package is compiled."
         )
     value = held[0][1]

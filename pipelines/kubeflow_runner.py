@@ -87,6 +87,11 @@ def compile_recipe(
     cluster = cluster or OnCluster()
     _refuse_words(output, image)
     refuse_patterns(workdir.root)
+    if cluster.code and (entries := loaded.config.kubeflow.parameters):
+        raise RecipeError(
+            "Expected no kubeflow.parameters with --code, for an archive of code has no recipe.toml that a value could "
+            f"be held against. Received: {', '.join(entries)}; leave one of the two out."
+        )
     mark_for_pods(workdir.root)
     store = cluster.store or str(workdir.store.resolve())
     recipe = bring_code(loaded.folder, loaded.config.model.module, cluster.code) if cluster.code else ""

@@ -11,6 +11,7 @@ from kfp import components as kfp_components
 
 from piecehub.containers.code import recipe_digest
 from piecehub.containers.entrypoint import parse
+from piecehub.errors import RecipeError
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
@@ -223,6 +224,14 @@ def test_code_in_an_archive_is_named_to_those_tasks_alone_that_run_it(tmp_path, 
         digest = given["FullModelTrainer"]["code_digest"]["runtimeValue"]["constant"]
         assert digest.endswith(f"+{recipe_digest(there, 'model.py')}")
     assert str(recipe) not in (tmp_path / "code.yaml").read_text(encoding="utf-8")
+
+
+def test_values_of_a_submission_need_the_recipe_in_the_image(tmp_path):
+    loaded = load_recipe(_recipe(tmp_path / "recipe"), ['kubeflow.parameters=["train.epochs"]'])
+    cluster = OnCluster(code=str(tmp_path / "code"))
+    with pytest.raises(RecipeError, match=r"no kubeflow\.parameters with --code.* Received: train\.epochs;"):
+        compile_recipe(loaded, Workdir(tmp_path / "work"), tmp_path / "code.yaml", IMAGE, cluster=cluster)
+    assert not (tmp_path / "code").exists() and not (tmp_path / "work").exists()
 
 
 def test_a_schema_travels_as_its_text(spec):

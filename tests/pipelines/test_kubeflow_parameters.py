@@ -31,7 +31,7 @@ def spec() -> Json:
         "pipelineInfo": {"name": "digits"},
         "root": {"dag": {"tasks": {task: _task(task, given) for task, given in tasks.items()}}},
         "components": {task: _component(task, given) for task, given in tasks.items()},
-        "deploymentSpec": {"executors": {task: {"container": {"image": "i:1", "args": ["--a"]}} for task in tasks}},
+        "deploymentSpec": {"executors": {task: {"container": {"image": "i:1", "args": [task]}} for task in tasks}},
     }
 
 
@@ -102,8 +102,9 @@ def test_a_value_that_the_recipe_refuses_is_refused_in_its_sentence(spec):
 @pytest.mark.parametrize(
     ("entries", "words"),
     [
-        (["train.epoch"], "one that a task is told, as train.epochs. Received: 'train.epoch'"),
-        (["train"], "one that a task is told"),
+        (["train.epoch"], r"one of \[train\] or \[model\], as train.epochs. Received: 'train.epoch'"),
+        (["train"], r"one of \[train\] or \[model\]"),
+        (["gate.min_gain"], r"one of \[train\] or \[model\]"),
         (["model.arguments"], "Expected a number or a text for each entry of kubeflow.parameters"),
         (["train.epochs", "model.arguments.epochs"], "whose last words differ"),
     ],
