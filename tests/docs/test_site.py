@@ -141,8 +141,9 @@ def test_every_address_of_the_json_api_and_each_key_of_its_answers_is_in_the_ref
     routes = {getattr(route, "path", "") for route in create_app(golden).routes}
     assert {path for path in routes if path.startswith("/api/")} == {
         *("/api/v1/runs", "/api/v1/runs/{run}", "/api/v1/models", "/api/v1/models/{path:path}"),
-        *("/api/v1/openapi.json", "/api/v1/runs/{run}/outputs/{node}/{output}"),
+        *("/api/v1/openapi.json", "/api/v1/runs/{run}/outputs/{node}/{output}", "/api/v1/pipelines/{name}"),
     }
+    assert "### `GET /api/v1/pipelines/{name}`" in page  # its keys are those of docs/plan.md
     assert "### `GET /api/v1/openapi.json`" in page
 
 
