@@ -26,7 +26,7 @@ def run(
     beam_args: Sequence[str] = (),
     devices: str = "",
     skip: bool = True,
-    store: str = "",
+    store: str | PathLike[str] = "",
 ) -> Outcome:
     """Runs a recipe's pipeline on this machine, to its verdict: trains, exports, measures, and publishes what may be.
 
@@ -60,7 +60,7 @@ def run(
     key = Path(signing_key) if signing_key else None
     start = run_if_needed if skip else run_anyway
     with shown(form_of()) as show:
-        return start(loaded, Workdir(Path(workdir), whole(store)), key, beam_args, devices, show)
+        return start(loaded, Workdir(Path(workdir), whole(str(store))), key, beam_args, devices, show)
 
 
 def run_if_needed(

@@ -18,7 +18,7 @@ _LONGEST = 200
 VERSION_PATTERN = r"[1-9][0-9]{0,17}"
 # Routes of our own server, and words of the store's layout, that a handle must not collide with.
 RESERVED_PUBLISHERS = frozenset(
-    {"models", "runs", "artifacts", "lineage", "pipelines", "api", "healthz", "static", "store"}
+    {"models", "runs", "artifacts", "lineage", "metrics", "pipelines", "api", "healthz", "static", "store"}
 )
 RESERVED_SEGMENTS = frozenset({"aliases"})
 

@@ -56,9 +56,9 @@ PLAN = Plan(
 REFUSED = "Expected a gain of at least 3 points over training from scratch. Received: 1.2 [0.1, 2.3]; train longer."
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Generator[Browser]:
-    """A browser without a window."""
+    """A browser without a window; as long as there is one, its thread has an event loop that runs."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("needs chromium (apt-get install chromium)")
