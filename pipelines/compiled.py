@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from tfx import v1 as tfx
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx.dsl.compiler import compiler
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -43,7 +43,9 @@ def compiled(loaded: LoadedRecipe, workdir: Workdir, examples: Path, devices: st
         trials=str(workdir.trials.resolve()),
         training=str(workdir.training.resolve()),
     )
-    connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(workdir.metadata.resolve()))
+    connection = mlmd.ConnectionConfig()  # that of TFX makes the folder, though nobody may run there yet
+    connection.sqlite.filename_uri = str(workdir.metadata.resolve())
+    connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
     with phase("joining the components"):
         pipeline = create_pipeline(loaded, places, connection, [f"--runner={RUNNER}"], devices)
         ir = compiler.Compiler().compile(pipeline)

@@ -97,7 +97,7 @@ def _hold_against(folder: Path, unbroken: Path, kills: int) -> None:
     assert len(lives) == kills + 1
     for before, after in itertools.pairwise(lives):
         assert before[-1] <= after[0] <= before[-1] + 1  # at most the one step is done again
-    assert sum(life[-1] % STEPS != 0 for life in lives[:-1]) >= kills / 2  # most of them in the middle of an epoch
+    assert sum(life[-1] % STEPS != 0 for life in lives[:-1]) >= kills // 2  # most of them in the middle of an epoch
     assert not (folder / "resume").exists()
 
 
