@@ -100,20 +100,18 @@ def run(
     beam_args: Sequence[str] = (),
     devices: str = "",
     events_fd: int = -1,
-    store: str = "",
 ) -> Outcome:
     """Runs the recipe's pipeline to its end.
 
     Args:
         loaded: the recipe.
-        workdir: where everything lies.
+        workdir: where everything lies, and what is published to.
         signing_key: signs what is published; where it lies stands in no record.
         beam_args: for Beam, which then reads examples and runs trials, such as `--runner=FlinkRunner`; empty does so
             without it.
         devices: what the full model is trained on (piecehub/training/devices.py).
         events_fd: a descriptor that gets each event as a line (piecehub/facts/runs.py), and first what will run; -1
             for none. How far it is before there are components is told as in piecehub/facts/progress.py.
-        store: what is published to, a folder or the uri of a bucket; the working folder's if empty.
 
     Raises:
         PiecehubError: if something fails; finished components come from the cache in the next run.
