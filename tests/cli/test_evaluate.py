@@ -69,15 +69,36 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("work")
 
 
-def test_a_dry_run_counts_and_an_evaluation_goes_on_from_it_and_says_its_verdict(piece: Path, workdir: Path) -> None:
+@pytest.fixture(scope="module")
+def decoded(piece: Path, workdir: Path) -> list[str]:
+    """A dry run, and an evaluation whose budget is spent soon after; returns the splits that the latter decoded."""
     planned = _run_here(workdir, str(piece), "--recipe", "digits", "--trust", "--dry-run", "--json")
     assert planned.returncode == 0, planned.stderr
     (plan,) = json.loads(planned.stdout)
     # Three modes that train with one learning rate, three probes with three settings; five seeds each.
     assert sum(plan["trials"].values()) == plan["missing"] == (3 * 1 + 3 * 3) * 5 and plan["seconds"] > 0
-    ended = _run_here(workdir, str(piece), "--recipe", "digits", "--trust", "--max-trials", "3")
+    splits, as_arrays = list[str](), Stream.as_arrays
+
+    def counted(stream: Stream) -> Iterator[dict[str, Any]]:
+        splits.append(stream.split)
+        return as_arrays(stream)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Stream, "as_arrays", counted)
+        ended = _run_here(workdir, str(piece), "--recipe", "digits", "--trust", "--max-trials", "3")
     assert ended.returncode == 1 and "INCONCLUSIVE" in ended.stdout
     assert "the budget was spent after 7 of 60 trials" in ended.stdout  # four of the dry run
+    return splits
+
+
+def test_wall_11_pool_and_test_are_decoded_once_and_nothing_of_them_is_left(decoded: list[str], workdir: Path) -> None:
+    assert decoded == ["pool", "test"]
+    assert list((workdir / "trials" / "rows").iterdir()) == []
+
+
+def test_an_evaluation_goes_on_from_a_dry_run_and_says_its_verdict(
+    piece: Path, workdir: Path, decoded: list[str]
+) -> None:
     done = _run(workdir, str(piece), "--recipe", "digits", "--trust", "--json", "--out", str(workdir / "out"))
     assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(
         "piecehub: The recipe's rule does not bless"
@@ -101,22 +122,6 @@ def test_a_dry_run_counts_and_an_evaluation_goes_on_from_it_and_says_its_verdict
     again = judge(kept, conforms, store, Handle("acme", "random", 1)).verdict
     assert (about_another(kept, digest), again.status, again.reasons[0]) == ("", "NOT_BLESSED", verdict["reasons"][0])
     assert all(path.is_file() for path in kept.blobs(workdir).values())
-
-
-def test_wall_11_pool_and_test_are_decoded_once_and_nothing_of_them_is_left(
-    piece: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    decoded, as_arrays = list[str](), Stream.as_arrays
-
-    def counted(stream: Stream) -> Iterator[dict[str, Any]]:
-        decoded.append(stream.split)
-        return as_arrays(stream)
-
-    monkeypatch.setattr(Stream, "as_arrays", counted)
-    ended = _run_here(tmp_path, str(piece), "--recipe", "digits", "--trust", "--max-trials", "0")
-    assert "INCONCLUSIVE" in ended.stdout, ended.stderr
-    assert decoded == ["pool", "test"]
-    assert list((tmp_path / "trials" / "rows").iterdir()) == []
 
 
 def test_a_strangers_model_is_not_run_without_trust(piece: Path, workdir: Path) -> None:

@@ -63,25 +63,25 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("kinds") / "work"
 
 
-def test_every_kind_of_feature_runs_from_records_to_the_store(workdir: Path) -> None:
-    states = _run(workdir, "train.augment=augment")
-    assert {event.state for event in states.values()} == {"done"}
-    shown = piecehub("store", "show", "piecehub/kinds/1", "--workdir", str(workdir))
-    assert shown.returncode == 0
-    checked = piecehub("check", "piecehub/kinds/1", "--workdir", str(workdir))
-    assert "reusable" in checked.stdout, checked.stdout + checked.stderr
-
-
 @pytest.fixture(scope="module")
-def counted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, runs.Event], list[str]]:
+def counted(workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, runs.Event], list[str]]:
     """A run of two pieces by a `fit` of the recipe's own, and the keys of records that its processes computed."""
-    pytest.importorskip("tfx")
     folder = tmp_path_factory.mktemp("counted")
     (folder / "sitecustomize.py").write_text(COUNTING, encoding="utf-8")
     counting = {"PYTHONPATH": f"{folder}:{ROOT}", "COUNTED_KEYS": str(folder / "keys")}
     two = 'piece=[{name="kinds/one", road="core"}, {name="kinds/two", road="core"}]'
-    states = _run(folder / "work", two, "train.fit=own_fit", **counting)
+    states = _run(workdir, two, "train.fit=own_fit", "train.augment=augment", **counting)
     return states, (folder / "keys").read_text().splitlines()
+
+
+def test_every_kind_of_feature_runs_from_records_to_the_store(
+    workdir: Path, counted: tuple[dict[str, runs.Event], list[str]]
+) -> None:
+    assert {event.state for event in counted[0].values()} == {"done"}
+    for handle in ("piecehub/kinds/one/1", "piecehub/kinds/two/1"):
+        assert piecehub("store", "show", handle, "--workdir", str(workdir)).returncode == 0
+    checked = piecehub("check", handle, "--workdir", str(workdir))
+    assert "reusable" in checked.stdout, checked.stdout + checked.stderr
 
 
 def test_a_recipe_trains_by_a_function_of_its_own(counted: tuple[dict[str, runs.Event], list[str]]) -> None:

@@ -366,7 +366,11 @@ def _records(world: World, folder: Path, *, label: object = 0) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "words"), [(None, "feature 'label'"), (77, "feature 'label'")], ids=["missing", "out of range"]
+    ("label", "words"),
+    [
+        pytest.param(None, "feature 'label'", id="missing", marks=pytest.mark.long),
+        pytest.param(77, "feature 'label'", id="out of range"),
+    ],
 )
 def test_n11_a_record_that_breaks_the_schema_stops_the_run_where_it_is_found(
     world: World, first: Finished, tmp_path: Path, label: object, words: str

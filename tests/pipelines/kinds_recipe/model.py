@@ -90,7 +90,7 @@ def build_model(*, seed: int, classes: int, kinds: list[str]) -> tuple[keras.Mod
 def own_fit(training: Any) -> None:
     """A loop as somebody's train.py has it."""
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    optimizer: Any = keras.optimizers.SGD(0.05)
+    optimizer: Any = keras.optimizers.Adam(0.01)
     weights: list[Any] = training.model.trainable_variables
     for epoch in range(2):
         losses: list[float] = []
