@@ -1,4 +1,4 @@
-"""Looks at a table: comma-separated or tab-separated values with a line of names."""
+"""Looks at a table: a file of separated values with a line of names."""
 
 from collections import Counter
 from pathlib import Path
@@ -32,7 +32,7 @@ def look_at_table(source: Path, label: str = "") -> Looked:
     notes = [f"{len(table):,} rows; the label is the column '{chosen}' ({how}), {what}. Another: --label."]
     if len(labelled) < len(table):
         notes.append(f"{len(table) - len(labelled):,} rows have no label and are left out.")
-    return looked_at(source, "csv_table", columns, cells[chosen], tuple(notes))
+    return looked_at(source, "csv_table", columns, cells[chosen], (*notes, *_form(source, names)))
 
 
 def looked_at(source: Path, data: str, columns: Columns, labels: list[Any], notes: tuple[str, ...]) -> Looked:
@@ -76,18 +76,40 @@ def _description(columns: Columns) -> str:
     return f"A small network for rows of a table, of two layers. It takes {'; '.join(parts)}."
 
 
+def _form(source: Path, names: list[str]) -> list[str]:
+    """What was guessed of how the table is written, where it may be otherwise."""
+    known = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    separator = template("csv_table").separator_of(source)
+    notes = [f"Its cells are separated by {known[separator]}."] if separator in known else []
+    number = next((name for name in names if as_numbers([name]) is not None), "")
+    if number:
+        notes.append(f"Its first line is taken as names, '{number}' too: if it is a row, write names above it.")
+    return notes
+
+
 def _read(source: Path) -> pd.DataFrame:
     try:
         table = template("csv_table").read(source)
-    except (OSError, ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        said = " ".join(str(error).split())
+    except pd.errors.EmptyDataError as error:
         raise DataError(
-            f"Expected a file of comma-separated or, as '….tsv', tab-separated values in UTF-8. Received: '{source}', "
-            f"{said}; convert it."
+            f"Expected a table with a line of names, and rows. Received: '{source}', an empty file."
+        ) from error
+    except pd.errors.ParserError as error:
+        raise DataError(
+            f"Expected rows of as many cells as there are names. Received: '{source}', {_said(error)}; mend that line."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"Expected a file of values in UTF-8, separated by commas, semicolons, tabs or bars. Received: '{source}', "
+            f"{_said(error)}; convert it."
         ) from error
     if len(table.columns) < 2 or table.empty:
         raise DataError(
             f"Expected a line of names with two columns or more, and rows. Received: '{source}' with "
-            f"{len(table.columns)} columns and {len(table)} rows; separate columns by commas."
+            f"{len(table.columns)} columns and {len(table)} rows; separate columns by commas, semicolons, tabs or bars."
         )
     return table
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())

@@ -31,7 +31,7 @@ from pipelines.data import examples_folder
 from pipelines.recipe.checks import recipe_faults
 from pipelines.recipe.loader import load_recipe
 from pipelines.starting.columns import guess_label, is_class, look_at_columns
-from pipelines.starting.looked import Looked
+from pipelines.starting.looked import Looked, template
 from pipelines.starting.pictures import look_at_images
 from pipelines.starting.plan import plan_for
 from pipelines.starting.records import look_at_records
@@ -167,6 +167,27 @@ def test_a_label_that_is_a_value_makes_a_regression_that_builds(tmp_path: Path) 
     preflight.check(loaded, tmp_path / "store")
 
 
+@pytest.mark.parametrize(("separator", "words"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (",", "")])
+def test_what_separates_cells_and_decimals_is_guessed_and_told(tmp_path: Path, separator: str, words: str) -> None:
+    mark = "," if words else "."
+    rows = [f"{3 * n}{mark}5{separator}{'good, or so' if n % 3 else 'bad'}{separator}{n % 2}" for n in range(40)]
+    if not words:
+        rows = [row.replace("good, or so", '"good, or so"') for row in rows]
+    (tmp_path / "data.csv").write_text("\n".join([separator.join(("size", "said", "label")), *rows]), "utf-8")
+    looked = look_at_table(tmp_path / "data.csv")
+    assert looked.columns is not None
+    assert [one["mean"] for one in looked.columns["numbers"]] == [59.0] and len(looked.columns["words"]) == 1
+    assert any(f"separated by {words}" in note for note in looked.notes) is bool(words)
+    read = template("csv_table")
+    first = next(read.examples(read.read(tmp_path / "data.csv"), looked.columns))
+    assert first == {"label": "0", "size": 0.5, "said": "bad"}
+
+
+def test_a_first_line_that_may_be_a_row_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("\n".join(f"{n * n}.5,{n % 2}" for n in range(40)), "utf-8")
+    assert any("is taken as names, '0.5' too" in note for note in look_at_table(tmp_path / "data.csv").notes)
+
+
 def test_a_table_of_sentences_makes_a_piece_for_texts(tmp_path: Path) -> None:
     rows = [f'"{name} is a thing of {words} number {n}",{name}' for name, words in WORDS.items() for n in range(20)]
     (tmp_path / "data.csv").write_text("\n".join(["review,label", *rows]), "utf-8")
@@ -251,8 +272,10 @@ def test_a_column_that_teaches_nothing_is_left_out_and_told(values: list[Any], s
         ("images", lambda f: _pictures(f / "train"), r"Expected one folder a class\. Received: 'train'"),
         ("text", lambda f: f.mkdir(), r"Expected a folder with a folder of texts"),
         ("csv", lambda f: f.write_text("a\n1\n"), "Expected a line of names with two columns or more, and rows"),
-        ("csv", lambda f: f.write_bytes(b"a,b\n\xff\xfe,1\n"), "Expected a file of comma-separated"),
-        ("csv", lambda f: f.write_text(""), "Expected a file of comma-separated"),
+        ("csv", lambda f: f.write_bytes(b"a,b\n\xff\xfe,1\n"), "Expected a file of values in UTF-8"),
+        ("csv", lambda f: f.write_text(""), "Expected a table with a line of names, and rows"),
+        ("csv", lambda f: f.write_text("a,label\n1,x\n2,y,3\n"), "Expected rows of as many cells.*line 3, saw 3; mend"),
+        ("csv", lambda f: f.write_text("a,label\n1,2,x\n2,3,y\n"), "Expected rows of as many cells.*have more cells"),
         ("csv", lambda f: f.write_text("a,label\nx,\ny,\n"), "Expected labels in the column 'label'"),
         ("csv", lambda f: f.write_text("a,label\nx,1\nx,2\n"), "Expected a column beside the label"),
         ("tfrecord", lambda f: f.write_bytes(b"no records at all"), r"Expected TFRecords of tf\.Example"),

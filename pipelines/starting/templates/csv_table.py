@@ -14,6 +14,7 @@ import pandas as pd
 from piecehub import write_splits
 
 COLUMNS = Path(__file__).with_name("columns.json")
+AS_TEXT: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "skipinitialspace": True}
 
 
 def write(folder: Path, *, source: str, task: str, held_out: Sequence[str] = (), upstream: bool = True) -> None:
@@ -21,7 +22,7 @@ def write(folder: Path, *, source: str, task: str, held_out: Sequence[str] = (),
 
     Args:
         folder: where to.
-        source: a file of comma-separated values, or of tab-separated ones (`.tsv`), with a line of names; may be
+        source: a table as a file with a line of names, its cells separated by commas, semicolons, tabs or bars; may be
             compressed.
         task: the name of the downstream task.
         held_out: the classes that make it; the model is trained on all others. None: the task has all classes, but
@@ -34,9 +35,31 @@ def write(folder: Path, *, source: str, task: str, held_out: Sequence[str] = (),
 
 
 def read(source: Path) -> pd.DataFrame:
-    """The table, all of it as text; an empty cell and NA, NaN and their like are missing."""
-    separator = "\t" if ".tsv" in source.suffixes else ","
-    return pd.read_csv(source, sep=separator, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
+    """The table, all of it as text; an empty cell and NA, NaN and their like are missing.
+
+    Where commas separate no cells, a column of numbers may have decimal commas; they become points.
+    """
+    separator = separator_of(source)
+    table = pd.read_csv(source, sep=separator, **AS_TEXT)
+    if not isinstance(table.index, pd.RangeIndex):
+        raise pd.errors.ParserError("the rows have more cells")
+    for name in table.columns if separator != "," else ():
+        if has_decimal_commas(table[name]):
+            table[name] = table[name].str.replace(",", ".")
+    return table
+
+
+def separator_of(source: Path) -> str:
+    """What separates the most names in the first line."""
+    separators = ("\t",) if ".tsv" in source.suffixes else (",", ";", "\t", "|")
+    return max(separators, key=lambda one: pd.read_csv(source, sep=one, header=None, nrows=1, **AS_TEXT).shape[1])
+
+
+def has_decimal_commas(column: pd.Series) -> bool:
+    """Whether its cells are numbers, one of them at least with a comma."""
+    known = column.dropna()
+    numbers = known.str.fullmatch(r"[+-]?\d+(,\d+)?(e[+-]?\d+)?\s*", case=False)
+    return bool(numbers.all() and known.str.contains(",").any())
 
 
 def examples(table: pd.DataFrame, columns: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -60,4 +83,5 @@ def examples(table: pd.DataFrame, columns: dict[str, Any]) -> Iterator[dict[str,
 def number(text: str) -> float:
     """The number that a cell holds; of a truth value 0 or 1."""
     known = {"true": 1.0, "false": 0.0}
-    return known[text.lower()] if text.lower() in known else float(text)
+    told = text.strip().lower()
+    return known[told] if told in known else float(told)
