@@ -1,5 +1,6 @@
 """What was found in somebody's data: enough to write a recipe for it."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,5 +90,24 @@ def template(name: str) -> ModuleType:
 
 def evenly(of: Sequence[Any], count: int) -> list[Any]:
     """At most `count` items, spread evenly."""
-    step = max(1, len(of) // count)
-    return list(of[::step][:count])
+    taken = min(count, len(of))
+    return [of[place * len(of) // taken] for place in range(taken)]
+
+
+def left_out(source: Path, endings: Sequence[str]) -> list[str]:
+    """A note on the files in the classes' folders that are called otherwise than what is read; none if there are none.
+
+    Args:
+        source: the folder of folders; hidden ones, and those that begin with `_`, are no classes.
+        endings: of the names of what is read, in lower case.
+    """
+    found = Counter(
+        file.suffix.lower() or file.name
+        for place in source.iterdir()
+        if place.is_dir() and not place.name.startswith((".", "_"))
+        for file in place.rglob("*")
+        if file.is_file() and not file.name.startswith(".") and file.suffix.lower() not in endings
+    )
+    names = ", ".join(name for name, _ in found.most_common(5))
+    more = ", …" if len(found) > 5 else ""
+    return [f"{found.total():,} files are left out by their names: {names}{more}."] if found else []

@@ -10,7 +10,7 @@ import numpy as np
 
 from piecehub import images
 from piecehub.errors import DataError
-from pipelines.starting.looked import Feature, Looked, evenly, template
+from pipelines.starting.looked import Feature, Looked, evenly, left_out, template
 
 _SAMPLE = 200
 # A network for a first run takes minutes on pictures of this size, and hours on four times as many pixels.
@@ -40,7 +40,9 @@ def look_at_images(source: Path) -> Looked:
     sizes, grey, broken = _sampled([file for file, _ in found])
     notes = [f"{sum(counts.values()):,} pictures of {len(counts)} classes, the folders' names."]
     if broken:
-        notes.append(f"{broken} of {_SAMPLE} that were looked at cannot be read; such are left out, and named.")
+        looked_at = broken + len(sizes)
+        notes.append(f"{broken} of {looked_at} that were looked at cannot be read; such are left out, and named.")
+    notes += left_out(source, reader.ENDINGS)
     return pictures_of(source, "images_folder", counts, sizes, grey, tuple(notes))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from piecehub.errors import DataError
-from pipelines.starting.looked import Feature, Looked, template
+from pipelines.starting.looked import Feature, Looked, left_out, template
 
 TEXT_MODEL = {"buckets": 16384, "width": 64}
 TEXT_DESCRIPTION = (
@@ -21,7 +21,8 @@ def look_at_texts(source: Path) -> Looked:
     """
     counts: Counter[str] = Counter()
     lengths: list[int] = []
-    for example in template("text_folder").examples(source) if source.is_dir() else ():
+    reader = template("text_folder")
+    for example in reader.examples(source) if source.is_dir() else ():
         counts[example["label"]] += 1
         lengths.append(len(example["text"].split()))
     if not counts:
@@ -32,6 +33,7 @@ def look_at_texts(source: Path) -> Looked:
     notes = (
         f"{sum(counts.values()):,} texts of {len(counts)} classes, the names of folders or files; half of them have "
         f"{median(lengths):.0f} words or more.",
+        *left_out(source, [reader.ENDING]),
     )
     return Looked(
         source=source,

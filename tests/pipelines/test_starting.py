@@ -31,7 +31,7 @@ from pipelines.data import examples_folder
 from pipelines.recipe.checks import recipe_faults
 from pipelines.recipe.loader import load_recipe
 from pipelines.starting.columns import guess_label, is_class, look_at_columns
-from pipelines.starting.looked import Looked, template
+from pipelines.starting.looked import Looked, evenly, template
 from pipelines.starting.pictures import look_at_images
 from pipelines.starting.plan import plan_for
 from pipelines.starting.records import look_at_records
@@ -165,6 +165,26 @@ def test_a_label_that_is_a_value_makes_a_regression_that_builds(tmp_path: Path) 
     loaded = load_recipe(tmp_path / "recipe")
     assert loaded.config.task[0].kind == "regression"
     preflight.check(loaded, tmp_path / "store")
+
+
+def test_files_that_are_called_otherwise_are_told(tmp_path: Path) -> None:
+    pictures, texts = _pictures(tmp_path / "pictures"), _texts(tmp_path / "texts")
+    for folder in (pictures, texts):
+        place = sorted(folder.iterdir())[0]
+        for name in (".hidden", "scan.TIF", "scan.tif", "notes.md"):
+            (place / name).write_bytes(b"II*")
+        (folder / "LICENSE").write_text("beside the classes")
+    (place / "LOUD.TXT").write_text("a text whose name is in capitals")
+    for looked in (look_at_images(pictures), look_at_texts(texts)):
+        assert "3 files are left out by their names: .tif, .md." in looked.notes
+    assert sum(looked.counts.values()) == 20 * len(WORDS) + 1
+    assert not any("left out" in note for note in look_at_texts(_texts(tmp_path / "plain")).notes)
+
+
+@pytest.mark.parametrize("count", [1, 3, 200, 399, 400])
+def test_what_is_looked_at_is_spread_evenly(count: int) -> None:
+    found = evenly(range(count), 200)
+    assert len(found) == min(count, 200) == len(set(found)) and found[0] == 0 and found[-1] >= count - 1 - count // 200
 
 
 @pytest.mark.parametrize(("separator", "words"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (",", "")])

@@ -13,6 +13,8 @@ from typing import Any
 from piecehub import write_splits
 from piecehub.errors import DataError
 
+ENDING = ".txt"
+
 
 def write(folder: Path, *, source: str, task: str, held_out: Sequence[str] = (), upstream: bool = True) -> None:
     """Writes `upstream/{train,eval}` and `<task>/{pool,test}`.
@@ -34,14 +36,15 @@ def examples(source: Path) -> Iterator[dict[str, Any]]:
         if place.name.startswith((".", "_")):
             continue
         if place.is_dir():
-            texts = (read(file) for file in sorted(place.rglob("*.txt")) if not file.name.startswith("."))
-        elif place.suffix == ".txt":
+            files = (file for file in sorted(place.rglob("*")) if file.suffix.lower() == ENDING and file.is_file())
+            texts = (read(file) for file in files if not file.name.startswith("."))
+        elif place.suffix.lower() == ENDING:
             texts = read(place).splitlines()
         else:
             continue
         for text in texts:
             if text.strip():
-                yield {"text": text.strip(), "label": place.name.removesuffix(".txt")}
+                yield {"text": text.strip(), "label": place.name if place.is_dir() else place.stem}
 
 
 def read(file: Path) -> str:
