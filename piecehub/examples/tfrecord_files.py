@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from piecehub.errors import DataError
 from piecehub.facts.pointers import refuse_pointers
@@ -83,10 +84,15 @@ def count_records(path: Path) -> int:
 
 
 def parsed_example(record: bytes, path: str, place: int) -> tf.train.Example:
-    """The record as a message; raises DataError if it is none."""
+    """The record as a message; raises DataError if it is none.
+
+    A tf.SequenceExample parses as a tf.Example of its context, with its sequences in a field that is unknown there.
+    """
+    refusal = f"Expected tf.Examples. Received: {path}, which holds another record at byte {place}; convert it."
     try:
-        return tf.train.Example.FromString(record)
+        example = tf.train.Example.FromString(record)
     except DecodeError as error:
-        raise DataError(
-            f"Expected tf.Examples. Received: {path}, which holds another record at byte {place}; convert it."
-        ) from error
+        raise DataError(refusal) from error
+    if len(UnknownFieldSet(example)):
+        raise DataError(refusal)
+    return example

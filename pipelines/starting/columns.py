@@ -46,8 +46,9 @@ def guess_label(names: Sequence[str], told: str) -> str:
     """
     if told and told not in names:
         raise DataError(f"Expected the label among the columns {', '.join(names)}. Received: '{told}'.")
-    known = [name for wanted in _LABELS for name in names if name.strip().lower() == wanted]
-    return told or next(iter(known), names[-1])
+    whole = [name for wanted in _LABELS for name in names if name.strip().lower() == wanted]
+    ends = [name for wanted in _LABELS for name in names if name.strip().lower().rpartition("/")[2] == wanted]
+    return told or next(iter([*whole, *ends]), names[-1])
 
 
 def is_class(values: _CELL) -> bool:
@@ -75,19 +76,26 @@ def as_numbers(values: _CELL) -> np.ndarray | None:
     return found
 
 
-def look_at_columns(table: Mapping[str, _CELL], label: str, vectors: Mapping[str, np.ndarray] | None = None) -> Columns:
+def look_at_columns(
+    table: Mapping[str, _CELL],
+    label: str,
+    vectors: Mapping[str, np.ndarray] | None = None,
+    left_out: Mapping[str, str] | None = None,
+) -> Columns:
     """What each column is.
 
     Args:
         table: values by column, None where one is missing.
         label: the column that is the label.
         vectors: features of several numbers, `[rows, numbers]`, which are in every row.
+        left_out: why others, which are in neither, are left out.
 
     Raises:
         DataError: if the label is no label, or no column is left to learn from.
     """
     present = [value for value in table[label] if value is not None]
     found = Columns(label, is_class(present))
+    found.notes += [f"The column '{name}' is left out: {reason}." for name, reason in (left_out or {}).items()]
     names = _Names()
     texts: list[str] = []
     for name, values in table.items():
@@ -101,6 +109,10 @@ def look_at_columns(table: Mapping[str, _CELL], label: str, vectors: Mapping[str
             found.notes.append(f"The column '{name}' is left out: {reason}.")
         else:
             _add(found, names.of(name), name, values, len(known))
+            if found.classes and _says_the_label(values, table[label]):
+                found.notes.append(
+                    f"The column '{name}' says the label in other words: leave it out if it is the answer."
+                )
     for name, numbers in (vectors or {}).items():
         feature, size = names.of(name), numbers.shape[1]
         about = {"name": name, "feature": feature, "missing": False, "size": size, **spread_of(numbers)}
@@ -135,6 +147,12 @@ def _left_out(name: str, values: _CELL, known: _CELL) -> str:
     if np.mean(lengths) > 3 and distinct > 0.5 * len(known):
         return "sentences"
     return "nearly every row has another text in it" if distinct > 0.9 * len(known) and len(known) > 20 else ""
+
+
+def _says_the_label(values: _CELL, labels: _CELL) -> bool:
+    """Whether each value stands for one class, and each class has one value."""
+    pairs = set(zip(values, labels, strict=True))
+    return len({value for value, _ in pairs}) == len({label for _, label in pairs}) == len(pairs)
 
 
 def _is_key(name: str) -> bool:

@@ -100,23 +100,38 @@ def _of_pictures(
 def _of_columns(
     source: Path, label: str, rows: list[dict[str, list[Any]]], labels: list[Any], notes: tuple[str, ...]
 ) -> Looked:
-    """Features of one value, or of equally many numbers, are columns; others are left out, and told."""
+    """Features of one value, or of equally many numbers, are columns; others are left out, and told.
+
+    Bytes that are no text are left out, too.
+    """
     names = sorted({name for row in rows for name in row} - {label})
     sizes = {name: {len(row.get(name, ())) for row in rows} for name in names}
     single = [name for name in names if sizes[name] <= {0, 1}]
     vectors = {name: np.array([row[name] for row in rows]) for name in names if _is_vector(rows, name, sizes[name])}
-    table = {name: [_plain(row[name][0]) if row.get(name) else None for row in rows] for name in single}
+    left_out = {
+        name: f"it has {_many(sizes[name])} values" for name in names if name not in single and name not in vectors
+    }
+    left_out |= {name: "it holds bytes that are no text" for name in single if not _are_texts(rows, name)}
+    table = {
+        name: [_plain(row[name][0]) if row.get(name) else None for row in rows]
+        for name in single
+        if name not in left_out
+    }
     table[label] = labels[: len(rows)]
-    columns = look_at_columns(table, label, vectors)
-    columns.notes += [
-        f"The feature '{name}' is left out: it has {_many(sizes[name])} values."
-        for name in names
-        if name not in single and name not in vectors
-    ]
+    columns = look_at_columns(table, label, vectors, left_out)
     looked = looked_at(source, "records_files", columns, labels, notes)
     taken = {one["name"]: one["feature"] for key in ("numbers", "words") for one in (looked.columns or {})[key]}
     constants = {"LABEL": label, "FEATURES": taken, "CLASSES": columns.classes}
     return replace(looked, constants={"records_files": constants})
+
+
+def _are_texts(rows: list[dict[str, list[Any]]], name: str) -> bool:
+    """Whether no value is bytes that UTF-8 does not read, or that hold a zero."""
+    values = [value for row in rows for value in row.get(name, ()) if isinstance(value, bytes)]
+    try:
+        return not any("\0" in value.decode("utf-8") for value in values)
+    except UnicodeDecodeError:
+        return False
 
 
 def _is_vector(rows: list[dict[str, list[Any]]], name: str, sizes: set[int]) -> bool:

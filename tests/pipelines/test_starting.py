@@ -19,6 +19,7 @@ from PIL import Image
 import piecehub as door
 from piecehub.errors import DataError, PieceError, RecipeError
 from piecehub.examples.records import serialize, write_records
+from piecehub.examples.tfrecord_files import parsed_example
 from piecehub.exporting.reusable import export_piece
 from piecehub.extraction.piece import Builder, control_kind, control_weights, write_piece
 from piecehub.extraction.roads import saved_model_in
@@ -167,6 +168,57 @@ def test_a_label_that_is_a_value_makes_a_regression_that_builds(tmp_path: Path) 
     preflight.check(loaded, tmp_path / "store")
 
 
+def test_a_column_that_says_the_label_in_other_words_is_told() -> None:
+    kinds = ["a", "b", "c"] * 10
+    table = {"number": [{"a": "1", "b": "7", "c": "3"}[kind] for kind in kinds], "label": kinds}
+    table |= {"nearly": ["2", *table["number"][1:]], "coarser": ["1" if kind == "a" else "2" for kind in kinds]}
+    found = look_at_columns(table, "label")
+    (note,) = found.notes
+    assert note.startswith("The column 'number' says the label in other words: leave it out if ")
+    assert [feature.name for feature in found.features] == ["number", "nearly", "coarser"]
+
+
+def test_bytes_that_are_no_text_and_features_of_odd_lengths_are_left_out_and_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = (
+        {
+            "raw": rng.integers(0, 256, 60, np.uint8).tobytes(),
+            "zeros": b"a b c d \0 %d" % n,
+            "ragged": rng.random(1 + n % 3).astype(np.float32),
+            "size": np.float32(rng.random()),
+            "kind/label": n % 2,
+        }
+        for n in range(40)
+    )
+    write_records(tmp_path / "records", rows, shards=1)
+    (tmp_path / "records" / "dataset_info.json").write_text("{}")
+    looked = look_at_records(tmp_path / "records")
+    assert looked.columns is not None and looked.columns["label"] == "kind/label"
+    assert [one["name"] for one in looked.columns["numbers"]] == ["size"] and not looked.columns["words"]
+    said = {note for note in looked.notes if "is left out" in note}
+    assert said == {
+        "The column 'ragged' is left out: it has 1 to 3 values.",
+        "The column 'raw' is left out: it holds bytes that are no text.",
+        "The column 'zeros' is left out: it holds bytes that are no text.",
+    }
+
+
+def test_records_of_another_message_are_refused_wherever_they_are_read(tmp_path: Path) -> None:
+    label = {"label": tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))}
+    one = tf.train.SequenceExample(
+        context=tf.train.Features(feature=label),
+        feature_lists=tf.train.FeatureLists(feature_list={"t": tf.train.FeatureList(feature=label.values())}),
+    )
+    file = tmp_path / "one.tfrecord"
+    with tf.io.TFRecordWriter(str(file)) as records:
+        for _ in range(40):
+            records.write(one.SerializeToString())
+    with pytest.raises(DataError, match=r"^Expected TFRecords of tf\.Example\."):
+        look_at_records(file)
+    with pytest.raises(DataError, match=r"^Expected tf\.Examples\. Received: .*another record at byte 0; convert it"):
+        parsed_example(one.SerializeToString(), str(file), 0)
+
+
 def test_files_that_are_called_otherwise_are_told(tmp_path: Path) -> None:
     pictures, texts = _pictures(tmp_path / "pictures"), _texts(tmp_path / "texts")
     for folder in (pictures, texts):
@@ -276,7 +328,7 @@ def test_few_whole_numbers_and_texts_are_classes(values: list[Any], classes: boo
     ],
 )
 def test_a_column_that_teaches_nothing_is_left_out_and_told(values: list[Any], said: str) -> None:
-    found = look_at_columns({"odd": values, "good": ["1", "2"] * 15, "label": ["a", "b"] * 15}, "label")
+    found = look_at_columns({"odd": values, "good": ["1", "2", "2"] * 10, "label": ["a", "b"] * 15}, "label")
     assert found.notes == [f"The column 'odd' is left out: {said}."]
     assert [feature.name for feature in found.features] == ["good"]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from piecehub import write_splits
 
@@ -45,11 +47,12 @@ def examples(source: Path) -> Iterator[dict[str, Any]]:
 
 
 def files(source: Path) -> list[Path]:
-    """The files of records, sorted: all but hidden ones."""
+    """The files of records, sorted: those that are called so, or, where none is, all but hidden ones."""
     if source.is_file():
         return [source]
     hidden = (".", "_")
-    return [file for file in sorted(source.rglob("*")) if file.is_file() and not file.name.startswith(hidden)]
+    found = [file for file in sorted(source.rglob("*")) if file.is_file() and not file.name.startswith(hidden)]
+    return [file for file in found if "tfrec" in file.name.lower()] or found
 
 
 def records(file: Path) -> Iterator[bytes]:
@@ -61,6 +64,13 @@ def records(file: Path) -> Iterator[bytes]:
 
 
 def values(record: bytes) -> dict[str, list[Any]]:
-    """What a record holds, by feature: bytes, integers or floats."""
-    features = tf.train.Example.FromString(record).features.feature
+    """What a record holds, by feature: bytes, integers or floats.
+
+    Raises:
+        DecodeError: if it is no tf.Example; in a tf.SequenceExample, the sequences are a field that is unknown there.
+    """
+    example = tf.train.Example.FromString(record)
+    if len(UnknownFieldSet(example)):
+        raise DecodeError("another message, a tf.SequenceExample perhaps")
+    features = example.features.feature
     return {name: list(getattr(one, one.WhichOneof("kind") or "int64_list").value) for name, one in features.items()}
