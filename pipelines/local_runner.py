@@ -16,7 +16,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +44,8 @@ from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.training.devices import resolved
 from piecehub.ui.shown import write_event
 from pipelines.compiled import RUNNER, checked, compiled
+from pipelines.cost.allocated import allocated
+from pipelines.cost.processes import Looks, looked_at
 from pipelines.cost.stopwatch import Stopwatch
 from pipelines.launcher import TruthfulLauncher, sentence_of
 from pipelines.literal_paths import refuse_patterns
@@ -56,6 +58,7 @@ from pipelines.recipe.node_ids import pipeline_name
 from pipelines.recipe.tables import LoadedRecipe
 from pipelines.sweep import sweep
 
+_LOOK_S = 2.0  # a look at the memory of all processes takes some milliseconds
 _LONG_S = 10.0  # a component that took so long may take half a second more to give memory back
 
 
@@ -330,6 +333,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
                 signing_with(self._means.signing),
                 beam_with(self._means.beam_args),
                 progress_to(self._note),
+                looked_at(os.getpid(), _LOOK_S) as looks,
                 watch.during(self._node_id),
             ):
                 state, outputs = self._launch()
@@ -346,7 +350,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         took = time.monotonic() - started
         if took > _LONG_S:
             give_back()
-        self._tell(state, took, "", outputs, watch.last.cpu_s)
+        self._tell(state, took, "", outputs, **_taken(watch.last.cpu_s, looks, outputs))
 
     def _launch(self) -> tuple[runs.State, dict[str, str]]:
         info = TruthfulLauncher(
@@ -370,11 +374,18 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         told = progress if progress.text else None
         self._diary.tell(runs.Event(runs.now(), self._node_id, "running", message=progress.text, progress=told))
 
-    def _tell(
-        self, state: runs.State, seconds: float, message: str, outputs: dict[str, str], cpu_s: float = 0.0
-    ) -> None:
-        event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs, cpu_s=round(cpu_s, 2))
+    def _tell(self, state: runs.State, seconds: float, message: str, outputs: dict[str, str], **taken: Any) -> None:
+        event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs, **taken)
         self._diary.tell(event)
+
+
+def _taken(cpu_s: float, looks: Looks, outputs: Mapping[str, str]) -> dict[str, Any]:
+    """What a component took, as an event says it."""
+    return {
+        "cpu_s": round(cpu_s, 2),
+        "memory_bytes": max((look.dirty_bytes for look in looks), default=0),
+        "disk_bytes": sum(allocated(Path(place)) for place in outputs.values()),
+    }
 
 
 def _ended(store: Any, node_id: str, info: data_types.ExecutionInfo | None) -> tuple[runs.State, dict[str, str]]:

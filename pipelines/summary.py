@@ -1,12 +1,13 @@
 """What a person reads when a run has ended: the accuracies with their intervals, and where to look further."""
 
 import json
+import shlex
 from pathlib import Path
 
 from piecehub.documentation.evidence_table import evidence_table
 from piecehub.documentation.page import GUIDANCE
 from piecehub.documentation.recommendation import Recommendation, recommend
-from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+from piecehub.facts.workdir import Workdir
 from pipelines.outcome import Outcome, PieceOutcome
 from pipelines.planning.repeat import NOTHING_TO_DO
 
@@ -40,17 +41,18 @@ def _recommendation(piece: PieceOutcome) -> Recommendation:
 
 
 def _ending(piece: PieceOutcome, run: str, workdir: Workdir, store_url: str) -> str:
-    option = "" if workdir.root == Path(DEFAULT_NAME) else f" --workdir {workdir.root}"
-    more = f"lineage  piecehub lineage {piece.handle}{option}"
-    if store := workdir.store_at:
-        option, more = f"{option} --store {store}", f"store    piecehub store show {piece.handle} --store {store}"
+    serve = shlex.join(["piecehub", "serve", *workdir.options])
     if not piece.pushed:
-        return f"\nnot published: {piece.why}\n  page     piecehub serve{option}, then {store_url}/runs/{run}"
+        return f"\nnot published: {piece.why}\n  page     {serve}, then {store_url}/runs/{run}"
+    if workdir.store_at:
+        more = f"store    {shlex.join(['piecehub', 'store', 'show', piece.handle, '--store', workdir.store_at])}"
+    else:
+        more = f"lineage  {shlex.join(['piecehub', 'lineage', piece.handle, *workdir.options])}"
     verb = "published" if not piece.why else "already published as"
     return "\n".join(
         [
             f"\n{verb} {piece.handle}",
-            f"  serve    piecehub serve{option}",
+            f"  serve    {serve}",
             f'  use      hub.KerasLayer("{store_url}/{piece.handle}"{_recommendation(piece).argument})',
             f"  page     {store_url}/models/{piece.handle}",
             f"  run      {store_url}/runs/{run}",

@@ -16,7 +16,7 @@ import click
 
 from piecehub import logs
 from piecehub.cli.completion import recipes, saved_models
-from piecehub.cli.options import FOLDER, QUIET, needs, workdir_option
+from piecehub.cli.options import FOLDER, QUIET, SETTINGS, needs, workdir_option
 from piecehub.errors import PiecehubError
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir, mark, relied_on
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     help="A folder, or the name of a shipped recipe, whose tasks are asked.",
     shell_complete=recipes,
 )
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
+@SETTINGS
 @click.option("--task", "names", multiple=True, help="Only this task; repeatable.")
 @click.option("--output", default="", help="Which output downstream models read, of a piece that returns a dict.")
 @click.option(

@@ -6,8 +6,7 @@ import click
 
 from piecehub import logs
 from piecehub.cli import kubeflow_server
-from piecehub.cli.completion import recipes
-from piecehub.cli.options import VERSION, Command, needs
+from piecehub.cli.options import RECIPE, SETTINGS, VERSION, Command, needs
 from piecehub.facts.workdir import Workdir
 
 
@@ -21,7 +20,7 @@ def kubeflow() -> None:
 
 
 @kubeflow.command(cls=Command)
-@click.argument("recipe", shell_complete=recipes)
+@RECIPE
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="package.yaml")
 @click.option(
     "--image",
@@ -29,7 +28,7 @@ def kubeflow() -> None:
     show_default=True,
     help="The image that holds piecehub; its tag is never moved.",
 )
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
+@SETTINGS
 @click.option(
     "--beam-arg",
     "beam_args",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from piecehub import extras
+from piecehub.cli.completion import recipes
 from piecehub.facts.workdir import DEFAULT_NAME
 
 VERSION = "0.1.0"  # as in pyproject.toml; asking importlib.metadata for it would cost every start 50 ms
@@ -15,6 +16,10 @@ STORE_URL = "http://127.0.0.1:8470"
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
+RECIPE = click.argument("recipe", shell_complete=recipes)
+SETTINGS = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own."
+)
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Results and errors only: say nothing of how far it is.")
 
 
@@ -27,6 +32,18 @@ def store_option(to: Any) -> Any:
     """Adds `--store` to a function or a `click.Command`, as `place`."""
     meaning = "Another store than the working folder's: a folder, or s3://, gs://, az:// or minio://."
     return click.option("--store", "place", metavar="URI", help=meaning)(to)
+
+
+def options_of_a_run(to: Any) -> Any:
+    """Adds what a command is told of a run, be it to run or to look ahead: recipe, settings, key, devices, store."""
+    key = click.option(
+        "--signing-key",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Signs what the run publishes; see `piecehub keys new`. No record holds the path.",
+    )
+    told = "What the run trains and tries on: all GPUs or the processor; cpu:2 are two replicas."
+    devices = click.option("--devices", default="", help=told)
+    return RECIPE(SETTINGS(key(devices(store_option(to)))))
 
 
 def store_workdir_option(to: Any) -> Any:

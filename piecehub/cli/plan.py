@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from piecehub import logs
-from piecehub.cli.completion import recipes
-from piecehub.cli.options import QUIET, Command, needs, store_option
+from piecehub.cli.options import QUIET, Command, needs, options_of_a_run
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir
 
@@ -15,15 +14,7 @@ SOMETHING_RUNS = 10
 
 
 @click.command(cls=Command)
-@click.argument("recipe", shell_complete=recipes)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
-@click.option(
-    "--signing-key",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="That of the run: a signature by another key is something to do. Only its public half is looked at.",
-)
-@click.option("--devices", default="", help="Those of the run: all GPUs or the processor; cpu:2 are two replicas.")
-@store_option
+@options_of_a_run
 @click.option("--no-data", is_flag=True, help="Leave new examples unwritten: say only that they are new.")
 @click.option("--json", "as_json", is_flag=True, help="The whole plan, as a run keeps it (docs/plan.md).")
 @QUIET
@@ -46,6 +37,8 @@ def plan(
 
     Exits 0 if there is nothing to do, 10 if something would run. Nothing is trained, published or recorded. Where the
     recipe's module has examples to write, it is called, and the run finds them; --no-data leaves that to the run.
+
+    Another --signing-key than that of the last run is something to do; only its public half is looked at.
     """
     from piecehub.store.place import whole
     from pipelines.recipe.loader import load_recipe
@@ -65,5 +58,5 @@ def plan(
 
             make = planning.plan_without_data if no_data else planning.plan
             found = make(loaded, places, devices, signed_by)
-    click.echo(found.to_json().rstrip() if as_json else text.text(found))
+    click.echo(found.to_json().rstrip() if as_json else f"{text.text(found)}\n{text.cost(found)}")
     sys.exit(SOMETHING_RUNS if found.something_runs else 0)

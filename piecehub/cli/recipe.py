@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from piecehub.cli.completion import recipes
+from piecehub.cli.options import RECIPE, SETTINGS
 from piecehub.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ def recipe_commands() -> None:
 
 
 @recipe_commands.command("check")
-@click.argument("recipe", shell_complete=recipes)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
+@RECIPE
+@SETTINGS
 @click.option("--json", "as_json", is_flag=True, help="Faults with their files and lines, as JSON.")
 def check_recipe(recipe: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Tell all that is wrong with RECIPE (a folder, or the name of a shipped one), by file and line.

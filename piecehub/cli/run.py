@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from piecehub.cli.completion import recipes
-from piecehub.cli.options import QUIET, STORE_URL, Command, needs, store_option
+from piecehub.cli.options import QUIET, STORE_URL, Command, needs, options_of_a_run
 from piecehub.errors import RecipeError
 from piecehub.facts.progress import phase
 from piecehub.facts.secrets import redacted_text
-from piecehub.facts.workdir import DEFAULT_NAME, Workdir
+from piecehub.facts.workdir import Workdir
 
 if TYPE_CHECKING:
     from piecehub.ui.board import Words
@@ -22,21 +21,12 @@ _NOT_PUBLISHED = 4
 
 
 @click.command(cls=Command)
-@click.argument("recipe", shell_complete=recipes)
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own.")
-@click.option(
-    "--signing-key",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Sign what is published; see `piecehub keys new`. No record holds the path.",
-)
+@options_of_a_run
 @click.option(
     "--beam-arg",
     "beam_args",
     multiple=True,
     help="Read examples and run trials on Beam, to the same bytes, such as --beam-arg=--runner=FlinkRunner.",
-)
-@click.option(
-    "--devices", default="", help="What to train and try on: all GPUs or the processor; cpu:2 are two replicas."
 )
 @click.option(
     "--dry-run",
@@ -46,7 +36,6 @@ _NOT_PUBLISHED = 4
 @click.option("--no-skip", is_flag=True, help="Run what sees the store, too, where nothing has changed.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on standard output (docs/terminal.md).")
 @QUIET
-@store_option
 @needs("pipeline")
 def run(
     recipe: str,
@@ -89,7 +78,7 @@ def run(
     from pipelines.planning.repeat import repeated_end
     from pipelines.run import run_anyway, run_if_needed
 
-    with shown(form_of(quiet=quiet, as_events=as_json), _words(workdir)) as show:
+    with shown(form_of(quiet=quiet, as_events=as_json), _words(places)) as show:
         start = run_anyway if no_skip else run_if_needed
         outcome = start(loaded, places, signing_key, beam_args, devices, show)
         if as_json and outcome.is_repeated:
@@ -100,13 +89,13 @@ def run(
         sys.exit(_NOT_PUBLISHED)
 
 
-def _words(workdir: Path) -> "Words":
+def _words(workdir: Workdir) -> "Words":
     """What a person who looks on may need to know of this command."""
     from piecehub.ui.board import Words
 
-    serve = ["piecehub", "serve", *(["--workdir", str(workdir)] if workdir != Path(DEFAULT_NAME) else [])]
+    serve = ["piecehub", "serve", *workdir.options]
     again = redacted_text(shlex.join(["piecehub", *sys.argv[1:]]))
-    return Words(STORE_URL, shlex.join(serve), again, str(Workdir(workdir).logs))
+    return Words(STORE_URL, shlex.join(serve), again, str(workdir.logs))
 
 
 def _print_cost(

@@ -13,6 +13,11 @@ def size(size_bytes: float) -> str:
     return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
 
 
+def cpu_hours(seconds: float) -> str:
+    """`0.0132 CPU-hours`, of seconds of processors."""
+    return f"{seconds / 3600:.3g} CPU-hours"
+
+
 def duration(seconds: float) -> str:
     """`48 s`, `1 min 20 s`, `2 h 5 min`."""
     minutes, rest = divmod(round(seconds), 60)

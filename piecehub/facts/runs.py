@@ -4,7 +4,8 @@
                              "nodes": [{"id", "upstream": [id…], "parameters": {key: value}}…]}
     logs/<run>/events.jsonl one JSON object a line, as `piecehub run --json` prints it (docs/terminal.md): {"event",
                              "run", "component", "at", "state", "seconds", "message", "progress": {…}, "outputs",
-                             "results": [{"piece", "published", "handle", "why"}…], "cpu_s"}
+                             "results": [{"piece", "published", "handle", "why"}…], "cpu_s",
+                             "memory_bytes", "disk_bytes"}
 
 `at` and `started_at` are UTC, ISO 8601. `event` is component; or run, of the run's own end, whose state is done, failed
 or stopped (by a person) and whose component is ""; the results of one that is done say what became of each piece.
@@ -74,7 +75,9 @@ class Result:
 class Event:
     """A component changed its state; `seconds` is the time it took, once it ended; `results` are those of a run.
 
-    `cpu_s` is the time of processors that it took, as far as the kernel tells; 0 in records of before it was noted.
+    `cpu_s` is the time of processors that it took, as far as the kernel tells, `memory_bytes` the most that the run had
+    written to in all its processes together meanwhile, and `disk_bytes` what its outputs take of a disk: 0 where it was
+    not noted.
     """
 
     at: str
@@ -85,6 +88,8 @@ class Event:
     outputs: dict[str, str] = field(default_factory=dict[str, str])
     results: tuple[Result, ...] = ()
     cpu_s: float = 0.0
+    memory_bytes: int = 0
+    disk_bytes: int = 0
     progress: Progress | None = None
 
 

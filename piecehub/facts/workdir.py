@@ -64,6 +64,12 @@ class Workdir:
         return self.store_at or str(self.store.resolve())
 
     @property
+    def options(self) -> list[str]:
+        """What tells a command to work in this folder with this store: nothing of what it takes by itself."""
+        folder = [] if self.root == Path(DEFAULT_NAME) else ["--workdir", str(self.root)]
+        return [*folder, *(["--store", self.store_at] if self.store_at else [])]
+
+    @property
     def metadata(self) -> Path:
         return self.root / "metadata.sqlite"
 

@@ -281,7 +281,9 @@ def _gain_number(task: Task) -> Number | None:
     if not task.gain:
         return None
     low, high = words.points(task.gain["low"]), words.points(task.gain["high"])
-    meaning = f"fine-tuning over {reference_words(task.parent)} on {task.name}; 95 % interval {low} to {high}"
+    meaning = (
+        f"fine-tuning over {reference_words(task.parent)} on {words.isolated(task.name)}; 95 % interval {low} to {high}"
+    )
     return Number(words.points(task.gain["estimate"]), "points", meaning)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from piecehub.facts import runs
-from piecehub.facts.plan import Change, Component, Plan, read_plan
+from piecehub.facts.plan import Change, Component, Plan, read_plan, with_took
 from piecehub.facts.run_index import Wanted, list_runs
 from piecehub.facts.run_rows import RunRow, shown_state
 from piecehub.facts.workdir import Workdir
@@ -69,6 +69,7 @@ def planned(workdir: Workdir, row: RunRow) -> PlanPage | None:
     if not (plan and record):
         return None
     states = runs.node_states(record, runs.read_events(workdir, row.run))
+    plan = with_took(plan, row.run, states)
     return PlanPage(row, plan, tuple(_row(component, states, row.state) for component in plan.components))
 
 

@@ -102,7 +102,7 @@ class RunPage:
         ended = sum(component.is_ended for component in self.components)
         told = f"{ended} of {len(self.components)} components have ended."
         if self.row.state == "running":
-            return " ".join((told, *(f"{component.id} is running." for component in self.running)))
+            return " ".join((told, *(f"{words.isolated(component.id)} is running." for component in self.running)))
         return f"The run has ended: {words.state_word(self.row.shown_state)}."
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC
 from typing import Any
 
+from piecehub.facts.quantities import cpu_hours as cpu_hours
 from piecehub.facts.quantities import size as size
 from piecehub.facts.runs import parse_time
 from piecehub.facts.secrets import redacted
@@ -53,6 +54,8 @@ _DIGESTS = ("code_digest", "lock_digest")
 _WORTH_S = 1.0
 _LONGEST_VALUE = 600
 _LONGEST_NAME = 20
+# What embeds, overrides or isolates a direction, up to an end that may be missing.
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def state_icon(state: str) -> str:
@@ -79,12 +82,12 @@ def span_reason(span: Span) -> str:
     """Why a component took its time: `after PieceExtractor · epochs 12.0 s · 1.8 processors`."""
     told: list[str] = []
     if span.waited:
-        told.append(f"waited {duration(span.waited)}" + (f", mostly for {span.after}" if span.after else ""))
+        told.append(f"waited {duration(span.waited)}" + (f", mostly for {isolated(span.after)}" if span.after else ""))
     elif span.after:
-        told.append(f"after {span.after}")
+        told.append(f"after {isolated(span.after)}")
     if span.state == "cached":
         told.append("from cache")
-    told += [f"{name} {duration(seconds)}" for name, seconds in span.phases[:3]]
+    told += [f"{isolated(name)} {duration(seconds)}" for name, seconds in span.phases[:3]]
     if span.cpu_s and span.seconds >= _WORTH_S:
         told.append(f"{span.cpu_s / span.seconds:.1f} processors")
     return " · ".join(told)
@@ -132,6 +135,13 @@ def gain(found: Mapping[str, Any]) -> str:
 def plain(text: str) -> str:
     """A text for a terminal's line: what would move the cursor or turn the writing round stands as its escape."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def isolated(text: str) -> str:
+    """A person's text within a line of ours where no `<bdi>` can stand: it turns nothing round but itself."""
+    if text.isascii():
+        return text
+    return f"\u2068{''.join(c for c in text if c not in _TURNING)}\u2069"
 
 
 def count(number: int, thing: str) -> str:

@@ -12,7 +12,7 @@ from piecehub.facts.plan import Plan
 from piecehub.facts.workdir import Workdir
 from piecehub.tensors.fresh import HOME, Ended, Job, run_fresh
 from pipelines.cost.arithmetic import PARTS, Cost, Part, parallel, told_earlier, with_workers
-from pipelines.cost.earlier import processor_seconds
+from pipelines.cost.earlier import taken
 from pipelines.cost.processes import Looks, end_all, looked_at
 from pipelines.cost.stopwatch import Window
 from pipelines.recipe.tables import LoadedRecipe
@@ -44,7 +44,7 @@ def rehearsed(
     Args:
         loaded: the recipe.
         settings: that were laid over it.
-        workdir: is only read.
+        workdir: is only read, and so is the store that it names.
         devices: on which the full model is to be trained.
         signed_by: the digest of the public key of what the run would sign with, if it would.
 
@@ -59,12 +59,15 @@ def rehearsed(
             "devices": devices,
             "signed_by": signed_by,
             "workdir": str(workdir.root.absolute()),
+            "store_at": workdir.store_at,
             "scratch": scratch,
         }
         told = run_fresh(_REHEARSE, arguments, run=partial(_watched, looks, scratch))
     parts = _parts(told, looks)
-    measured, run = processor_seconds(workdir.root, told["arguments"])
-    cost = Cost(tuple(told_earlier(parts, measured, f"measured in run {run}")), told["processors"])
+    measured = taken(workdir, told["arguments"])
+    source = f"measured in run {max((took.run for took in measured.values()), default='')}"
+    seconds = {component: took.cpu_s for component, took in measured.items()}
+    cost = Cost(tuple(told_earlier(parts, seconds, source)), told["processors"])
     return Rehearsed(Plan.from_json(told["plan"]), cost)
 
 

@@ -41,7 +41,7 @@ class Looks(list[Look]):
 
 
 @contextlib.contextmanager
-def looked_at(pid: int) -> Generator[Looks]:
+def looked_at(pid: int, every_s: float = _EVERY_S) -> Generator[Looks]:
     """Looks at a process and all that it started, again and again, from a thread."""
     looks, over = Looks(), threading.Event()
 
@@ -49,7 +49,7 @@ def looked_at(pid: int) -> Generator[Looks]:
         while not over.is_set():
             if (look := _look(pid)) is not None:
                 looks.append(look)
-            over.wait(_EVERY_S)
+            over.wait(every_s)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

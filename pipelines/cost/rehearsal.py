@@ -17,10 +17,8 @@ from piecehub.exporting import reusable
 from piecehub.extraction import piece as pieces
 from piecehub.extraction.piece import Builder
 from piecehub.facts.conformance_report import ConformanceReport
-from piecehub.facts.handle import Handle
 from piecehub.facts.workdir import Workdir
 from piecehub.store import archive
-from piecehub.store.catalog import Store
 from piecehub.store.place import is_uri
 from piecehub.store.source import find_saved_model
 from piecehub.training import full_model as full_models
@@ -35,11 +33,13 @@ from piecehub.transfer.leakage import find_leakage, find_overlap, refuse_leakage
 from piecehub.transfer.pool import cpu_count
 from piecehub.transfer.tasks import Task, task_from_features
 from pipelines.cost import training, trials
+from pipelines.cost.allocated import allocated
 from pipelines.cost.arithmetic import all_trials, line
 from pipelines.cost.sample import Sampled, take_sample
 from pipelines.cost.stopwatch import Stopwatch, Window
 from pipelines.data import examples_folder
-from pipelines.piece_journey import Places, export_options, person_of
+from pipelines.piece_journey import export_options, person_of
+from pipelines.pipeline import parent_digest
 from pipelines.protocols import protocol_of, rule_of
 from pipelines.recipe.loader import load_recipe
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Piece
@@ -78,7 +78,7 @@ class Draft:
 
 
 def rehearse(
-    recipe: str, settings: list[str], devices: str, signed_by: str, workdir: str, scratch: str
+    recipe: str, settings: list[str], devices: str, signed_by: str, workdir: str, store_at: str, scratch: str
 ) -> dict[str, Any]:
     """Goes through all parts of a run; returns the plan, a `Draft` of each, all windows, and the components' arguments.
 
@@ -88,10 +88,11 @@ def rehearse(
         devices: on which the full model is trained.
         signed_by: the digest of the public key of what the run would sign with, if it would.
         workdir: the working folder, which is only read.
+        store_at: the store, if it is another than that of the folder; only read, too.
         scratch: a folder for all that is written.
     """
     began = time.monotonic()
-    rehearsal = _Rehearsal(load_recipe(recipe, settings), devices, Path(workdir), Path(scratch))
+    rehearsal = _Rehearsal(load_recipe(recipe, settings), devices, Workdir(Path(workdir), store_at), Path(scratch))
     arguments = rehearsal.start(began)
     plan = rehearsal.plan(signed_by)
     rehearsal.go()
@@ -108,7 +109,7 @@ def rehearse(
 class _Rehearsal:
     """One run's parts, one after the other."""
 
-    def __init__(self, loaded: LoadedRecipe, devices: str, workdir: Path, scratch: Path) -> None:
+    def __init__(self, loaded: LoadedRecipe, devices: str, workdir: Workdir, scratch: Path) -> None:
         self.drafts: dict[str, Draft] = {}
         self.stopwatch = Stopwatch()
         self._loaded, self._config, self._devices = loaded, loaded.config, devices
@@ -122,20 +123,23 @@ class _Rehearsal:
 
         The examples are written, as a run does before it compiles its pipeline.
         """
-        from pipelines import local_runner, preflight  # noqa: F401 - TFX takes its time, as in a run
-        from pipelines.cost.earlier import arguments_of
+        from pipelines import local_runner  # noqa: F401 - TFX takes its time, as in a run
+        from pipelines.compiled import compiled, tried
+        from pipelines.planning.parameters import parameters_by_component
 
         devices = resolved(self._devices)
-        preflight.check(self._loaded, self._workdir / "store")
+        tried(self._loaded, self._workdir)
         self.stopwatch.since_the_start("start", began)
         with self.stopwatch.during("data"):
             # What is fetched from a bucket is of use to the run.
-            place = self._workdir if is_uri(self._config.data.folder) else self._scratch
-            self._source = examples_folder(self._loaded, place / "data")
-        written = self._source if self._config.data.module else None
-        self._draft("data").add(self.stopwatch.last.cpu_s, allocated(written) if written else 0, "all of it")
+            data = self._workdir.data if is_uri(self._config.data.folder) else self._scratch / "data"
+            self._source = examples_folder(self._loaded, data)
+        written = bool(self._config.data.module)
+        self._draft("data").add(self.stopwatch.last.cpu_s, allocated(self._source) if written else 0, "all of it")
         with self.stopwatch.during("start"):
-            arguments = arguments_of(self._loaded, self._places(), devices)
+            # An earlier run is known for the same by where it had its examples.
+            examples = self._workdir.data.resolve() / self._source.name if written else self._source
+            arguments = parameters_by_component(compiled(self._loaded, self._workdir, examples, devices))
         self._draft("start").add(sum(w.cpu_s for w in self.stopwatch.of("start")), _RECORDS_BYTES, "all of it")
         return arguments
 
@@ -144,13 +148,12 @@ class _Rehearsal:
         from pipelines.compiled import compiled
         from pipelines.planning.plan import plan_of
 
-        workdir = Workdir(self._workdir)
-        ir = compiled(self._loaded, workdir, self._source, resolved(self._devices))
-        return plan_of(ir, self._loaded, workdir, signed_by).to_json()
+        ir = compiled(self._loaded, self._workdir, self._source, resolved(self._devices))
+        return plan_of(ir, self._loaded, self._workdir, signed_by).to_json()
 
     def go(self) -> None:
         """All else."""
-        with _parent_of(self._config.model.parent, self._workdir / "store") as self._parent:
+        with _parent_of(self._config.model.parent, self._workdir.store_place) as self._parent:
             self._ingest()
             trained = self._trained()
             self._draft("training").add(trained.cpu_s, self._trained_bytes(), trained.source)
@@ -170,18 +173,6 @@ class _Rehearsal:
 
     def _draft(self, part: str) -> Draft:
         return self.drafts.setdefault(part, Draft())
-
-    def _places(self) -> Places:
-        """Where the run will read and write: by that an earlier run is known for the same."""
-        workdir, name = self._workdir.resolve(), self._config.recipe.name.replace("/", "-")
-        written = workdir / "data" / self._source.name
-        return Places(
-            pipeline_root=str(workdir / "artifacts" / name),
-            examples=str(written if self._config.data.module else self._source),
-            store=str(workdir / "store"),
-            trials=str(workdir / "trials"),
-            training=str(workdir / "training"),
-        )
 
     def _ingest(self) -> None:
         """Tasks are read whole; of upstream a part, if it is large."""
@@ -257,7 +248,7 @@ class _Rehearsal:
         """`handle@digest` of the published piece that the recipe starts from; empty if it starts from none."""
         if not (handle := self._config.model.parent):
             return ""
-        return f"{handle}@{Store.open(self._workdir / 'store').usable(Handle.parse(handle)).digest}"
+        return f"{handle}@{parent_digest(self._config, self._workdir.store_place)}"
 
     def _written(self, piece: Piece, full_model: Path, folder: Path, seeds: Sequence[int]) -> Window:
         config, model = self._config, self._config.model
@@ -345,17 +336,10 @@ class _Rehearsal:
 
 
 @contextmanager
-def _parent_of(handle: str, store: Path) -> Iterator[Path | None]:
+def _parent_of(handle: str, store: str) -> Iterator[Path | None]:
     """The SavedModel that the recipe starts from; None if it starts from none."""
     if not handle:
         yield None
         return
     with find_saved_model(handle, store) as source:
         yield source.folder
-
-
-def allocated(folder: Path) -> int:
-    """What a folder takes of a disk, in bytes of its blocks, as `du` counts; 0 if there is none."""
-    if not folder.is_dir():
-        return 0
-    return sum(path.lstat().st_blocks * 512 for path in (folder, *folder.rglob("*")))

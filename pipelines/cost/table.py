@@ -1,6 +1,7 @@
 """A cost as a table for a person."""
 
 from piecehub.facts.plan import Plan
+from piecehub.facts.quantities import cpu_hours
 from pipelines.cost.arithmetic import PARTS, Cost, Part
 
 _NOTE = "At most: trainings may stop early."
@@ -15,7 +16,7 @@ def text(cost: Cost, name: str, plan: Plan) -> str:
         "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in (1, 2, 3)), row[4]]) for row in rows
     ]
     total = (
-        f"{name}: {cost.cpu_s / 3600:.3g} CPU-hours, {duration(cost.wall_s)} on {cost.processors} processors, "
+        f"{name}: {cpu_hours(cost.cpu_s)}, {duration(cost.wall_s)} on {cost.processors} processors, "
         f"{size(cost.memory_bytes)} of memory, {size(cost.disk_bytes)} of disk"
     )
     return "\n".join([total, _now(cost, plan), "", *(f"  {line}" for line in lines), "", _NOTE, _NOTHING])
@@ -29,7 +30,7 @@ def _now(cost: Cost, plan: Plan) -> str:
     rest = Cost(tuple(left), cost.processors)
     cached = ", ".join(part.name for part in cost.parts if part not in left)
     told = f"; from the cache: {cached}" if cached else ""
-    return f"a run now: {rest.cpu_s / 3600:.3g} CPU-hours, {duration(rest.wall_s)}{told}"
+    return f"a run now: {cpu_hours(rest.cpu_s)}, {duration(rest.wall_s)}{told}"
 
 
 def _runs(part: Part, plan: Plan) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tfx.proto.orchestration import pipeline_pb2
 
 from piecehub.facts import runs
-from piecehub.facts.plan import Plan, write_plan
+from piecehub.facts.plan import Plan, with_took, write_plan
 from piecehub.facts.workdir import Workdir
 from pipelines.outcome import Outcome
 from pipelines.planning.plan import plan_of, with_examples
@@ -58,7 +58,8 @@ def note_end(
     """
     states = runs.node_states(run, runs.read_events(workdir, run.run))
     outputs = {node: event.outputs for node, event in states.items()}
-    write_plan(workdir, run.run, with_examples(began.plan, loaded.config, outputs))
+    plan = with_took(with_examples(began.plan, loaded.config, outputs), run.run, states)
+    write_plan(workdir, run.run, plan)
     now = {**sources(loaded, devices), **data(loaded, workdir)}
     store = store_state(loaded, workdir.store_place)
     own = after_publishing(began.store, (piece.handle for piece in outcome.pieces))

@@ -8,6 +8,12 @@ from typing import Any
 from tfx.proto.orchestration import pipeline_pb2
 
 
+def parameters_by_component(ir: pipeline_pb2.Pipeline) -> dict[str, dict[str, Any]]:
+    """What each component of a compiled pipeline is told, by its id."""
+    nodes = [node.pipeline_node for node in ir.nodes]
+    return {node.node_info.id: plain_parameters(node) for node in nodes}
+
+
 def plain_parameters(node: pipeline_pb2.PipelineNode) -> dict[str, Any]:
     """The parameters of a component as texts and numbers, sorted."""
     return {key: plain_value(value) for key, value in sorted(node.parameters.parameters.items())}

@@ -25,12 +25,13 @@ from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir, looked_into, mark
 from piecehub.training.devices import resolved
 from pipelines.compiled import checked, compiled, tried
+from pipelines.cost.earlier import taken
 from pipelines.data_key import known_examples
 from pipelines.literal_paths import refuse_patterns
 from pipelines.planning import reasons
 from pipelines.planning.foresee import Foreseen, foresee
 from pipelines.planning.made_of import files_of, parameters_of, schemas_of
-from pipelines.planning.parameters import plain_parameters
+from pipelines.planning.parameters import parameters_by_component, plain_parameters
 from pipelines.planning.sources import diff_of, read_sources, sources_of
 from pipelines.planning.stamp import last_published, last_run, read_stamp
 from pipelines.planning.store_state import store_state
@@ -105,7 +106,11 @@ def plan_of(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, s
         data = _data(nodes, found, loaded.config, before)
     made_of = _made_of(loaded, nodes, data)
     changes = tuple(_with_diffs(before, made_of, loaded)) if before.made_of else ()
-    components = tuple(_components(nodes, found, loaded, workdir, before, changes, bool(idle)))
+    took = taken(workdir, parameters_by_component(ir))
+    components = tuple(
+        replace(component, took=took.get(component.id))
+        for component in _components(nodes, found, loaded, workdir, before, changes, bool(idle))
+    )
     return Plan(
         ir.pipeline_info.id,
         str(loaded.folder),

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from piecehub.facts.plan import Component, Plan
+from piecehub.facts.plan import Component, Cost, Plan
+from piecehub.facts.quantities import cpu_hours, size
 from piecehub.ui.words import plain
 
 _SIGNS = {"run": "●", "cache": "↺", "idle": "·"}
@@ -13,6 +14,26 @@ _MOST_FILES = 5
 def text(plan: Plan) -> str:
     """What differs from the last published run, what would run, and the sum."""
     return "\n".join(map(plain, [_heading(plan), *_changes(plan), "", *_components(plan), "", _sum(plan)]))
+
+
+def cost(plan: Plan) -> str:
+    """What would run takes, as far as earlier runs tell, and how the rest is found out."""
+    told = plan.cost_now
+    if not plan.something_runs:
+        took = plan.cost
+        return plain(f"Cost: none; all of it took {_taken(took)}." if took.runs else "Cost: none.")
+    how = f"`{plan.cost_command}` tells it before a run"
+    if not told.runs:
+        return plain(f"Cost: no run has measured it yet; {how}.")
+    rest = f"; of {_counted(len(told.unknown))} nothing is known: {how}" if told.unknown else ""
+    return plain(f"Cost: {_taken(told)}{rest}.")
+
+
+def _taken(cost: Cost) -> str:
+    figures = [cpu_hours(cost.cpu_s)]
+    figures += [f"{size(cost.memory_bytes)} of memory"] if cost.memory_bytes else []
+    figures += [f"{size(cost.disk_bytes)} of disk"] if cost.disk_bytes else []
+    return f"{', '.join(figures)} (measured in run {', '.join(cost.runs)})"
 
 
 def _heading(plan: Plan) -> str:

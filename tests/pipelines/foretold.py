@@ -7,8 +7,8 @@ from pathlib import Path
 
 from piecehub.facts.workdir import Workdir
 from pipelines.cost import dry_run
+from pipelines.cost.allocated import allocated
 from pipelines.cost.processes import looked_at
-from pipelines.cost.rehearsal import allocated
 from pipelines.cost.stopwatch import children_s
 from pipelines.recipe.loader import load_recipe
 from tests.command_line import ROOT

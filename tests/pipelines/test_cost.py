@@ -12,15 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from piecehub.errors import DataError
+from piecehub.errors import DataError, StoreError
 from piecehub.examples.records import write_records
 from piecehub.facts import runs
 from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.handle import Handle
+from piecehub.facts.plan import Took
 from piecehub.facts.workdir import Workdir
+from piecehub.store.catalog import Store
+from piecehub.store.curate import quarantine
+from piecehub.store.publish import publish
 from pipelines.cost.arithmetic import PARTS
-from pipelines.cost.earlier import processor_seconds
+from pipelines.cost.earlier import taken
 from pipelines.cost.processes import end_all, looked_at
 from pipelines.cost.sample import take_sample
+from pipelines.recipe.loader import load_recipe
 from tests.command_line import ROOT, piecehub
 
 RECIPE = Path(__file__).with_name("kinds_recipe")
@@ -98,6 +104,26 @@ def test_what_is_wrong_with_the_recipe_is_one_sentence_and_leaves_nothing(tmp_pa
     assert not list(temporary.iterdir()) and not (tmp_path / "work").exists()
 
 
+def test_a_dry_run_asks_the_store_that_the_run_would_publish_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tfx")
+    from pipelines.cost import dry_run, rehearsal
+
+    monkeypatch.setattr(dry_run, "run_fresh", lambda _, arguments, run: rehearsal.rehearse(**arguments))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").write_bytes(b"graph")
+    own, other = Workdir(tmp_path / "work"), Workdir(tmp_path / "work", str(tmp_path / "other"))
+    publish(Store.create(other.store_place), tmp_path / "model", "acme", "parent", blobs={}, facts={})
+    quarantine(Store.open(other.store_place), Handle("acme", "parent", 1), by="anna", why="It runs code of others.")
+    settings = ["model.parent=acme/parent/1"]
+    with pytest.raises(StoreError, match=r"quarantined on .*: It runs code of others\."):
+        dry_run.rehearsed(load_recipe(str(RECIPE), settings), settings, other)
+    with pytest.raises(StoreError, match=r"'acme/parent/1', which does not stand in '.*/work/store'"):
+        dry_run.rehearsed(load_recipe(str(RECIPE), settings), settings, own)
+    assert not own.root.exists()
+
+
 @pytest.mark.long
 def test_a_task_that_would_stop_the_run_for_what_it_has_in_common_stops_the_dry_run(tmp_path: Path) -> None:
     pytest.importorskip("tfx")
@@ -170,8 +196,10 @@ def test_an_earlier_run_counts_where_it_was_told_the_same_and_computed_it(tmp_pa
     ]
     events += [("2", "FullModelTrainer", "cached", 0.1), ("2", "PieceExtractor", "done", 7.0)]
     for run, node, state, seconds in events:
-        runs.append_event(workdir, run, runs.Event(runs.now(), node, state, cpu_s=seconds))
+        runs.append_event(
+            workdir, run, runs.Event(runs.now(), node, state, cpu_s=seconds, memory_bytes=9, disk_bytes=4)
+        )
     found = {"FullModelTrainer": 5.0, "PieceExtractor": 6.0, "ReusabilityValidator": 8.0}
-    assert processor_seconds(tmp_path, told) == (found, "1")
-    assert processor_seconds(tmp_path, told | {"FullModelTrainer": {"train": "b"}}) == ({}, "")
-    assert processor_seconds(tmp_path / "none", told) == ({}, "")
+    assert taken(workdir, told) == {node: Took("1", seconds, 9, 4) for node, seconds in found.items()}
+    assert taken(workdir, told | {"FullModelTrainer": {"train": "b"}}) == {}
+    assert taken(Workdir(tmp_path / "none"), told) == {}

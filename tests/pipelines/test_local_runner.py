@@ -20,6 +20,7 @@ from piecehub.containers import code
 from piecehub.errors import DataError, EnvironmentProblem, PiecehubError, RecipeError
 from piecehub.facts import runs
 from piecehub.facts.conformance_report import ConformanceReport
+from piecehub.facts.plan import Took, read_plan
 from piecehub.facts.runs import Result
 from piecehub.facts.workdir import Workdir, inside
 from piecehub.lineage import published as lineages
@@ -52,21 +53,25 @@ def test_the_first_run_computes_everything_and_publishes(world: World, first: Fi
     assert ended.results == (Result("digits", True, "piecehub/digits/1"),)
 
 
-def test_a_dry_run_knows_what_each_component_of_this_run_took_of_processors(world: World, first: Finished) -> None:
-    from pipelines.cost.earlier import arguments_of, processor_seconds
+def test_a_dry_run_and_a_plan_know_what_each_component_of_this_run_took(world: World, first: Finished) -> None:
+    from pipelines.compiled import compiled
+    from pipelines.cost.earlier import taken
     from pipelines.data import examples_folder
-    from pipelines.piece_journey import Places
+    from pipelines.planning.parameters import parameters_by_component
     from pipelines.recipe.loader import load_recipe
 
     assert all(event.cpu_s > 0 for event in first.states.values())
-    loaded, workdir = load_recipe(str(world.recipe), TINY), Workdir(world.workdir.root.resolve())
-    examples = str(examples_folder(loaded, workdir.data))
-    folders = (workdir.store, workdir.trials, workdir.training)
-    arguments = arguments_of(loaded, Places("anywhere", examples, *map(str, folders)), "")
-    seconds, run = processor_seconds(world.workdir.root, arguments)
-    assert run and set(seconds) == set(first.states)
-    took = first.states["FineTuneEvaluator"]
-    assert seconds["FineTuneEvaluator"] == took.cpu_s > 1  # workers, too, which are processes of their own
+    loaded, workdir = load_recipe(str(world.recipe), TINY), world.workdir
+    ir = compiled(loaded, workdir, examples_folder(loaded, workdir.data.resolve()), "")
+    known = taken(workdir, parameters_by_component(ir))
+    assert set(known) == set(first.states)
+    ended = first.states["FineTuneEvaluator"]
+    assert known["FineTuneEvaluator"] == Took.of(ended, known["FineTuneEvaluator"].run)
+    assert ended.cpu_s > 1  # workers, too, which are processes of their own
+    assert 100 * 2**20 < ended.memory_bytes < 20 * 2**30 and 10**4 < ended.disk_bytes < 10**8
+    plan = read_plan(workdir, first.run)
+    assert plan and plan.cost.unknown == () and plan.cost.runs == (first.run,)
+    assert plan.cost.disk_bytes == sum(event.disk_bytes for event in first.states.values())
 
 
 def test_c4_the_validator_of_a_run_reads_the_page_that_the_recipe_will_make(first: Finished) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from piecehub.facts.plan import Change, Component, File, MadeOf, Part, Plan, read_plan, write_plan
+from piecehub.facts.plan import Change, Component, File, MadeOf, Part, Plan, Took, read_plan, write_plan
 from piecehub.facts.workdir import Workdir
 from pipelines.planning import reasons, text
 from pipelines.planning.made_of import parts_of
@@ -123,8 +123,25 @@ def test_what_stays_as_it_is_takes_one_line() -> None:
     assert "  ↺  5 components from cache, of run 20261130-060000-000" in said
     assert "  ●  FullModelTrainer  will run  train.epochs 20 → 30" in said
     assert said[-1] == "Plan: 1 of 6 components to run, 5 from cache." and plan.something_runs
+    assert text.cost(plan).startswith("Cost: no run has measured it yet; `piecehub run /recipe --dry-run` tells it")
     idle = _plan(*cached, Component("HubPusher", "idle"))
+    assert text.cost(idle) == "Cost: none."
     assert text.text(idle).splitlines()[-1].startswith("Nothing to do") and not idle.something_runs
+
+
+def test_the_cost_of_a_plan_is_that_of_what_runs_as_it_was_measured() -> None:
+    trainer = Component("FullModelTrainer", "run", took=Took("7", 36.0, 2 * 10**9, 5 * 10**6))
+    cached = Component("UpstreamExamples", "cache", took=Took("6", 72.0, 3 * 10**9, 10**6))
+    measured = "0.01 CPU-hours, 2.0 GB of memory, 5.0 MB of disk (measured in run 7)"
+    assert text.cost(_plan(trainer, cached)) == f"Cost: {measured}."
+    asked = "`piecehub run /recipe --dry-run` tells it before a run"
+    assert (
+        text.cost(_plan(trainer, Component("A", "run")))
+        == f"Cost: {measured}; of 1 component nothing is known: {asked}."
+    )
+    of_before = replace(cached, took=Took("6", 72.0))
+    assert text.cost(_plan(of_before)) == "Cost: none; all of it took 0.02 CPU-hours (measured in run 6)."
+    assert Plan.from_json(_plan(trainer, of_before).to_json()) == _plan(trainer, of_before)
 
 
 def test_what_a_run_publishes_itself_is_no_change_of_the_store() -> None:

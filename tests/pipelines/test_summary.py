@@ -56,6 +56,9 @@ def test_a_run_is_published_only_if_every_piece_is_and_the_others_are_named(tmp_
     assert "published acme/features/1" in said
     assert "not published: The gate did not bless it." in said
     assert said.endswith("\nnot published of 2 pieces: logits")
+    assert said.count(f"piecehub serve --workdir {tmp_path}") == 2 and "--store" not in said
+    elsewhere = text(outcome, Workdir(tmp_path, "s3://b/shop"), "http://store")
+    assert elsewhere.count(f"piecehub serve --workdir {tmp_path} --store s3://b/shop") == 2
 
 
 def test_one_piece_needs_no_heading_and_a_parent_is_named(tmp_path: Path) -> None:

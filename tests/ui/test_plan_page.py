@@ -8,11 +8,11 @@ import json
 
 import pytest
 
-from piecehub.facts.plan import Change, Component, File, MadeOf, Part, Plan, write_plan
+from piecehub.facts.plan import Change, Component, File, MadeOf, Part, Plan, Took, with_took, write_plan
 from piecehub.facts.runs import Event, Result, append_event
 
 XSS = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
-RUN = "20261124-014400-001"
+RUN, BEFORE = "20261124-014400-001", "20261123-000000-000"
 MADE_OF = MadeOf(
     parameters={"train.epochs": 30, "piece.name": XSS},
     lock="0" * 64,
@@ -26,17 +26,20 @@ CHANGES = (
     Change("code", "model.py", [], ["build_model"], f"--- before/model.py\n+++ now/model.py\n-one\n+{XSS}"),
     Change("parameter", "piece.name", "digits", XSS),
 )
+# The trainer's end, by which it is known what it took.
+ENDED = Event(
+    "2026-11-24T01:45:00+00:00", "FullModelTrainer", "done", 31.0, cpu_s=54.0, memory_bytes=10**9, disk_bytes=10**7
+)
 
 
 def _plan(**others):
     components = (
         Component("FullModelTrainer", "run", ("train.epochs 20 → 30", XSS)),
-        Component("UpstreamExamples", "cache", (), "20261123-000000-000"),
+        Component("UpstreamExamples", "cache", (), BEFORE, took=Took(BEFORE, 9.0, 2 * 10**9, 4096)),
         Component("HubPusher", "run", ("always runs: it sees the store",)),
     )
-    told = {"against": "20261123-000000-000", "published": ("piecehub/digits/1",), "changes": CHANGES, **others}
-    at = "2026-11-24T01:44:00.000+00:00"
-    return Plan("digits", "recipes/digits", at, components=components, made_of=MADE_OF, **told)
+    told = {"against": BEFORE, "published": ("piecehub/digits/1",), "changes": CHANGES, "components": components}
+    return Plan("digits", "recipes/digits", "2026-11-24T01:44:00.000+00:00", made_of=MADE_OF, **told | others)
 
 
 @pytest.fixture
@@ -44,6 +47,7 @@ def planned(site):
     """A run of `digits` that keeps a plan, and one of before there were plans."""
     states = {"UpstreamExamples": ("cached", 0.1, ""), "FullModelTrainer": ("done", 31.0, "")}
     site.write_run(RUN, upstream={"UpstreamExamples": [], "FullModelTrainer": [], "HubPusher": []}, states=states)
+    append_event(site.workdir, RUN, ENDED)
     append_event(
         site.workdir, RUN, Event("2026-11-24T01:45:10+00:00", "", "done", results=(Result("digits", False, "", "No."),))
     )
@@ -80,8 +84,28 @@ def test_the_newest_run_that_keeps_a_plan_is_shown(browser, planned):
 
 def test_its_twin_is_the_document(client, planned):
     value = client.get("/api/v1/pipelines/digits").json()
-    assert value == {**json.loads(_plan().to_json()), "run": RUN}
+    measured = with_took(_plan(), RUN, {"FullModelTrainer": ENDED})
+    assert value == {**json.loads(measured.to_json()), "run": RUN}
     assert value["changes"][0] == {"kind": "parameter", "name": "train.epochs", "old": 20, "new": 30, "diff": ""}
+
+
+def test_what_it_costs_is_what_runs_measured_and_else_the_command_that_tells_it(browser, client, planned):
+    text = " ".join(browser.get("/pipelines/digits").text.split())
+    now, whole = "0.015 CPU-hours", "0.0175 CPU-hours"
+    assert text.index(now) < text.index("1.0 GB") < text.index("10 MB") < text.index(whole) < text.index("2.0 GB")
+    assert "Of <bdi>HubPusher</bdi> no run has measured it. <code>piecehub run recipes/digits --dry-run</code>" in text
+    assert f'measured in run <a href="/runs/{BEFORE}">{BEFORE}</a>, <a href="/runs/{RUN}">{RUN}</a>' in text
+    cost = client.get("/api/v1/pipelines/digits").json()["cost"]
+    took = {"cpu_s": 54.0, "memory_bytes": 10**9, "disk_bytes": 10**7, "runs": [RUN], "unknown": ["HubPusher"]}
+    assert cost["now"] == took
+    assert cost["whole"] == took | {
+        "cpu_s": 63.0, "memory_bytes": 2 * 10**9, "disk_bytes": 10**7 + 4096, "runs": [BEFORE, RUN]
+    }  # fmt: skip
+    write_plan(planned.workdir, RUN, _plan(components=(Component("HubPusher", "run"),)))
+    assert (
+        "No run has measured it yet. <code>piecehub run recipes/digits --dry-run</code>"
+        in browser.get("/pipelines/digits").text
+    )
 
 
 def test_a_recipe_of_which_nothing_is_known_is_not_found(client, site):

@@ -120,7 +120,7 @@ def test_a_component_tells_what_it_waited_for_and_what_took_its_time(browser, si
     assert "after A · epochs 22.0 s · writing 5.0 s · 1.8 processors" in text
     assert "waited 30.0 s, mostly for C" in text
     assert "41.0 s of 46.0 s" in text
-    assert '<a href="#times">longest: C, 30.0 s</a>' in text
+    assert '<a href="#times">longest: <bdi>C</bdi>, 30.0 s</a>' in text
 
 
 def test_the_api_tells_the_times_that_the_page_draws(client, site):
