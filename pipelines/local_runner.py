@@ -17,7 +17,7 @@ import os
 import time
 import traceback
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from piecehub.signing.place import LOCAL_BUILDER, SigningPlace, signing_with
 from piecehub.training.devices import resolved
 from piecehub.ui.shown import write_event
 from pipelines.compiled import RUNNER, checked, compiled
+from pipelines.cost.processes import looked_at
 from pipelines.cost.stopwatch import Stopwatch
 from pipelines.launcher import TruthfulLauncher, sentence_of
 from pipelines.literal_paths import refuse_patterns
@@ -56,6 +57,8 @@ from pipelines.recipe.node_ids import pipeline_name
 from pipelines.recipe.tables import LoadedRecipe
 from pipelines.sweep import sweep
 
+# Often enough for what computes, and a hundredth of a processor.
+_LOOK_EVERY_S = 1.0
 _LONG_S = 10.0  # a component that took so long may take half a second more to give memory back
 
 
@@ -331,6 +334,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
                 beam_with(self._means.beam_args),
                 progress_to(self._note),
                 watch.during(self._node_id),
+                looked_at(os.getpid(), _LOOK_EVERY_S) as looks,
             ):
                 state, outputs = self._launch()
         except KeyboardInterrupt:
@@ -346,7 +350,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         took = time.monotonic() - started
         if took > _LONG_S:
             give_back()
-        self._tell(state, took, "", outputs, watch.last.cpu_s)
+        self._tell(state, took, "", outputs, watch.last.cpu_s, looks.peak_bytes)
 
     def _launch(self) -> tuple[runs.State, dict[str, str]]:
         info = TruthfulLauncher(
@@ -371,10 +375,16 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
         self._diary.tell(runs.Event(runs.now(), self._node_id, "running", message=progress.text, progress=told))
 
     def _tell(
-        self, state: runs.State, seconds: float, message: str, outputs: dict[str, str], cpu_s: float = 0.0
+        self,
+        state: runs.State,
+        seconds: float,
+        message: str,
+        outputs: dict[str, str],
+        cpu_s: float = 0.0,
+        peak_bytes: int = 0,
     ) -> None:
-        event = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs, cpu_s=round(cpu_s, 2))
-        self._diary.tell(event)
+        ended = runs.Event(runs.now(), self._node_id, state, round(seconds, 2), message, outputs)
+        self._diary.tell(replace(ended, cpu_s=round(cpu_s, 2), peak_bytes=peak_bytes))
 
 
 def _ended(store: Any, node_id: str, info: data_types.ExecutionInfo | None) -> tuple[runs.State, dict[str, str]]:

@@ -4,7 +4,7 @@
                              "nodes": [{"id", "upstream": [id…], "parameters": {key: value}}…]}
     logs/<run>/events.jsonl one JSON object a line, as `piecehub run --json` prints it (docs/terminal.md): {"event",
                              "run", "component", "at", "state", "seconds", "message", "progress": {…}, "outputs",
-                             "results": [{"piece", "published", "handle", "why"}…], "cpu_s"}
+                             "results": [{"piece", "published", "handle", "why"}…], "cpu_s", "peak_bytes"}
 
 `at` and `started_at` are UTC, ISO 8601. `event` is component; or run, of the run's own end, whose state is done, failed
 or stopped (by a person) and whose component is ""; the results of one that is done say what became of each piece.
@@ -74,7 +74,8 @@ class Result:
 class Event:
     """A component changed its state; `seconds` is the time it took, once it ended; `results` are those of a run.
 
-    `cpu_s` is the time of processors that it took, as far as the kernel tells; 0 in records of before it was noted.
+    `cpu_s` is the time of processors that it took, as far as the kernel tells, and `peak_bytes` the most memory that
+    the run was seen to hold meanwhile, all its processes together; 0 in records of before they were noted.
     """
 
     at: str
@@ -86,6 +87,7 @@ class Event:
     results: tuple[Result, ...] = ()
     cpu_s: float = 0.0
     progress: Progress | None = None
+    peak_bytes: int = 0
 
 
 def now() -> str:
