@@ -63,7 +63,8 @@ def _main() -> None:
     write_table({**stamped, "rows": [asdict(row) for row in rows], "facts": facts}, RESULTS / "starts.json")
 
 
-def _write_package(folder: Path) -> None:
+def write_package(folder: Path) -> None:
+    """The package of `digits` that starts from a published piece, as `p.yaml` in a folder."""
     from piecehub.store.catalog import Store
     from piecehub.store.publish import publish
     from pipelines.kubeflow_runner import compile_recipe
@@ -142,6 +143,6 @@ def _artifact(folder: Path, key: str, kind: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        _write_package(Path(sys.argv[1]))
+        write_package(Path(sys.argv[1]))
     else:
         _main()

@@ -20,11 +20,13 @@ from piecehub.errors import EnvironmentProblem, RecipeError, no_space
 from piecehub.facts.beam import ON_BEAM
 from piecehub.facts.workdir import Workdir, mark_for_pods
 from piecehub.store.recipe_code import bring_code
+from pipelines.cost.earlier import held_most
 from pipelines.data_key import parts_of, place_of
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
 from pipelines.kubeflow_parameters import with_parameters
 from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
 from pipelines.kubeflow_pods import ask_of_containers, ask_of_pods
+from pipelines.kubeflow_requests import Request, ask_by_default, constants
 from pipelines.kubeflow_tasks import (
     OwnTask,
     data_listing,
@@ -36,7 +38,7 @@ from pipelines.kubeflow_tasks import (
 from pipelines.literal_paths import refuse_patterns
 from pipelines.piece_journey import Places
 from pipelines.pipeline import create_pipeline, parent_digest
-from pipelines.recipe.node_ids import PARENT_RESOLVER, never_cached
+from pipelines.recipe.node_ids import PARENT_RESOLVER, never_cached, pipeline_name
 from pipelines.recipe.tables import LoadedRecipe
 
 # -P: what lies in the container's current folder must not hide an installed package.
@@ -66,8 +68,8 @@ def compile_recipe(
     image: str,
     beam_args: Sequence[str] = (),
     cluster: OnCluster | None = None,
-) -> None:
-    """Writes the package of a recipe.
+) -> tuple[Request, ...]:
+    """Writes the package of a recipe, and returns what its pods ask for.
 
     The recipe's folder and `workdir` stand in the package by their paths here, so the containers must see both at the
     same paths: compile in the image, with the working folder on the volume that the pods mount (kubeflow/README.md).
@@ -124,8 +126,11 @@ def compile_recipe(
     asked, light = loaded.config.kubeflow, {*LIGHT, *(task.executor for task in own_tasks if task.is_light)}
     spec = with_parameters(spec, asked.parameters)
     ask_of_containers(spec["deploymentSpec"]["executors"], asked, light)
+    took = held_most(workdir, pipeline_name(loaded.config), constants(spec))
+    requests = ask_by_default(spec, took, light)
     document = cluster.document(spec, str(workdir.root.resolve()), data)
     _write(write_yaml(spec, ask_of_pods(document, spec, asked, light)), output)
+    return requests
 
 
 def _looks_for_data(loaded: LoadedRecipe, workdir: Workdir, cluster: OnCluster, recipe: str) -> tuple[str, OwnTask]:

@@ -384,6 +384,7 @@ def _taken(cpu_s: float, looks: Looks, outputs: Mapping[str, str]) -> dict[str, 
     return {
         "cpu_s": round(cpu_s, 2),
         "memory_bytes": max((look.dirty_bytes for look in looks), default=0),
+        "peak_bytes": looks.peak_bytes,
         "disk_bytes": sum(allocated(Path(place)) for place in outputs.values()),
     }
 

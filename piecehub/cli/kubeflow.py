@@ -1,13 +1,21 @@
 """`piecehub kubeflow`: the pipeline as a package for Kubeflow Pipelines, and that package on a server."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from piecehub import logs
+from piecehub.cli import kubeflow_options as options
 from piecehub.cli import kubeflow_server
 from piecehub.cli.options import RECIPE, SETTINGS, VERSION, Command, needs
 from piecehub.facts.workdir import Workdir
+
+if TYPE_CHECKING:
+    from pipelines.kubeflow_requests import Request
 
 
 @click.group()
@@ -68,6 +76,7 @@ def kubeflow() -> None:
     help="Bring the recipe's code there, by its content, for pods to fetch. Without it the code lies in the image.",
 )
 @click.option("--volume", default="", metavar="CLAIM", help="Mount that claim at the working folder, in every pod.")
+@options.as_json
 @needs("pipeline")
 def compile(
     recipe: str,
@@ -83,6 +92,7 @@ def compile(
     data_secret: str,
     code: str,
     volume: str,
+    as_json: bool,
     workdir: Path,
 ) -> None:
     """Compile RECIPE into a package that Kubeflow Pipelines runs.
@@ -92,6 +102,9 @@ def compile(
 
     In every run a light task lists what data.folder names, or data.py writes anew; what did not change comes from the
     cache.
+
+    A line for each task says how many processors and how much memory its pod asks for, and by what: the recipe's
+    [kubeflow], a run of the recipe in the working folder, or else what such a component was measured to take of digits.
     """
     from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe
@@ -103,8 +116,21 @@ def compile(
     with logs.away():
         from pipelines.kubeflow_runner import compile_recipe
 
-        compile_recipe(loaded, Workdir(workdir), output, image, beam_args, cluster)
+        requests = compile_recipe(loaded, Workdir(workdir), output, image, beam_args, cluster)
     click.echo(f"wrote {output}", err=True)
+    _tell(requests, output, as_json)
+
+
+def _tell(requests: "Sequence[Request]", output: Path, as_json: bool) -> None:
+    """What the pods of a package ask for."""
+    from piecehub.ui.table import print_list
+
+    if as_json:
+        told = {"package": str(output), "requests": [asdict(request) for request in requests]}
+        click.echo(json.dumps(told, indent=2))
+        return
+    cells = [(one.task, one.cpu, one.memory, one.told_by) for one in requests]
+    print_list(("task", "cpu", "memory", "by"), cells, ["  ".join(row) for row in cells])
 
 
 for _command in kubeflow_server.COMMANDS:

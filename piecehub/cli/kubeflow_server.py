@@ -270,7 +270,7 @@ def logs(where: Any, run_id: str, task: str | None) -> None:
 @click.command()
 @click.argument("file", metavar="[PACKAGE]", required=False, type=options.FILE)
 @options.root
-@click.option("--kubectl", "asks_kubectl", is_flag=True, help="Ask `kubectl` whether the package's secrets are there.")
+@click.option("--kubectl", "asks_kubectl", is_flag=True, help="Ask `kubectl` for the package's secrets, and for pods.")
 @options.as_json
 @options.on_server
 def doctor(where: Any, file: Path | None, root: str, asks_kubectl: bool, as_json: bool) -> None:

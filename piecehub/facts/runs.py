@@ -5,7 +5,7 @@
     logs/<run>/events.jsonl one JSON object a line, as `piecehub run --json` prints it (docs/terminal.md): {"event",
                              "run", "component", "at", "state", "seconds", "message", "progress": {…}, "outputs",
                              "results": [{"piece", "published", "handle", "why"}…], "cpu_s",
-                             "memory_bytes", "disk_bytes"}
+                             "memory_bytes", "peak_bytes", "disk_bytes"}
 
 `at` and `started_at` are UTC, ISO 8601. `event` is component; or run, of the run's own end, whose state is done, failed
 or stopped (by a person) and whose component is ""; the results of one that is done say what became of each piece.
@@ -75,9 +75,9 @@ class Result:
 class Event:
     """A component changed its state; `seconds` is the time it took, once it ended; `results` are those of a run.
 
-    `cpu_s` is the time of processors that it took, as far as the kernel tells, `memory_bytes` the most that the run had
-    written to in all its processes together meanwhile, and `disk_bytes` what its outputs take of a disk: 0 where it was
-    not noted.
+    `cpu_s` is the time of processors that it took, as far as the kernel tells; `memory_bytes` the most that the run had
+    written to in all its processes together meanwhile; `peak_bytes` the most that they held, as a container's memory is
+    counted, with what they map; and `disk_bytes` what its outputs take of a disk: 0 where it was not noted.
     """
 
     at: str
@@ -89,6 +89,7 @@ class Event:
     results: tuple[Result, ...] = ()
     cpu_s: float = 0.0
     memory_bytes: int = 0
+    peak_bytes: int = 0
     disk_bytes: int = 0
     progress: Progress | None = None
 

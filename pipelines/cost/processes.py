@@ -1,15 +1,17 @@
 """Memory of a process and all that it started, looked at while they run, and how they end together.
 
-Memory is `Pss_Dirty`: anonymous memory and written pages of maps, what processes share counted once.
+Written memory is `Pss_Dirty`: anonymous memory and written pages of maps, what processes share counted once. What they
+hold, as a container's memory is counted, is that and the pages of libraries and files that the one maps who maps the
+most: the others map the same ones. `Pss` would share these with processes that have nothing to do with them.
 """
 
 import contextlib
-import re
 import threading
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -22,13 +24,15 @@ class Look:
 
     Attributes:
         at: a reading of the monotonic clock.
-        dirty_bytes: of all processes together.
+        dirty_bytes: of all processes together, what they have written.
+        held_bytes: of all together, what they hold.
         own_bytes: the most that a child of a child has for itself alone; such a one is a worker of trials.
     """
 
     at: float
     dirty_bytes: int
     own_bytes: int
+    held_bytes: int = 0
 
 
 class Looks(list[Look]):
@@ -38,6 +42,11 @@ class Looks(list[Look]):
         """Those of a stretch of time; if it was too short for any, the first one after it."""
         inside = [look for look in self if began <= look.at <= ended]
         return inside or [look for look in self if look.at > ended][:1] or self[-1:]
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most that they were seen to hold; 0 if nobody has looked."""
+        return max((look.held_bytes for look in self), default=0)
 
 
 @contextlib.contextmanager
@@ -67,20 +76,30 @@ def _look(pid: int) -> Look | None:
         first = {child.pid for child in root.children()}
     except psutil.NoSuchProcess:
         return None
-    memory = {process.pid: _dirty(process.pid) for process in (root, *children)}
-    own = max((memory[process.pid][1] for process in children if process.pid not in first), default=0)
-    return Look(time.monotonic(), sum(dirty for dirty, _ in memory.values()), own)
+    memory = {process.pid: _memory(process.pid) for process in (root, *children)}
+    own = max((memory[process.pid].own for process in children if process.pid not in first), default=0)
+    dirty = sum(each.dirty for each in memory.values())
+    return Look(time.monotonic(), dirty, own, dirty + max(each.mapped for each in memory.values()))
 
 
-def _dirty(pid: int) -> tuple[int, int]:
-    """Its share of written memory, and what of that is its own alone; nothing once it has ended."""
+class _Memory(NamedTuple):
+    """Of one process: its share of written memory, what of that is its own alone, and the files that it maps."""
+
+    dirty: int
+    own: int
+    mapped: int
+
+
+def _memory(pid: int) -> _Memory:
+    """Nothing once it has ended."""
     try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return 0, 0
-    found = [re.search(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE) for name in ("Pss_Dirty", "Private_Dirty")]
-    dirty, own = (int(match[1]) * 1024 if match else 0 for match in found)
-    return dirty, own
+        return _Memory(0, 0, 0)
+    words = [line.split() for line in lines]
+    found = {each[0]: int(each[1]) * 1024 for each in words if each[-1] == "kB"}
+    mapped = found.get("Rss:", 0) - found.get("Anonymous:", 0)
+    return _Memory(found.get("Pss_Dirty:", 0), found.get("Private_Dirty:", 0), mapped)
 
 
 def processor_s(process: psutil.Process) -> float:

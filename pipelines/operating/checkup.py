@@ -11,6 +11,7 @@ from piecehub.errors import OtherCode, PiecehubError
 from pipelines.kubeflow_mend import executor_path
 from pipelines.operating.connection import Server
 from pipelines.operating.cron import as_the_server_reads, zone_of
+from pipelines.operating.images import image_rows
 from pipelines.operating.listing import ScheduleRow, list_runs, list_schedules
 from pipelines.operating.package import Package
 from pipelines.operating.schedules import of_pipeline
@@ -30,7 +31,8 @@ def look(server: Server, package: Package | None = None, root: str = "", *, asks
         server: that answered.
         package: held against the server, and against the code at hand; None looks at the server alone.
         root: the pipeline root that is meant; that of the package's schedules if empty.
-        asks_kubectl: whether `kubectl` may be asked for secrets, whose context is then the cluster that is meant.
+        asks_kubectl: whether `kubectl` may be asked for secrets and pods; its context is then the cluster that is
+            meant.
     """
     rows = [Row("server", "ok", f"{server.where.host}, {'several namespaces' if server.is_multi_user else 'one team'}")]
     rows.append(_version(server))
@@ -44,7 +46,7 @@ def look(server: Server, package: Package | None = None, root: str = "", *, asks
         rows += [
             _uploaded(server, package),
             *_secrets(server, package, asks_kubectl),
-            *_images(package),
+            *image_rows(server, package, asks_kubectl=asks_kubectl),
             _code(package),
         ]
     return rows
@@ -152,14 +154,6 @@ def _secret(name: str, command: list[str]) -> Row:
         said = (done.stderr.strip().splitlines() or ["not found"])[-1]
         return Row("secret", "missing", f"{name}: {said}", f"make it, as `kubectl create secret generic {name} …`")
     return Row("secret", "ok", f"{name} is in the cluster")
-
-
-def _images(package: Package) -> Iterator[Row]:
-    for image in package.images:
-        if "@sha256:" in image:
-            yield Row("image", "ok", image)
-        else:
-            yield Row("image", "note", f"{image}, by a tag", "a digest (REF@sha256:…) cannot be moved")
 
 
 def _code(package: Package) -> Row:

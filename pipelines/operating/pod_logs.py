@@ -38,7 +38,7 @@ def logs_of_task(server: Server, run: Any, task: str) -> str:
             f"did you mean '{meant}'?" if meant else f"there are {', '.join(known)}." if known else "it has not begun."
         )
         raise RecipeError(f"Expected a task of the run {run.run_id}. Received: '{task}'; {hint}")
-    pods = list(dict.fromkeys(_pods(run, task)))
+    pods = list(dict.fromkeys(pods_of(run, task)))
     for pod in reversed(pods):
         text = _log(server, run, pod)
         if text is not None:
@@ -79,7 +79,7 @@ def _is_task(detail: Any) -> bool:
     return bool(children) and not of_kubeflow and not is_the_workflow
 
 
-def _pods(run: Any, task: str) -> Iterator[str]:
+def pods_of(run: Any, task: str) -> Iterator[str]:
     """Names that pods of a task may have, the likeliest last."""
     details = _details(run)
     by_node = {detail.pod_name: detail for detail in details if detail.pod_name}

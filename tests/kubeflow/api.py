@@ -55,6 +55,7 @@ class Kfp:
         moments: after each change of a recurring run, all of them, by name.
         packages: the documents of each version.
         pod_logs: what a pod wrote, by its name.
+        pods: what Kubernetes knows of a pod, by its name.
         when_created: called with the id of each run.
     """
 
@@ -68,6 +69,7 @@ class Kfp:
     moments: list[list[Json]] = field(default_factory=list)
     packages: dict[str, list[Json]] = field(default_factory=dict)
     pod_logs: dict[str, str] = field(default_factory=dict)
+    pods: dict[str, Json] = field(default_factory=dict)
     when_created: Callable[[str], None] | None = None
 
     def upload_pipeline(self, package: bytes, name: str, namespace: str) -> Json:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class Node:
         secrets: by name, what each holds, by key.
         has_network: whether pods reach this machine.
         kills: asked, as long as a pod runs, with its command line and its attempt, whether the node loses it now.
+        looks: what is entered with the id of its process as long as a pod runs.
     """
 
     image: Sequence[Path] = ()
@@ -65,6 +67,7 @@ class Node:
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict[str, Mapping[str, bytes]])
     has_network: bool = False
     kills: Callable[[Sequence[str], int], bool] | None = None
+    looks: Callable[[int], AbstractContextManager[object]] = nullcontext
 
     def start(self, argv: Sequence[str], pod: Path, attempt: int, patch: Json) -> Pod:
         """Runs a container.
@@ -85,11 +88,12 @@ class Node:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-            while self.kills and process.poll() is None:
-                if self.kills(argv, attempt):
-                    process.kill()  # and all in it, which die with their parent
-                time.sleep(0.05)
-            process.wait()
+            with self.looks(process.pid):
+                while self.kills and process.poll() is None:
+                    if self.kills(argv, attempt):
+                        process.kill()  # and all in it, which die with their parent
+                    time.sleep(0.05)
+                process.wait()
         after = os.times()
         cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
         said = (pod / "log").read_text(encoding="utf-8", errors="replace")

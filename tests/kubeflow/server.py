@@ -1,8 +1,8 @@
 """A v2beta1 server on loopback: the rules of `api.py` by HTTP, each answer held against the SDK's own models.
 
-With `with_page` it answers `/k8s/pod/logs` too, as the server of Kubeflow's page does. `broken` makes it fail, for a
-method and the beginning of a path: by a status, "silent" (it accepts, and never answers), "cut" (it closes the
-connection) or "html".
+With `with_page` it answers `/k8s/pod/logs` and `/k8s/pod` too, as the server of Kubeflow's page does. `broken` makes it
+fail, for a method and the beginning of a path: by a status, "silent" (it accepts, and never answers), "cut" (it closes
+the connection) or "html".
 """
 
 import functools
@@ -58,6 +58,10 @@ class Served:
             if query["podname"] not in state.pod_logs:
                 raise Refused(500, "Could not get main container logs: Error: pod not found")
             return "", state.pod_logs[query["podname"]]
+        if path == "/k8s/pod" and self.with_page:
+            if query["podname"] not in state.pods:
+                raise Refused(500, "Could not get pod details: pod not found")
+            return "", state.pods[query["podname"]]
         if path == "/apis/v1beta1/healthz" and self.tag:
             return "", {"tag_name": self.tag}
         for known, pattern, model, act in _ROUTES:

@@ -290,7 +290,7 @@ def test_doctor_tells_of_server_permissions_root_secret_image_and_code(served, p
         "ok       permission may read recurring runs",
         "ok       root       minio://mlpipeline/runs",
         "note     secret     store: Kubeflow has no call that tells",
-        "note     image      registry.example/piecehub:0.1.0-1, by a tag",
+        "note     image      registry.example/piecehub:0.1.0-1, by a tag; its digest is not told: ",
         "ok       code       as the package was compiled with",
     ):
         assert line in looked.out

@@ -1,14 +1,17 @@
 """The package of a real recipe: every component and artifact type of ours compiles, and is importable by its name."""
 
 import importlib
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from kfp import components as kfp_components
 
+from piecehub.cli.main import cli
 from piecehub.containers.code import recipe_digest
 from piecehub.containers.entrypoint import parse
 from piecehub.errors import RecipeError
@@ -363,3 +366,18 @@ def test_the_parent_comes_from_the_cache_and_whether_it_may_be_used_is_asked_in_
 
 def _inputs(task):
     return task.get("inputs", {}).get("artifacts", {}).values()
+
+
+def test_compile_says_what_each_pod_asks_for_and_writes_that_into_the_package(tmp_path):
+    words = ["kubeflow", "compile", "digits", "--workdir", str(tmp_path / "work"), "--image", IMAGE, "--json"]
+    done = CliRunner().invoke(cli, [*words, "--set", 'kubeflow.memory="8Gi"', "-o", str(tmp_path / "p.yaml")])
+    assert done.exit_code == 0, done.stderr
+    asked = {one["task"]: one for one in json.loads(done.stdout)["requests"]}
+    spec = yaml.safe_load((tmp_path / "p.yaml").read_bytes())
+    assert asked.keys() == spec["root"]["dag"]["tasks"].keys()
+    for task, one in asked.items():
+        told = spec["deploymentSpec"]["executors"][f"{task}_executor"]["container"]["resources"]
+        assert (told["resourceMemoryRequest"], told["resourceCpuRequest"]) == (one["memory"], one["cpu"])
+        assert one["memory_from"] != "the most of such components in digits", task
+    assert asked["FullModelTrainer"]["memory_from"] == "[kubeflow]"
+    assert asked["PublishGate"]["memory_from"] == "measured in digits"
