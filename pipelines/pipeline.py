@@ -16,10 +16,10 @@ from tfx.orchestration.data_types import RuntimeParameter
 from components.example_ingester import ExampleIngester
 from components.full_model_trainer import FullModelTrainer
 from components.parent_resolver import ParentResolver
-from piecehub.examples.layout import input_fingerprint
 from piecehub.facts.handle import Handle
 from piecehub.facts.tables import TrainTable
 from piecehub.store.catalog import Store
+from piecehub.store.data import part_fingerprint
 from piecehub.training.checkpoint import checkpoint_digest
 from pipelines.data_key import parts_of
 from pipelines.piece_journey import Code, Downstream, Places, Shared, journey
@@ -133,7 +133,7 @@ def _in_folder(config: Recipe, folder: str) -> dict[str, Source]:
     places = {part: (f"{folder}/{part}", splits) for part, splits in parts_of(config).items()}
     if config.data.module:
         return {part: (place, Path(folder).name) for part, (place, _) in places.items()}
-    return {part: (place, input_fingerprint(place, splits)) for part, (place, splits) in places.items()}
+    return {part: (place, part_fingerprint(place, splits)) for part, (place, splits) in places.items()}
 
 
 def parent_digest(config: Recipe, store: str) -> str:

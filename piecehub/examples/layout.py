@@ -8,7 +8,7 @@ gzipped file has a name that ends with `.gz`, and no other has, for by that Beam
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from piecehub.errors import DataError
@@ -52,18 +52,11 @@ def record_files(folder: str) -> list[str]:
     return [f"{folder}/{path.name}" for path in _seen(folder) if not path.is_dir()]
 
 
-def input_fingerprint(uri: str, splits: Sequence[str]) -> str:
-    """What tells that somebody changed records, without reading one: a hex sha256 of names, sizes and times of files.
-
-    So does TFX's ExampleGen tell it (`input_fingerprint`).
-    """
-    found = ((split, Path(path)) for split in splits for path in split_files(uri, split))
-    stats = ((split, path.name, path.stat()) for split, path in found)
-    return fingerprint((split, name, about.st_size, str(about.st_mtime_ns)) for split, name, about in stats)
-
-
 def fingerprint(files: Iterable[tuple[str, str, int, str]]) -> str:
-    """The same of files that lie anywhere: the split, name and size of each, and what changes with its bytes."""
+    """What tells that somebody changed records, without reading one: a hex sha256.
+
+    Of each file it takes the split, name and size, and what changes with its bytes.
+    """
     digest = hashlib.sha256()
     for file in files:
         digest.update(("\t".join(map(str, file)) + "\n").encode())

@@ -5,9 +5,14 @@
 
 Nothing tells that somebody is still writing: a span is to be written under another name and renamed, or its last split
 last.
+
+What tells that somebody changed a part holds the name and size of each file and, in a bucket, a tag that is made of its
+bytes: two spans of equal files have one. Where only a time tells of a file (in a folder, and in a bucket of another
+kind), two that differ may have one time, as all files of an unpacked archive do; there it holds the span's folder too.
 """
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +29,8 @@ from piecehub.store.place import is_uri, open_backend
 # The splits of each part: of `upstream`, and of each task.
 Parts = Mapping[str, Sequence[str]]
 FOLDER, FINGERPRINT = "folder", "fingerprint"
+# What S3 makes of an object's bytes, or of those of its parts; other tags are told by the time of writing.
+_OF_BYTES = re.compile(r'"?[0-9a-fA-F]{32}(-[0-9]+)?"?')
 # Split, name and size of a file, and what changes with its bytes.
 _File = tuple[str, str, int, str]
 
@@ -35,7 +42,7 @@ class Found:
     Attributes:
         place: a folder or a uri, without spans in it.
         span: which one it is; empty without spans.
-        fingerprints: by part, of names, sizes and times of its files, or of their tags in a bucket.
+        fingerprints: by part, of names and sizes of its files, and of their tags, or times and place.
     """
 
     place: str
@@ -44,8 +51,8 @@ class Found:
 
     @property
     def name(self) -> str:
-        """A hex sha256 that another place has, or other records here."""
-        return sha256_bytes(json.dumps([self.place, *sorted(self.fingerprints.items())]).encode())
+        """A hex sha256 that other records have."""
+        return sha256_bytes(json.dumps(sorted(self.fingerprints.items())).encode())
 
 
 def output(part: str, what: str) -> str:
@@ -55,6 +62,9 @@ def output(part: str, what: str) -> str:
 
 def list_data(place: str, parts: str) -> dict[str, str]:
     """What the listing of the data does on Kubeflow: the newest records, by the names of `output`.
+
+    A part's folder is told with the spans in its name, as they were given: what reads it finds it again by the
+    fingerprint (`listed_again`), so nothing changes for it with a span whose files are copies.
 
     Args:
         place: a folder, or the uri of a bucket, with spans or without.
@@ -67,7 +77,7 @@ def list_data(place: str, parts: str) -> dict[str, str]:
     found = find_data(place, json.loads(parts))
     print(f"Records: {found.place}", flush=True)
     return {
-        **{output(part, FOLDER): f"{found.place}/{part}" for part in found.fingerprints},
+        **{output(part, FOLDER): f"{place.rstrip('/')}/{part}" for part in found.fingerprints},
         **{output(part, FINGERPRINT): value for part, value in found.fingerprints.items()},
         "span": found.span,
     }
@@ -76,10 +86,8 @@ def list_data(place: str, parts: str) -> dict[str, str]:
 def find_data(place: str, parts: Parts) -> Found:
     """The newest records of a place; arguments and errors as `list_data` has them, RecipeError for wrong spans too."""
     refuse_pattern(place)
-    place, fixed = place.rstrip("/"), fixed_part(place.rstrip("/"))
-    spans = [(Span(), place)]
-    if has_spans(place):
-        spans = sorted(_spans(fixed, place.removeprefix(f"{fixed}/").split("/"), {}), reverse=True)
+    place = place.rstrip("/")
+    spans = _newest_first(place)
     lacking: list[str] = []
     for span, name in spans:
         listed = {part: {split: _files(name, part, split) for split in splits} for part, splits in parts.items()}
@@ -88,6 +96,44 @@ def find_data(place: str, parts: Parts) -> Found:
             return Found(name, str(span), {part: layout.fingerprint(files) for part, files in told.items()})
         lacking.append(empty)
     raise _nothing(place, [str(span) for span, _ in spans], lacking)
+
+
+def part_fingerprint(source: str, splits: Sequence[str]) -> str:
+    """What `Found` tells of a part, which lies in the folder or uri `source`."""
+    place, _, part = source.rpartition("/")
+    return layout.fingerprint(file for split in splits for file in _files(place, part, split))
+
+
+def listed_again(source: str, splits: Sequence[str], fingerprint: str) -> str:
+    """The folder or uri of the part that a listing told of, the newest if there are several.
+
+    Args:
+        source: where the part lies, with spans or without.
+        splits: its own.
+        fingerprint: what was told of it. If it is a folder of `source`, records were laid down by their content, and
+            nobody looks.
+
+    Raises:
+        DataError: if there are no such records any more.
+        EnvironmentProblem: if the place cannot be reached.
+    """
+    if fingerprint in source.split("/"):
+        return source
+    found = (name for _, name in _newest_first(source) if part_fingerprint(name, splits) == fingerprint)
+    if name := next(found, ""):
+        return name
+    raise DataError(
+        f"Expected the records of '{source}' that were listed when the run began. Received: others; they changed "
+        "between listing and ingestion, so start the run again."
+    )
+
+
+def _newest_first(place: str) -> list[tuple[Span, str]]:
+    """The spans of a place, each with its own place; without spans the place itself."""
+    if not has_spans(place):
+        return [(Span(), place)]
+    fixed = fixed_part(place)
+    return sorted(_spans(fixed, place.removeprefix(f"{fixed}/").split("/"), {}), reverse=True)
 
 
 def _nothing(place: str, spans: Sequence[str], lacking: Sequence[str]) -> DataError:
@@ -144,9 +190,16 @@ def _files(place: str, part: str, split: str) -> list[_File]:
     """The files of a split, sorted."""
     if is_uri(place):
         entries = _entries(open_backend(place), part, split)
-        return [(split, Path(e.key).name, e.size_bytes, e.etag or e.modified.isoformat()) for e in entries]
-    paths = [Path(path) for path in layout.split_files(f"{place}/{part}", split)]
-    return [(split, path.name, about.st_size, str(about.st_mtime_ns)) for path in paths for about in [path.stat()]]
+        return [(split, Path(e.key).name, e.size_bytes, _identity(e, f"{place}/{part}")) for e in entries]
+    paths = [(path, path.stat()) for path in map(Path, layout.split_files(f"{place}/{part}", split))]
+    return [(split, path.name, it.st_size, f"{it.st_mtime_ns} {place}/{part}") for path, it in paths]
+
+
+def _identity(entry: Entry, folder: str) -> str:
+    """What changes with an object's bytes; the same for equal bytes elsewhere where its tag is made of them."""
+    if _OF_BYTES.fullmatch(entry.etag):
+        return entry.etag.strip('"').lower()
+    return f"{entry.etag or entry.modified.isoformat()} {folder}"
 
 
 def _entries(backend: Backend, part: str, split: str) -> list[Entry]:

@@ -1,13 +1,14 @@
 """The newest records of a place are told without reading one; the same rules hold in a folder and in a bucket."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from piecehub.errors import DataError, EnvironmentProblem, RecipeError
-from piecehub.store.data import Found, bring_data, find_data, list_data, record_files
+from piecehub.store.data import Found, bring_data, find_data, list_data, listed_again, record_files
 from tests.s3_server import BUCKET, KEY, REGION, SECRET, client_of, running_s3
 
 PARTS = {"upstream": ("train", "eval"), "task-a": ("pool", "test")}
@@ -144,8 +145,47 @@ def test_the_listing_tells_each_part_by_the_names_that_the_package_uses(place: t
     _write(put, "3/")
     told = list_data(f"{uri}/{{SPAN}}", json.dumps(PARTS))
     assert told.keys() == {"span", *(f"{part}-{what}" for part in PARTS for what in ("folder", "fingerprint"))}
-    assert told["task-a-folder"] == f"{uri}/3/task-a"
+    assert told["task-a-folder"] == f"{uri}/{{SPAN}}/task-a"
     assert told["span"] == "3"
+
+
+def _set_times(uri: str) -> None:
+    """As an archive leaves them that was unpacked: one time for all."""
+    for path in Path(uri).rglob("*.tfrecord") if "://" not in uri else ():
+        os.utime(path, (1, 1))
+
+
+def test_a_span_of_copies_is_told_as_the_one_before_where_tags_are_made_of_bytes(place: tuple[str, Put]) -> None:
+    """In a folder only times tell, and files that differ may have one: there each span is told for itself."""
+    uri, put = place
+    told = []
+    for span, text in (("1", "records"), ("2", "records"), ("3", "another")):
+        _write(put, f"{span}/", text=text)
+        _set_times(uri)
+        told.append(list_data(f"{uri}/{{SPAN}}", json.dumps(PARTS)))
+        assert told[-1].pop("span") == span
+    assert (told[0] == told[1]) == ("://" in uri)
+    assert told[1] != told[2] and told[0] != told[2]
+    names = {find_data(f"{uri}/{span}", PARTS).name for span in "123"}
+    assert len(names) == (2 if "://" in uri else 3)
+
+
+def test_what_was_listed_is_found_again_whatever_came_since(place: tuple[str, Put]) -> None:
+    uri, put = place
+    _write(put, "1/")
+    told = list_data(f"{uri}/{{SPAN}}", json.dumps(PARTS))
+    source, splits, fingerprint = told["task-a-folder"], PARTS["task-a"], told["task-a-fingerprint"]
+    assert listed_again(source, splits, fingerprint) == f"{uri}/1/task-a"
+    _write(put, "2/", text="another")
+    assert listed_again(source, splits, fingerprint) == f"{uri}/1/task-a"
+    put("1/task-a/pool/part-1.tfrecord", "more")
+    with pytest.raises(DataError, match=r"Received: others; they changed between listing and ingestion"):
+        listed_again(source, splits, fingerprint)
+
+
+def test_a_folder_that_is_called_by_its_content_is_not_looked_at(tmp_path: Path) -> None:
+    for source in ("s3://no-such-bucket/examples/abc1/upstream", f"{tmp_path}/abc1"):
+        assert listed_again(source, ["train"], "abc1") == source
 
 
 def test_records_are_brought_here_as_they_are(place: tuple[str, Put], tmp_path: Path) -> None:
