@@ -33,7 +33,10 @@ def test_it_publishes_there_and_its_artifacts_stay_here(tmp_path: Path) -> None:
         done = _piecehub(endpoint, *run, "--store", store)
         assert done.returncode == 0, done.stderr
         assert f"piecehub store show piecehub/digits/1 --store {store}" in done.stdout
-        assert "piecehub/digits/1" in _piecehub(endpoint, "store", "show", "piecehub/digits", "--store", store).stdout
+        shown = _piecehub(endpoint, "store", "show", "piecehub/digits/1", "--store", store)
+        assert "piecehub/digits/1" in shown.stdout and "published" in shown.stdout, shown.stdout + shown.stderr
+        checked = _piecehub(endpoint, "store", "fsck", "--store", store)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
     assert list((tmp_path / "work" / "artifacts").glob("*/FullModelTrainer"))
     assert list((tmp_path / "work" / "trials").glob("*/*.npz"))
     assert [path for path in (tmp_path / "work" / "store").rglob("*") if path.is_file()] == []
