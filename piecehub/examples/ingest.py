@@ -6,7 +6,8 @@
 A shard holds the records whose keys begin with the same bits, so many bits that one has `SHARD_BYTES` on average:
 shards depend on the records alone, however the source was cut and whoever computes them. To be sorted in bounded
 memory, records are dealt into files by the first byte of their keys; one that is still too large is dealt again by the
-next byte. On one machine no record goes through a shuffle of Beam, whose runner there holds all of them in memory.
+next byte. Of a small split all are held instead: a file for each byte would take longer than everything else. On one
+machine no record goes through a shuffle of Beam, whose runner there holds all of them in memory.
 """
 
 import json
@@ -14,7 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from piecehub.facts.progress import Meter, phase
 
 FACTS = "examples.json"
 SHARD_BYTES = 128 * 2**20
+_HELD_PART = 16  # of SHARD_BYTES, so that a dry run's sample (pipelines/cost/rehearsal.py) is dealt where all would be
 _DEEPEST = KEY_BYTES - 1  # the last byte of a key
 Keyed = tuple[bytes, bytes]  # a record with its key before it
 Files = Callable[[str, str], Iterable[str]]  # of a source and a split
@@ -110,11 +112,10 @@ def _ingest_split(source: str, split: str, out: Path, statistics: str, files: Fi
     try:
         records = (keyed for path in files(source, split) for keyed in keyed_records(path))
         with phase(f"reading '{split}'"):
-            dealt = list(_deal(_told(records), scratch, 0))
-        if not dealt:
+            size, in_order = _in_order(_told(records), scratch)
+        if size is None:
             raise no_examples(source, split)
-        bits = shard_bits(sum(part.size for part in dealt))
-        in_order = (keyed for part in dealt for keyed in _sorted(part))
+        bits = shard_bits(size)
         numbered = groupby(in_order, lambda keyed: shard_number(keyed[0], bits))
         shards: Iterator[ShardFacts] = (
             write_shard(shard, folder / f"{number:09d}", bool(statistics)) for number, shard in numbered
@@ -131,6 +132,29 @@ def _told(records: Iterable[Keyed]) -> Iterator[Keyed]:
     for record in records:
         yield record
         meter.add(1)
+
+
+def _in_order(records: Iterator[Keyed], scratch: Path) -> tuple[int | None, Iterator[Keyed]]:
+    """The bytes of all records, None if there is no record, and the records in order.
+
+    Args:
+        records: which are read to their end.
+        scratch: a folder to be made for what is too much to be held.
+    """
+    held, size = list[Keyed](), 0
+    for keyed in records:
+        held.append(keyed)
+        size += len(keyed[1])
+        if size > SHARD_BYTES // _HELD_PART:
+            dealt = list(_deal(chain(_drained(held), records), scratch, 0))
+            return sum(part.size for part in dealt), (keyed for part in dealt for keyed in _sorted(part))
+    return size if held else None, iter(sorted(held))
+
+
+def _drained(held: list[Keyed]) -> Iterator[Keyed]:
+    """What is held, which it is no more afterwards."""
+    while held:
+        yield held.pop()
 
 
 def _deal(records: Iterable[Keyed], folder: Path, depth: int) -> Iterator[_Dealt]:
