@@ -23,7 +23,7 @@ from piecehub.errors import EnvironmentProblem, RecipeError
 from piecehub.facts.workdir import Workdir, is_gone, is_workdir, take_away, taking_away
 from piecehub.lineage import recorded
 from piecehub.lineage.recorded import Recorded
-from pipelines.staying import UNTOLD, Needed, Runs, folder_of, runs_of, versions_in
+from pipelines.staying import UNTOLD, Needed, Runs, folder_of, runs_of, versions_elsewhere, versions_in
 
 _NOBODY = "no published version and no run that stays needs it"
 _INTERRUPTED = "an interrupted gc left it"
@@ -66,8 +66,9 @@ def plan(workdir: Workdir, keep_runs: int) -> list[Thing]:
             f"Expected a working folder of piecehub. Received: '{workdir.root}', in which no run was; give another "
             "with --workdir."
         )
-    versions = versions_in(workdir)
+    own = versions_in(workdir)
     known = recorded.read(workdir.metadata) if workdir.metadata.is_file() else Recorded({}, {}, {})
+    versions = [*own.items(), *versions_elsewhere(workdir, known)]
     told = runs_of(workdir, versions, known, keep_runs)
     needed = Needed.by(workdir, told, known, versions)
     found = [
@@ -75,7 +76,7 @@ def plan(workdir: Workdir, keep_runs: int) -> list[Thing]:
         *_examples(workdir, told, needed),
         *_checkpoints(workdir, told),
         *_trials(workdir, told),
-        *_unpacked(workdir, set(versions.values())),
+        *_unpacked(workdir, set(own.values())),
         *_always(workdir),
         *_pages(workdir, told),
     ]

@@ -3,7 +3,7 @@
 A moment belongs to the run that had begun last before it (pipelines/gc.py says why).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,6 +17,8 @@ from piecehub.lineage.recorded import Recorded
 from piecehub.store.catalog import Store
 
 UNTOLD = "no run is recorded here"
+# A handle, and the digest of its content.
+Version = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,10 @@ class Needed:
     texts: list[tuple[str, str]]
 
     @classmethod
-    def by(cls, workdir: Workdir, told: Runs, known: Recorded, versions: Mapping[str, str]) -> "Needed":
+    def by(cls, workdir: Workdir, told: Runs, known: Recorded, versions: Sequence[Version]) -> "Needed":
         """What published versions and runs that stay need."""
         needed = cls({}, {}, [])
-        for handle, digest in versions.items():
+        for handle, digest in versions:
             if push := known.pushes.get((digest, handle)):
                 needed._add_executions(workdir, known, known.behind(push), f"{handle} was made from it")
         for run in told.staying:
@@ -118,7 +120,15 @@ def versions_in(workdir: Workdir) -> dict[str, str]:
     return {str(manifest.handle): manifest.digest for manifest, _ in Store.open(workdir.store).listing()}
 
 
-def runs_of(workdir: Workdir, versions: Mapping[str, str], known: Recorded, keep_runs: int) -> Runs:
+def versions_elsewhere(workdir: Workdir, known: Recorded) -> Iterator[Version]:
+    """What runs published to another store than the folder's (`run --store`); that is not asked whether it stands."""
+    for (digest, handle), push in known.pushes.items():
+        maker = known.maker(push)
+        if maker and maker.store not in ("", workdir.store_place):
+            yield handle, digest
+
+
+def runs_of(workdir: Workdir, versions: Sequence[Version], known: Recorded, keep_runs: int) -> Runs:
     """What is recorded of the runs of a folder, and why those that stay do."""
     found = _in_order(workdir)
     events = {run.run: runs.read_events(workdir, run.run) for run in found}
@@ -152,11 +162,11 @@ def _at(newest_first: Sequence[Run], moment: float) -> Run | None:
     return next((run for run in newest_first if _moment(run.started_at) <= moment), None)
 
 
-def _publishers(found: Sequence[Run], versions: Mapping[str, str], known: Recorded) -> dict[str, str]:
-    """By run, a version that stands in the store and was pushed in the run's time."""
-    makers = {handle: known.maker(known.pushes.get((digest, handle), 0)) for handle, digest in versions.items()}
-    times = {handle: maker.began_at for handle, maker in makers.items() if maker}
-    return {run.run: handle for handle, at in times.items() if (run := _at(found, at))}
+def _publishers(found: Sequence[Run], versions: Sequence[Version], known: Recorded) -> dict[str, str]:
+    """By run, a version that was pushed in the run's time."""
+    makers = [(handle, known.maker(known.pushes.get((digest, handle), 0))) for handle, digest in versions]
+    times = [(handle, maker.began_at) for handle, maker in makers if maker]
+    return {run.run: handle for handle, at in times if (run := _at(found, at))}
 
 
 def _read(workdir: Workdir, run: str) -> Run | None:

@@ -19,6 +19,7 @@ class Execution:
     Attributes:
         began_at: seconds since 1970.
         told: all texts that it was told, folders among them.
+        store: that it was told to read or to publish to; empty of most.
     """
 
     id: int
@@ -26,6 +27,7 @@ class Execution:
     reads: tuple[int, ...]
     makes: tuple[int, ...]
     told: str
+    store: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def read(metadata: Path) -> Recorded:
             tuple(reads.get(e.id, ())),
             tuple(makes.get(e.id, ())),
             "\n".join(value for value in records.properties(e).values() if isinstance(value, str)),
+            str(records.properties(e).get("store_folder", "")),
         )
         for e in executions
     }

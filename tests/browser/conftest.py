@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from piecehub.facts.handle import Handle
-from piecehub.facts.plan import Change, Component, File, MadeOf, Part, Plan, write_plan
+from piecehub.facts.plan import Change, Component, File, MadeOf, Part, Plan, Took, write_plan
 from piecehub.facts.runs import Result
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
@@ -30,11 +30,12 @@ RUNS = {
     "killed": "20261124-014405-000",
     "running": "20261124-014406-000",
 }
+BEFORE = "20261123-000000-000"
 PLAN = Plan(
     "digits",
     "pipelines/recipes/digits",
     "2026-11-24T01:44:01.000+00:00",
-    "20261123-000000-000",
+    BEFORE,
     ("piecehub/digits/2",),
     (
         Change("parameter", "train.epochs", 20, 30),
@@ -42,7 +43,7 @@ PLAN = Plan(
     ),
     (
         Component("FullModelTrainer", "run", ("train.epochs 20 → 30",)),
-        Component("UpstreamExamples", "cache", (), "20261123-000000-000"),
+        Component("UpstreamExamples", "cache", (), BEFORE, took=Took(BEFORE, 9.0, 2 * 10**9, 4096)),
     ),
     MadeOf(
         parameters={"train.epochs": 30},

@@ -101,6 +101,7 @@ ELSEWHERE: dict[Key, str] = {
     ("docs/signing.md", "piecehub keys new"): "tests/pipelines/test_signed_run.py",
     ("docs/signing.md", "cosign verify-blob-attestation"): "tests/signing/test_cosign.py",
     ("docs/start.md", "piecehub init my_piece"): "tests/pipelines/test_starting.py",
+    ("docs/workdir.md", "python"): "tests/pipelines/test_own_component.py",
 }
 NOT_RUN: dict[Key, str] = {
     ("README.md", "make run"): "sets up an environment and runs all tests, this one among them",

@@ -68,6 +68,7 @@ class Yard:
         config.sqlite.filename_uri = str(self.workdir.metadata)
         config.sqlite.connection_mode = _proto.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
         self.metadata = metadata_store.MetadataStore(config)
+        self.told_store = self.workdir.store_place
 
     def run(self, name: str, end: str = "done", pid: int = 0, done: tuple[str, ...] = _DONE) -> Left:
         """A run that left one of each; `end` is its last state, none of one that was killed or goes on."""
@@ -101,8 +102,13 @@ class Yard:
         """An execution with one output; the ids of both, and the output's folder."""
         kind_id = self.metadata.put_execution_type(_proto.ExecutionType(name=f"components.x.{component}"))
         made = _proto.Execution(type_id=kind_id, last_known_state=_proto.Execution.COMPLETE)
-        for key in ("code_digest", "lock_digest"):
-            made.custom_properties[key].string_value = f"sha256:{key}"
+        told = {
+            "code_digest": "sha256:code_digest",
+            "lock_digest": "sha256:lock_digest",
+            "store_folder": self.told_store,
+        }
+        for key, value in told.items():
+            made.custom_properties[key].string_value = value
         [execution] = self.metadata.put_executions([made])
         folder = self.workdir.artifacts / "tiny" / component / output / str(execution)
         type_id = self.metadata.put_artifact_type(_proto.ArtifactType(name=kind))
@@ -221,6 +227,19 @@ def test_two_published_versions_a_killed_run_a_live_run_and_ten_old_ones(
         manifest = lineages._resolve(store, handle)
         assert verify_version(StoreShelf(store), manifest.handle, Trust.in_key(pairs[0].public)).signed
         assert lineages.from_ml_metadata(yard.workdir.metadata, manifest.digest).steps
+
+
+def test_what_a_version_in_another_store_was_made_from_stays(yard: Yard) -> None:
+    made: list[Left] = []
+    for number, store in enumerate((yard.workdir.store_place, "s3://bucket/shop")):
+        made.append(yard.run(f"20261130-06000{number}-000"))
+        yard.told_store = store
+        told = {"pushed": 1, "handle": f"acme/thing/{number}", "saved_model_digest": f"sha256:{number}"}
+        yard.execution("HubPusher", "pushed_model", [made[-1].artifact], "PushedModel", **told)
+    yard.run("20261130-060002-000")
+    lines = "\n".join(_gc(yard, "--keep-runs", "1"))
+    assert [left.model.exists() for left in made] == [False, True], lines
+    assert "acme/thing/1 was made from it" in lines
 
 
 def test_without_a_run_that_goes_on_the_newest_of_each_pipeline_stay(yard: Yard) -> None:
