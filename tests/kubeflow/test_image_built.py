@@ -33,8 +33,8 @@ def _podman(*words: str | Path) -> str:
     return done.stdout
 
 
-def _build(checkout: Path) -> None:
-    """Builds the image of a fresh checkout, which holds what is committed."""
+def _build(checkout: Path, tag: str = _TAG) -> None:
+    """Builds the image of a fresh checkout, which holds what is committed, and takes nothing of a build before."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def _build(checkout: Path) -> None:
     given = {"index": Path("/etc/pip.conf"), "uv": Path("/etc/uv/uv.toml")}
     secrets = [f"--secret=id={name},src={path}" for name, path in given.items() if path.is_file()]
     folder = checkout / "kubeflow"
-    words = ["--pull=missing", "--no-cache", "--layers=false", "--timestamp=0", *secrets, f"--tag={_TAG}"]
+    words = ["--pull=missing", "--no-cache", "--layers=false", "--timestamp=0", *secrets, f"--tag={tag}"]
     _podman(
         "build",
         *words,
@@ -83,6 +83,18 @@ class InImage(Node):
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
         )
         return Pod(done.returncode, done.stdout, time.monotonic() - started, 0.0)
+
+
+def test_built_again_from_another_checkout_it_is_the_same_image(image: str, tmp_path: Path):
+    """Its id is the digest of its configuration, which holds that of each layer; the manifest's says the same."""
+    again = f"{_TAG}-again"
+    _build(tmp_path / "checkout", again)
+    try:
+        first, second = (json.loads(_podman("image", "inspect", tag))[0] for tag in (image, again))
+        assert first["RootFS"]["Layers"] == second["RootFS"]["Layers"]
+        assert (first["Id"], first["Digest"]) == (second["Id"], second["Digest"])
+    finally:
+        _podman("image", "rm", again)  # the name alone, if it is the same
 
 
 def test_it_holds_what_the_list_says_and_nothing_for_development(image: str):
