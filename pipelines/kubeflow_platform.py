@@ -17,7 +17,7 @@ from piecehub.containers.entrypoint import TRIALS_FOLDER
 from piecehub.errors import RecipeError
 from piecehub.signing.place import MOUNTED_KEY
 from piecehub.store.layout import WORK
-from piecehub.store.place import SCHEMES, is_uri
+from piecehub.store.place import is_uri, refuse_no_place, scheme_of
 from pipelines.kubeflow_mend import executor_path
 
 # The executors of the components that see the store.
@@ -38,7 +38,6 @@ _CREDENTIALS = {
     "az": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"),
     "minio": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"),
 }
-_KNOWN = ", ".join(f"{scheme}://" for scheme in SCHEMES)
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -72,14 +71,8 @@ class OnCluster:
 
     def __post_init__(self) -> None:
         for option, place in (("--store", self.store), ("--work", self.work), ("--code", self.code)):
-            if "@" in place:
-                raise RecipeError(
-                    f"Expected a bucket by its name alone with {option}. Received: a uri with an '@', which would "
-                    "stand in the package, password and all; give credentials by --store-secret or --work-secret."
-                )
-            if place and _scheme(place) not in SCHEMES and (option == "--store" or not place.startswith("/")):
-                or_else = "" if option == "--store" else ", or a folder that pods see, by its whole path"
-                raise RecipeError(f"Expected a bucket with {option} ({_KNOWN}){or_else}. Received: '{place}'.")
+            if place:
+                refuse_no_place(place, f"with {option}", may_be_folder=option != "--store")
         for option, secret, place in (
             ("--store", self.store_secret, self.store),
             ("--work", self.work_secret, self.work or self.code or self.store),
@@ -132,17 +125,13 @@ class OnCluster:
         return wants
 
 
-def _scheme(uri: str) -> str:
-    return uri.partition("://")[0] if is_uri(uri) else ""
-
-
 def _variables(asks: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
     """What `secretAsEnv` says, for secrets with credentials of places; the first that has a variable gives it."""
     found: list[dict[str, Any]] = []
     taken: set[str] = set()
     for secret, place in asks:
         name, _, keys = secret.partition(":")
-        told = tuple(filter(None, keys.split(","))) or _CREDENTIALS.get(_scheme(place), ())
+        told = tuple(filter(None, keys.split(","))) or _CREDENTIALS.get(scheme_of(place), ())
         if name and (more := [key for key in told if key not in taken]):
             found.append({"secretName": name, "keyToEnv": [{"secretKey": key, "envVar": key} for key in more]})
             taken.update(more)

@@ -7,6 +7,7 @@ containers. The pipeline root is not in the package: it is given at submission.
 import re
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from piecehub.store.recipe_code import bring_code
 from pipelines.cost.earlier import held_most
 from pipelines.data_key import parts_of, place_of
 from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
-from pipelines.kubeflow_parameters import with_parameters
+from pipelines.kubeflow_parameters import check_of, parameters_of, with_parameters
 from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
 from pipelines.kubeflow_pods import ask_of_containers, ask_of_pods
 from pipelines.kubeflow_requests import Request, ask_by_default, constants
@@ -36,10 +37,11 @@ from pipelines.kubeflow_tasks import (
     with_own_tasks,
 )
 from pipelines.literal_paths import refuse_patterns
-from pipelines.piece_journey import Places
+from pipelines.piece_journey import Code, Places
 from pipelines.pipeline import create_pipeline, parent_digest
 from pipelines.recipe.node_ids import PARENT_RESOLVER, never_cached, pipeline_name
-from pipelines.recipe.tables import LoadedRecipe
+from pipelines.recipe.tables import LoadedRecipe, Recipe
+from pipelines.recipe_entries import Tasks
 
 # -P: what lies in the container's current folder must not hide an installed package.
 COMMAND = ("python", "-P", "-m", "piecehub.containers.entrypoint")
@@ -55,7 +57,7 @@ LIGHT = {
     INCUMBENT: "piecehub.store.incumbent.bring_incumbent",
     PUSHER: "piecehub.signing.push_of_run.push_run_from_pod",
 }
-_TOUCH_ONLY_ARTIFACTS = (_SCHEMA, _GATE, _PAGE)
+_TOUCH_ONLY_ARTIFACTS = (_SCHEMA, _GATE, _PAGE, "pipelines.recipe.submitted.SubmissionCheck_Executor")
 # Of TFX's ImportSchemaGen.
 _TEXT_FILES = {_SCHEMA: "schema_file"}
 _PINNED_IMAGE = re.compile(r".+(@sha256:[0-9a-f]{64}|:(?!latest$)[\w][\w.-]{0,127})")
@@ -89,11 +91,6 @@ def compile_recipe(
     cluster = cluster or OnCluster()
     _refuse_words(output, image)
     refuse_patterns(workdir.root)
-    if cluster.code and (entries := loaded.config.kubeflow.parameters):
-        raise RecipeError(
-            "Expected no kubeflow.parameters with --code, for an archive of code has no recipe.toml that a value could "
-            f"be held against. Received: {', '.join(entries)}; leave one of the two out."
-        )
     mark_for_pods(workdir.root)
     store = cluster.store or str(workdir.store.resolve())
     recipe = bring_code(loaded.folder, loaded.config.model.module, cluster.code) if cluster.code else ""
@@ -107,30 +104,42 @@ def compile_recipe(
         training=f"{cluster.kept}/training" if cluster.kept else str(workdir.training.resolve()),
         recipe=recipe,
     )
-    pipeline = create_pipeline(
-        loaded,
-        places,
-        # TFX's own components start Beam in any case.
-        beam_args=[ON_BEAM, *beam_args] if beam_args else ["--runner=FnApiRunner"],
-        sources=sources_of(looks, parts_of(loaded.config)),
-        parent_digest_then=lookup[0].value("digest") if lookup else "",
-    )
-    own_tasks = [looks, *lookup]
+    code = Code(str(loaded.folder), loaded.config.model.module)
+
+    def compiled(config: Recipe) -> Pipeline:
+        return create_pipeline(
+            replace(loaded, config=config),
+            places,
+            # TFX's own components start Beam in any case.
+            beam_args=[ON_BEAM, *beam_args] if beam_args else ["--runner=FnApiRunner"],
+            sources=sources_of(looks, parts_of(loaded.config)),
+            parent_digest_then=lookup[0].value("digest") if lookup else "",
+            code=code,
+        )
+
+    parameters = parameters_of(loaded, lambda config: _told(compiled(config)), looks, lookup)
+    check = check_of(loaded, parameters)
+    own_tasks = [looks, *lookup, check]
     spec = compile_spec(
-        pipeline,
+        compiled(loaded.config),
         image,
         never_cached=[task for task in never_cached(loaded.config) if task != PARENT_RESOLVER],
         trials_folder=places.trials,
         own_tasks=own_tasks,
     )
+    spec = with_parameters(spec, parameters, check)
     asked, light = loaded.config.kubeflow, {*LIGHT, *(task.executor for task in own_tasks if task.is_light)}
-    spec = with_parameters(spec, asked.parameters)
     ask_of_containers(spec["deploymentSpec"]["executors"], asked, light)
     took = held_most(workdir, pipeline_name(loaded.config), constants(spec))
     requests = ask_by_default(spec, took, light)
     document = cluster.document(spec, str(workdir.root.resolve()), data)
     _write(write_yaml(spec, ask_of_pods(document, spec, asked, light)), output)
     return requests
+
+
+def _told(pipeline: Pipeline) -> tuple[str, Tasks]:
+    """The pipeline's name, and what each component is told."""
+    return pipeline.pipeline_info.pipeline_name, {node.id: dict(node.exec_properties) for node in pipeline.components}
 
 
 def _looks_for_data(loaded: LoadedRecipe, workdir: Workdir, cluster: OnCluster, recipe: str) -> tuple[str, OwnTask]:

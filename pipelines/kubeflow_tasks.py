@@ -6,6 +6,9 @@ knows parameters by their values: what takes those of a task here comes from the
     DataListing      the newest records of `data.folder`, by names, sizes and times           piecehub/store/data.py
     ExampleWriter    what `data.module` writes now, by content              piecehub/training/written_examples.py
     ParentLookup     whether the parent is still allowed, and its digest                     piecehub/store/parent.py
+    SubmissionCheck  what was submitted, held against the recipe                     pipelines/recipe/submitted.py
+
+The last one sees nothing but parameters, so it comes from the cache itself.
 
 While TFX compiles, such a value is a runtime parameter, since TFX names a task that makes one wrongly (`Gen_task`), and
 its type not at all.
@@ -14,7 +17,7 @@ its type not at all.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tfx.orchestration.data_types import RuntimeParameter
@@ -25,7 +28,10 @@ from piecehub.store.data import FINGERPRINT, FOLDER, output
 from pipelines.data_key import parts_of, place_of
 from pipelines.kubeflow_mend import EXECUTOR, Spec
 from pipelines.pipeline import Source
+from pipelines.recipe.submitted import GIVEN
 from pipelines.recipe.tables import LoadedRecipe
+
+TEXT = "STRING"
 
 
 @dataclass(frozen=True)
@@ -36,16 +42,18 @@ class OwnTask:
         module: where its function lies, whose code image and package must agree on.
         function: its name there; it takes the parameters, and returns the outputs by name.
         parameters: texts, known at compilation.
-        outputs: their names.
+        outputs: their types by their names.
         is_light: whether it runs no code of the recipe, and so starts without TensorFlow.
+        is_cached: whether it sees nothing but its parameters.
     """
 
     name: str
     module: str
     function: str
     parameters: Mapping[str, str]
-    outputs: Sequence[str]
+    outputs: Mapping[str, str]
     is_light: bool
+    is_cached: bool = False
 
     @property
     def executor(self) -> str:
@@ -60,8 +68,8 @@ class OwnTask:
 def data_listing(loaded: LoadedRecipe) -> OwnTask:
     """Lists the records of `data.folder`."""
     parts = parts_of(loaded.config)
-    told = {"place": place_of(loaded), "parts": json.dumps(parts)}
-    return _task("DataListing", "piecehub.store.data", "list_data", told, [*_outputs(parts), "span"])
+    told = {"place": place_of(loaded), "parts": json.dumps(parts), "span": ""}
+    return _task("DataListing", "piecehub.store.data", "list_data", told, _outputs(parts) | {"span": TEXT})
 
 
 def example_writer(loaded: LoadedRecipe, examples: str, recipe: str = "") -> OwnTask:
@@ -78,13 +86,33 @@ def example_writer(loaded: LoadedRecipe, examples: str, recipe: str = "") -> Own
         "parts": json.dumps(parts),
     }
     module = "piecehub.training.written_examples"
-    return _task("ExampleWriter", module, "lay_down_examples", told, list(_outputs(parts)), str(loaded.folder))
+    return _task("ExampleWriter", module, "lay_down_examples", told, _outputs(parts), str(loaded.folder))
 
 
 def parent_lookup(handle: str, digest: str, store: str) -> OwnTask:
     """Asks the store whether the parent may still be used."""
     told = {"handle": handle, "digest": digest, "store_folder": store}
-    return _task("ParentLookup", "piecehub.store.parent", "look_up_parent", told, ["digest"])
+    return _task("ParentLookup", "piecehub.store.parent", "look_up_parent", told, {"digest": TEXT})
+
+
+def submission_check(
+    loaded: LoadedRecipe, asked: Mapping[str, Mapping[str, Any]], outputs: Mapping[str, str]
+) -> OwnTask:
+    """Holds what a submission gives against the recipe, whose text travels for that to this task alone.
+
+    Args:
+        loaded: the recipe.
+        asked: by parameter of the package, the entry that it gives and its default (`submitted.check_submission`).
+        outputs: their types.
+    """
+    told = {
+        "recipe": loaded.text,
+        "settings": json.dumps(loaded.settings, sort_keys=True),
+        "asked": json.dumps(asked, sort_keys=True),
+        **{GIVEN + name: "" for name in asked},
+    }
+    task = _task("SubmissionCheck", "pipelines.recipe.submitted", "check_submission", told, outputs)
+    return replace(task, is_cached=True)
 
 
 def sources_of(task: OwnTask, parts: Iterable[str]) -> dict[str, Source]:
@@ -109,20 +137,20 @@ def with_own_tasks(spec: Mapping[str, Any], tasks: Sequence[OwnTask], image: str
 
 
 def _task(
-    name: str, module: str, function: str, told: Mapping[str, str], outputs: Sequence[str], recipe_folder: str = ""
+    name: str, module: str, function: str, told: Mapping[str, str], outputs: Mapping[str, str], recipe_folder: str = ""
 ) -> OwnTask:
     code = code_digest(module, recipe_folder, told.get("module", ""))
     given = {**told, "code_digest": code, "lock_digest": lock_digest()}
     return OwnTask(name, module, function, given, outputs, is_light=not recipe_folder)
 
 
-def _outputs(parts: Iterable[str]) -> Iterable[str]:
-    return (output(part, what) for part in parts for what in (FOLDER, FINGERPRINT))
+def _outputs(parts: Iterable[str]) -> dict[str, str]:
+    return {output(part, what): TEXT for part in parts for what in (FOLDER, FINGERPRINT)}
 
 
 def _add(spec: Spec, task: OwnTask, image: str, command: Sequence[str]) -> None:
-    label, text = f"{task.name}_executor", {"parameterType": "STRING"}
-    inputs = {"parameters": dict.fromkeys(task.parameters, text)}
+    label = f"{task.name}_executor"
+    inputs = {"parameters": {name: {"parameterType": TEXT} for name in task.parameters}}
     arguments = {
         EXECUTOR: task.executor,
         "--json_serialized_invocation_args": "{{$}}",
@@ -132,14 +160,14 @@ def _add(spec: Spec, task: OwnTask, image: str, command: Sequence[str]) -> None:
     spec["components"][task.name] = {
         "executorLabel": label,
         "inputDefinitions": inputs,
-        "outputDefinitions": {"parameters": dict.fromkeys(task.outputs, text)},
+        "outputDefinitions": {"parameters": {name: {"parameterType": kind} for name, kind in task.outputs.items()}},
     }
     args = [word for pair in arguments.items() for word in pair]
     spec["deploymentSpec"]["executors"][label] = {"container": {"image": image, "command": list(command), "args": args}}
     spec["root"]["dag"]["tasks"][task.name] = {
         "taskInfo": {"name": task.name},
         "componentRef": {"name": task.name},
-        "cachingOptions": {"enableCache": False},
+        "cachingOptions": {"enableCache": task.is_cached},
         "inputs": {
             "parameters": {key: {"runtimeValue": {"constant": value}} for key, value in task.parameters.items()}
         },

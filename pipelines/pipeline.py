@@ -62,6 +62,7 @@ def create_pipeline(
     devices: str = "",
     sources: Mapping[str, Source] | None = None,
     parent_digest_then: str | RuntimeParameter = "",
+    code: Code | None = None,
 ) -> tfx.dsl.Pipeline:
     """The recipe as a TFX pipeline.
 
@@ -73,9 +74,11 @@ def create_pipeline(
         devices: what the full model is trained on (piecehub/training/devices.py), and trials run on.
         sources: by part, where its examples lie; in the folder of `places` if None.
         parent_digest_then: what says, when it runs, which content the parent has; what the store says now if empty.
+        code: the digests of this recipe's code, for who makes the pipeline several times.
     """
     config, folder = loaded.config, str(loaded.folder)
-    code = Code(folder, config.model.module)
+    if code is None or code.model_file != config.model.module:
+        code = Code(folder, config.model.module)
 
     # Upstream examples, if there are any, held against the curated schema.
     read = _Reading(sources or _in_folder(config, places.examples), code)

@@ -32,7 +32,7 @@ _MOST_BYTES = 2**30
 
 @functools.cache
 def _graph() -> grimp.ImportGraph:
-    return grimp.build_graph("components", "piecehub", cache_dir=None)
+    return grimp.build_graph("components", "piecehub", "pipelines", cache_dir=None)
 
 
 @functools.cache

@@ -60,7 +60,7 @@ def output(part: str, what: str) -> str:
     return f"{part}-{what}"
 
 
-def list_data(place: str, parts: str) -> dict[str, str]:
+def list_data(place: str, parts: str, span: str = "") -> dict[str, str]:
     """What the listing of the data does on Kubeflow: the newest records, by the names of `output`.
 
     A part's folder is told with the spans in its name, as they were given: what reads it finds it again by the
@@ -69,12 +69,13 @@ def list_data(place: str, parts: str) -> dict[str, str]:
     Args:
         place: a folder, or the uri of a bucket, with spans or without.
         parts: `Parts` as JSON.
+        span: the one to read, as `Span` is written; the newest if empty.
 
     Raises:
-        DataError: if a split has no records.
+        DataError: if a split has no records, or there is no such span.
         EnvironmentProblem: if the place cannot be reached.
     """
-    found = find_data(place, json.loads(parts))
+    found = find_data(place, json.loads(parts), span)
     print(f"Records: {found.place}", flush=True)
     return {
         **{output(part, FOLDER): f"{place.rstrip('/')}/{part}" for part in found.fingerprints},
@@ -83,17 +84,24 @@ def list_data(place: str, parts: str) -> dict[str, str]:
     }
 
 
-def find_data(place: str, parts: Parts) -> Found:
+def find_data(place: str, parts: Parts, span: str = "") -> Found:
     """The newest records of a place; arguments and errors as `list_data` has them, RecipeError for wrong spans too."""
     refuse_pattern(place)
     place = place.rstrip("/")
     spans = _newest_first(place)
+    if span:
+        spans = [one for one in spans if str(one[0]) == span]
+        if not spans:
+            raise DataError(
+                f"Expected the span '{span}' of '{place}'. Received: none of that name; write one, or correct it "
+                f"(a number, or a day as 2026-01-31)."
+            )
     lacking: list[str] = []
-    for span, name in spans:
+    for found, name in spans:
         listed = {part: {split: _files(name, part, split) for split in splits} for part, splits in parts.items()}
         if not (empty := _without_records(listed)):
             told = {part: (file for files in each.values() for file in files) for part, each in listed.items()}
-            return Found(name, str(span), {part: layout.fingerprint(files) for part, files in told.items()})
+            return Found(name, str(found), {part: layout.fingerprint(files) for part, files in told.items()})
         lacking.append(empty)
     raise _nothing(place, [str(span) for span, _ in spans], lacking)
 

@@ -8,6 +8,7 @@ from piecehub.store.posix import PosixBackend
 
 # `minio` is S3 of a server of one's own, as Kubeflow calls the one that it brings.
 SCHEMES = ("s3", "gs", "az", "minio")
+_KNOWN = ", ".join(f"{scheme}://" for scheme in SCHEMES)
 
 
 def is_uri(place: str) -> bool:
@@ -18,6 +19,27 @@ def is_uri(place: str) -> bool:
 def whole(place: str | None) -> str:
     """A place as it is called from anywhere: a uri as it is, a folder by its whole path; empty for none."""
     return (place if is_uri(place) else str(Path(place).resolve())) if place else ""
+
+
+def scheme_of(place: str) -> str:
+    """That of a uri; empty for a folder."""
+    return place.partition("://")[0] if is_uri(place) else ""
+
+
+def refuse_no_place(place: str, called: str, *, may_be_folder: bool = False) -> None:
+    """Passes for a bucket that pods may be told of, or a folder by its whole path, if that may be one.
+
+    Raises:
+        RecipeError: that says `called`, such as `with --store`.
+    """
+    if "@" in place:
+        raise RecipeError(
+            f"Expected a bucket by its name alone {called}. Received: a uri with an '@', which would stand in the "
+            "package, password and all; give credentials by --store-secret or --work-secret."
+        )
+    if scheme_of(place) not in SCHEMES and not (may_be_folder and place.startswith("/")):
+        or_else = ", or a folder that pods see, by its whole path" if may_be_folder else ""
+        raise RecipeError(f"Expected a bucket {called} ({_KNOWN}){or_else}. Received: '{place}'.")
 
 
 def open_backend(place: Path | str) -> Backend:

@@ -37,8 +37,8 @@ class OnKubeflow:
         tolerations: taints that pods put up with, each a table of `key`, `operator`, `value` and `effect`.
         pull_secret: that with which the image is pulled.
         labels: of every pod.
-        parameters: entries of `[train]` and `[model]`, as `train.epochs`, that a submission may give another value;
-            each becomes a parameter of the pipeline by its last word.
+        parameters: entries of the recipe, as `train.epochs`, that a submission may give another value; each becomes a
+            parameter of the pipeline by its last word. One of which tasks are told what follows from it is refused.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -55,4 +55,4 @@ class OnKubeflow:
     tolerations: tuple[dict[str, str], ...] = ()
     pull_secret: Annotated[str, Field(pattern=rf"^$|{_NAME}")] = ""
     labels: dict[Label, str] = field(default_factory=dict[str, str])
-    parameters: tuple[Annotated[str, Field(pattern=r"^(train|model)(\.\w+)+$")], ...] = ()
+    parameters: tuple[Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")], ...] = ()

@@ -2,8 +2,8 @@
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pipelines.recipe import lines
 from pipelines.recipe.checks import recipe_faults
 from pipelines.recipe.faults import FILE, Fault, Told, refuse, told
 from pipelines.recipe.files import file_faults
-from pipelines.recipe.settings import Settings, lay_over
+from pipelines.recipe.settings import Settings, by_name, lay_over
 from pipelines.recipe.tables import LoadedRecipe, Recipe
 from pipelines.recipe.typed import Typed, typed
 
@@ -42,7 +42,7 @@ def load_tasks(recipe: str | PathLike[str], settings: Settings = ()) -> LoadedRe
 def _without_faults(read: "Read") -> LoadedRecipe:
     refuse(read.faults)
     assert read.config is not None  # or there would be faults
-    return LoadedRecipe(read.folder, read.config)
+    return LoadedRecipe(read.folder, read.config, read.text, read.settings)
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Read:
     folder: Path
     faults: list[Told]
     config: Recipe | None = None
+    text: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def read_recipe(recipe: str | PathLike[str], settings: Settings = (), unused: Collection[str] = ()) -> Read:
@@ -73,20 +75,45 @@ def read_recipe(recipe: str | PathLike[str], settings: Settings = (), unused: Co
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         line = re.search(r"at line (\d+)", str(error))
         return Read(folder, [Told(FILE, int(line[1]) if line else 0, f"Expected TOML. Received: {error}.")])
+    named = by_name(settings)
+    faults, config = _read(values, text, named, folder, unused)
+    return Read(folder, faults, config, text, named)
+
+
+def check_text(text: str, settings: Settings = ()) -> None:
+    """Passes if the text of a `recipe.toml` is a recipe with the settings, as far as can be told without its files.
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    faults, _ = _read(tomllib.loads(text), text, by_name(settings), None, ())
+    refuse(faults)
+
+
+def parse_text(text: str, settings: Settings = ()) -> Recipe:
+    """The recipe of a text with settings laid over it, of which only keys and types are looked at; as `parse`."""
+    values = tomllib.loads(text)
+    lay_over(values, by_name(settings))
+    return parse(values)
+
+
+def _read(
+    values: dict[str, Any], text: str, settings: Mapping[str, Any], folder: Path | None, unused: Collection[str]
+) -> tuple[list[Told], Recipe | None]:
+    """What is wrong with a recipe's values, and what can be made of them; without a folder no file is looked at."""
     laid = lay_over(values, settings)
     found = typed(values)
     config = _completed(found.recipe) if found.recipe else None
     others = (fault for fault in _of_values(config, folder) if not found.is_guessed(fault.entries))
     faults = [*found.faults, *(fault for fault in others if not (fault.entries and fault.entries[0][0] in unused))]
-    places = _places(text, found)
-    return Read(folder, told(faults, places, laid), config)
+    return told(faults, _places(text, found), laid), config
 
 
-def _of_values(config: Recipe | None, folder: Path) -> Iterator[Fault]:
+def _of_values(config: Recipe | None, folder: Path | None) -> Iterator[Fault]:
     """All that types do not say."""
     if config:
         yield from recipe_faults(config)
-        yield from file_faults(config, folder)
+        yield from file_faults(config, folder) if folder else ()
 
 
 def _places(text: str, found: Typed) -> dict[lines.Path, int]:

@@ -20,10 +20,16 @@ def lay_over(values: dict[str, Any], settings: Settings) -> list[tuple[str, ...]
     Raises:
         RecipeError: if one is none, or goes through a value that is no table.
     """
-    pairs = list(settings.items() if isinstance(settings, Mapping) else map(_read, settings))
-    for key, value in pairs:
-        _lay_one(values, key, fspath(value) if isinstance(value, PathLike) else value)
-    return [tuple(key.split(".")) for key, _ in pairs]
+    named = by_name(settings)
+    for key, value in named.items():
+        _lay_one(values, key, value)
+    return [tuple(key.split(".")) for key in named]
+
+
+def by_name(settings: Settings) -> dict[str, Any]:
+    """Settings as values by their keys, of which the last counts; raises RecipeError if one is none."""
+    pairs = settings.items() if isinstance(settings, Mapping) else map(_read, settings)
+    return {key: fspath(value) if isinstance(value, PathLike) else value for key, value in pairs}
 
 
 def _read(setting: str) -> tuple[str, Any]:

@@ -3,6 +3,7 @@
 What their docstrings say of each entry is what docs/recipe.md says of it (`reference`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -333,10 +334,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class LoadedRecipe:
-    """A recipe with its place on this machine."""
+    """A recipe with its place on this machine, the text that it was read from, and what was laid over that."""
 
     folder: Path
     config: Recipe
+    text: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def table_classes() -> dict[str, type[Any]]:

@@ -39,6 +39,7 @@ SETTINGS = (
     "gate.min_seeds=2",
 )
 JUDGE = {"IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
+CHECK = "SubmissionCheck"
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(missing()), reason=f"needs bubblewrap: {missing()}")]
 
 
@@ -111,10 +112,10 @@ def test_three_nights_of_a_recipe_that_reads_the_newest_span(place: Place) -> No
     assert second.pods.keys() == {"DataListing", *JUDGE}
     assert place.published() == ["piecehub/digits/1"]
 
-    # An edit of the gate: nothing beside what always runs.
+    # An edit of the gate: beside what always runs only the recipe's text is looked at.
     edited = cluster.run(place.package(*own, "gate.min_gain=-0.9"))
     _nothing_new(edited)
-    assert edited.pods.keys() == {"DataListing", *JUDGE}
+    assert edited.pods.keys() == {"DataListing", *JUDGE, CHECK}
 
     # A new span, of the package of the first night: a new version.
     _write_span(place, 2)
@@ -149,7 +150,7 @@ def test_three_nights_of_a_recipe_with_a_parent_whose_data_py_writes(place: Plac
     assert second.pods.keys() == always
     edited = cluster.run(place.package(*child, *cut, "gate.min_gain=-0.9"))
     _nothing_new(edited)
-    assert edited.pods.keys() == always
+    assert edited.pods.keys() == {*always, CHECK}
 
     # Yanked, it is still served to those who name it; quarantined, to nobody.
     store = Store.open(place.work.store)

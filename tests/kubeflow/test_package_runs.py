@@ -22,6 +22,7 @@ from tests.s3_server import BUCKET, KEY, REGION, SECRET, running_s3
 IMAGE = "registry.example/piecehub:0.1.0"
 # What makes data, or sees the store.
 ALWAYS = {"ExampleWriter", "IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
+CHECK = "SubmissionCheck"  # runs where recipe or submission are others
 LIGHT_CPU_S = 3.0  # a light start takes under 2 s on a quiet machine
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(missing()), reason=f"needs bubblewrap: {missing()}")]
 
@@ -107,7 +108,7 @@ def test_other_code_in_the_image_than_in_the_package_is_told_once_and_repeated(w
 def test_a_gate_that_refuses_publishes_nothing_and_says_why(world, tiny):
     ran = world.cluster.run(world.package(*TINY, "gate.min_gain=0.9"))
     assert ran.failed == "", ran.logs()
-    assert ran.pods.keys() == ALWAYS
+    assert ran.pods.keys() == {*ALWAYS, CHECK}
     assert not _outcome(ran)["pushed"]
     assert "0.9" in _outcome(ran)["why"] or "90" in _outcome(ran)["why"]
 
@@ -115,7 +116,7 @@ def test_a_gate_that_refuses_publishes_nothing_and_says_why(world, tiny):
 def test_an_edit_of_the_page_trains_and_measures_nothing(world, tiny):
     ran = world.cluster.run(world.package(*TINY, 'documentation.limitations="It has seen five digits, edited."'))
     assert ran.failed == "", ran.logs()
-    reads_it = {"ReusabilityValidator", "DocumentationWriter"}
+    reads_it = {"ReusabilityValidator", "DocumentationWriter", CHECK}
     assert ran.pods.keys() == reads_it | {"IncumbentResolver", "PublishGate", "HubPusher"}
 
 
@@ -157,7 +158,7 @@ def test_without_a_volume_the_pusher_publishes_straight_into_a_bucket(world, tin
         secrets = {**world.cluster.node.secrets, "store": {name: value.encode() for name, value in told.items()}}
         node = Node(image=[world.work.root], secrets=secrets, has_network=True)
         cluster = replace(world.cluster, node=node, cached={})
-        judged = {"FineTuneEvaluator", "IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
+        judged = {CHECK, "FineTuneEvaluator", "IncumbentResolver", "PublishGate", "DocumentationWriter", "HubPusher"}
         ran = cluster.run(package, only=judged)
         assert ran.failed == "", ran.logs()
         assert _outcome(ran)["handle"] == "piecehub/digits/1"

@@ -39,12 +39,15 @@ class Seeded:
             for part in parts_of(loaded.config)
             for what, told in ((FOLDER, str(examples / part)), (FINGERPRINT, examples.name))
         }
+        package = documents(file)
+        asked = package[0]["root"]["inputDefinitions"]["parameters"]
+        cluster.metadata.values["SubmissionCheck"] = {name: told["defaultValue"] for name, told in asked.items()}
         for task, event in run.states.items():
             for key, folder in event.outputs.items():
                 uri = f"{_ROOT}/{task}/{uuid.uuid4()}/{key}"
                 cluster.store.upload(Path(folder), uri)
                 cluster.metadata.publish(task, key, uri, _facts(Path(folder)))
-        return cls(cluster, documents(file))
+        return cls(cluster, package)
 
 
 def _facts(folder: Path) -> Json:

@@ -14,7 +14,6 @@ from kfp import components as kfp_components
 from piecehub.cli.main import cli
 from piecehub.containers.code import recipe_digest
 from piecehub.containers.entrypoint import parse
-from piecehub.errors import RecipeError
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
@@ -95,8 +94,9 @@ def test_a_package_sends_examples_and_trials_to_beam_if_it_is_told_to(spec, tmp_
     compile_recipe(load_recipe("digits"), Workdir(tmp_path / "work"), tmp_path / "beam.yaml", IMAGE, flink)
     on_beam = yaml.safe_load((tmp_path / "beam.yaml").read_bytes())
     for package, expected in ((on_beam, (True, flink)), (spec, (False, ["--runner=FnApiRunner"]))):
-        executors = {k: v for k, v in package["deploymentSpec"]["executors"].items() if k != "ExampleWriter_executor"}
-        for executor in executors.values():
+        executors = package["deploymentSpec"]["executors"]
+        of_tfx = executors.keys() - {"ExampleWriter_executor", "SubmissionCheck_executor"}
+        for executor in (executors[label] for label in of_tfx):
             known, rest = parse(["entry", *executor["container"]["args"]])
             assert (known.on_beam, rest) == expected
 
@@ -131,6 +131,7 @@ def test_what_touches_only_its_artifacts_is_tried_once(spec):
         "ImportSchemaGen",
         "PublishGate",
         "DocumentationWriter",
+        "SubmissionCheck",
     }
 
 
@@ -155,11 +156,11 @@ def test_with_a_bucket_for_a_store_no_parameter_names_a_place_that_pods_write(pa
         if "folder" in key and "runtimeValue" in source
     }
     assert not [place for _, _, place in given if place.startswith(str(work.root))]
-    assert {place for _, key, place in given if key == "store_folder"} == {"s3://shop/models"}
+    assert spec["root"]["inputDefinitions"]["parameters"]["store"]["defaultValue"] == "s3://shop/models"
     assert {place for _, key, place in given if key == "trials_folder"} == {"s3://shop/models/work/trials"}
     assert {place for _, key, place in given if key == "resume_folder"} == {"s3://shop/models/work/training"}
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    touch_no_bucket = {"ImportSchemaGen", "PublishGate", "DocumentationWriter"}
+    touch_no_bucket = {"ImportSchemaGen", "PublishGate", "DocumentationWriter", "SubmissionCheck"}
     assert executors.keys() == {f"{task}_executor" for task in spec["root"]["dag"]["tasks"].keys() - touch_no_bucket}
     assert kfp_components.load_component_from_file(str(tmp_path / "bucket.yaml")).name == "digits"
 
@@ -189,10 +190,12 @@ def _changed(before: dict, after: dict) -> set[str]:
 def test_an_edit_of_the_recipe_reaches_those_tasks_alone_that_read_it(package, tmp_path):
     recipe, work = _recipe(tmp_path / "recipe"), Workdir(package.parent / "work")
     before = _compiled(recipe, work)
+    check = "SubmissionCheck"  # reads the recipe's text, and hands on what did not change
+    pages = {"ReusabilityValidator", "DocumentationWriter", check}
     runs_its_code = {"ExampleWriter", "FullModelTrainer", "PieceExtractor", "ReusableExporter"}
     for file, text, edited, reach in [
-        ("recipe.toml", "min_gain = 0.0", "min_gain = 0.001", {"PublishGate"}),
-        ("recipe.toml", 'limitations = "', 'limitations = "Edited. ', {"ReusabilityValidator", "DocumentationWriter"}),
+        ("recipe.toml", "min_gain = 0.0", "min_gain = 0.001", {"PublishGate", check}),
+        ("recipe.toml", 'limitations = "', 'limitations = "Edited. ', pages),
         ("schema.pbtxt", "feature {", "# edited\nfeature {", {"ImportSchemaGen"}),
     ]:
         whole = (recipe / file).read_text(encoding="utf-8")
@@ -227,14 +230,6 @@ def test_code_in_an_archive_is_named_to_those_tasks_alone_that_run_it(tmp_path, 
         digest = given["FullModelTrainer"]["code_digest"]["runtimeValue"]["constant"]
         assert digest.endswith(f"+{recipe_digest(there, 'model.py')}")
     assert str(recipe) not in (tmp_path / "code.yaml").read_text(encoding="utf-8")
-
-
-def test_values_of_a_submission_need_the_recipe_in_the_image(tmp_path):
-    loaded = load_recipe(_recipe(tmp_path / "recipe"), ['kubeflow.parameters=["train.epochs"]'])
-    cluster = OnCluster(code=str(tmp_path / "code"))
-    with pytest.raises(RecipeError, match=r"no kubeflow\.parameters with --code.* Received: train\.epochs;"):
-        compile_recipe(loaded, Workdir(tmp_path / "work"), tmp_path / "code.yaml", IMAGE, cluster=cluster)
-    assert not (tmp_path / "code").exists() and not (tmp_path / "work").exists()
 
 
 def test_a_schema_travels_as_its_text(spec):
@@ -298,7 +293,7 @@ def test_b5_what_lists_the_data_is_not_cached_and_what_reads_them_is_by_the_list
         assert "DataListing" not in spec["root"]["dag"]["tasks"][task]["inputs"].get("artifacts", {})
     made = spec["components"]["DataListing"]["outputDefinitions"]["parameters"]
     assert made.keys() == {f"{p}-{w}" for p in ("upstream", "digits-5-9") for w in ("folder", "fingerprint")} | {"span"}
-    assert "inputDefinitions" not in spec["root"]
+    assert spec["root"]["inputDefinitions"]["parameters"].keys() == {"store", "data", "span"}
     assert spec["root"]["dag"]["tasks"]["DataListing"]["retryPolicy"]["maxRetryCount"] == 2
 
 
@@ -354,7 +349,7 @@ def test_the_parent_comes_from_the_cache_and_whether_it_may_be_used_is_asked_in_
     resolver = spec["root"]["dag"]["tasks"]["ParentResolver"]
     told = {"producerTask": "ParentLookup", "outputParameterKey": "digest"}
     assert resolver["inputs"]["parameters"]["digest"] == {"taskOutputParameter": told}
-    assert resolver["dependentTasks"] == ["ParentLookup"]  # where it is refused, nothing is trained
+    assert resolver["dependentTasks"] == ["ParentLookup", "SubmissionCheck"]  # where it is refused, nothing is trained
     assert _parameters(spec, "ParentLookup")["digest"]["runtimeValue"]["constant"] == digest
     reading = {
         name
