@@ -34,7 +34,7 @@ def main() -> None:
         run = _first(url, r'href="(/runs/[^"#]+)"')
         plot = _first(f"{url}{run}", r'src="(/[^"]+/accuracy\.svg)"')
         _take(f"{url}{model}", "model", 1100, 1400)
-        _take(f"{url}{run}", "run", 1400, 1060)
+        _take(f"{url}{run}", "run", 1400, 1180)
         _take(f"{url}{plot}", "accuracy", 700, 440)
 
 

@@ -14,7 +14,9 @@ def size(size_bytes: float) -> str:
 
 
 def cpu_hours(seconds: float) -> str:
-    """`0.0132 CPU-hours`, of seconds of processors."""
+    """`0.0132 CPU-hours`, of seconds of processors; of few `3.2 CPU-seconds`."""
+    if seconds < 36:
+        return f"{seconds:.1f} CPU-seconds"
     return f"{seconds / 3600:.3g} CPU-hours"
 
 

@@ -132,8 +132,8 @@ def list_runs(
         return _listed(index, *asked, _caught_up(index, workdir, at_most_s))
 
 
-def maker_of(workdir: Workdir, handle: str, *, at_most_s: float = float("inf")) -> str:
-    """The run that published a version, which is the first that says so; empty if none of this folder does.
+def makers_of(workdir: Workdir, handle: str, *, at_most_s: float = float("inf")) -> list[str]:
+    """The runs that say that they published a version, the first one first; in other stores others have its name.
 
     Args:
         workdir: whose runs.
@@ -144,9 +144,9 @@ def maker_of(workdir: Workdir, handle: str, *, at_most_s: float = float("inf")) 
         if workdir.runs.is_dir():
             with contextlib.closing(_connected(workdir, _LIST_S)) as index:
                 _caught_up(index, workdir, at_most_s)
-                asked = "SELECT run FROM handles WHERE handle = ? ORDER BY run LIMIT 1"
-                return next((run for (run,) in index.execute(asked, (handle,))), "")
-    return ""
+                asked = "SELECT run FROM handles WHERE handle = ? ORDER BY run"
+                return [run for (run,) in index.execute(asked, (handle,))]
+    return []
 
 
 def note(workdir: Workdir, run_id: str) -> None:

@@ -129,6 +129,20 @@ def read_run(workdir: Workdir, run: str) -> Run | None:
     return Run(value["run"], value["pipeline"], value["recipe"], value["started_at"], value["pid"], nodes)
 
 
+def store_of(run: Run) -> str:
+    """The store that a run was told to publish to, by its whole path then or its uri; empty where no record says."""
+    return next((str(node.parameters["store_folder"]) for node in run.nodes if "store_folder" in node.parameters), "")
+
+
+def is_of_store(workdir: Workdir, run: Run) -> bool:
+    """Whether a run published to the store of its working folder, as that is told now; it may have been moved."""
+    told = store_of(run)
+    if told == workdir.store_place:
+        return True
+    was_moved = "://" not in told and Path(told).name == workdir.store.name and not Path(told).exists()
+    return not workdir.store_at and (not told or was_moved)
+
+
 def is_going_on(run: Run, events: Sequence[Event]) -> bool:
     """Whether nothing says that the run has ended, and its process is alive on this machine."""
     return all(event.node for event in events) and _is_alive(run.pid)

@@ -40,7 +40,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from piecehub.errors import PiecehubError, RecipeError
-from piecehub.facts import run_index
+from piecehub.facts import run_index, runs
 from piecehub.facts.addresses import is_loopback
 from piecehub.facts.handle import VERSION_PATTERN
 from piecehub.facts.manifest import Manifest
@@ -49,6 +49,7 @@ from piecehub.store.api import page_size, sought_by
 from piecehub.store.blob_response import blob_response
 from piecehub.store.catalog import Store
 from piecehub.store.listing import PAGE, Listing
+from piecehub.store.place import whole
 from piecehub.store.server import hub_routes, models_of, refuse_models
 from piecehub.store.tokens import Tokens
 from piecehub.store.wanted import Found, Service, find, status_of_errors
@@ -124,14 +125,13 @@ class _Site:
     """The pages of one working folder."""
 
     def __init__(self, workdir: Workdir, store: Path | str | None = None) -> None:
-        self._workdir = workdir
-        self._store = workdir.store if store is None else store
+        self._workdir = workdir if store is None else Workdir(workdir.root, whole(str(store)))
         self._service = Service(self.open_store, listing=Listing(workdir.root))
         self._runs = RunList(workdir)
         self._pages = Pages()
 
     def open_store(self) -> Store:
-        return Store.open(self._store)
+        return Store.open(self._workdir.store_place)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -209,10 +209,10 @@ class _Site:
         return self._pages.html("model.html", page=page, maker=self._maker(manifest))
 
     def _maker(self, manifest: Manifest) -> str:
-        """The run of this working folder that published a version; runs know the folder's own store only."""
-        if self._store != self._workdir.store:
-            return ""
-        return run_index.maker_of(self._workdir, str(manifest.handle), at_most_s=_MAKER_S)
+        """The run of this working folder that published a version to this store."""
+        found = run_index.makers_of(self._workdir, str(manifest.handle), at_most_s=_MAKER_S)
+        records = ((run, runs.read_run(self._workdir, run)) for run in found)
+        return next((run for run, record in records if record and runs.is_of_store(self._workdir, record)), "")
 
     def _file(self, request: Request, wanted: Found, title: str) -> Response:
         manifest = wanted.manifest

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from piecehub.facts import runs
 from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
 from piecehub.store.server import refuse_models
@@ -52,7 +53,9 @@ class RunRoutes:
     def run(self, request: Request) -> Response:
         """One run."""
         page = self._page(request)
-        outcomes = outcomes_of(page.row.results, self._open_store())
+        record = runs.read_run(self._workdir, page.row.run)
+        elsewhere = runs.store_of(record) if record and not runs.is_of_store(self._workdir, record) else ""
+        outcomes = outcomes_of(page.row.results, self._open_store(), elsewhere)
         return self._pages.html("run.html", page=page, outcomes=outcomes, planned=planned(self._workdir, page.row))
 
     def live(self, request: Request) -> Response:

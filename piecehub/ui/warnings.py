@@ -27,11 +27,8 @@ def warnings(workdir: Workdir, store: Store, listing: Listing) -> list[Warning]:
     failed = _failed(workdir)
     if failed.total:
         told = f"{words.count(failed.total, 'run')} failed in the last 24 hours"
-        found.append(
-            Warning(
-                f"{told}, the last one of {words.isolated(failed.rows[0].pipeline)}.", "/runs?state=failed&since=24h"
-            )
-        )
+        last = words.isolated(failed.rows[0].pipeline)
+        found.append(Warning(f"{told}, the last one of {last}.", "/runs?state=failed&since=24h"))
     newest = listing.sought(store, Sought(show="all"), limit=1).rows
     if newest and (days := _days_since(newest[0].published_at)) >= QUIET_DAYS:
         found.append(Warning(f"Nothing was published for {days} days.", "/models?show=all"))

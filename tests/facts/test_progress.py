@@ -7,7 +7,7 @@ import pytest
 
 from piecehub.facts import progress
 from piecehub.facts.progress import Count, Meter, Progress, phase, progress_to, tell
-from piecehub.facts.quantities import duration, size
+from piecehub.facts.quantities import cpu_hours, duration, size
 
 TRAINING = Progress(
     counts=(Count("epoch", 3, 20), Count("step", 120, 285)),
@@ -143,3 +143,10 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("size_bytes", "text"), [(517, "517 bytes"), (12_345, "12 kB"), (1.24e9, "1.2 GB")])
 def test_sizes_are_for_people(size_bytes: float, text: str) -> None:
     assert size(size_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(3.21, "3.2 CPU-seconds"), (36, "0.01 CPU-hours"), (9000, "2.5 CPU-hours")]
+)
+def test_the_time_of_processors_is_for_people(seconds: float, text: str) -> None:
+    assert cpu_hours(seconds) == text

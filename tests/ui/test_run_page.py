@@ -9,14 +9,18 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
+from starlette.testclient import TestClient
 
 from piecehub.facts import runs
 from piecehub.facts.handle import Handle
 from piecehub.facts.progress import Count, Progress
 from piecehub.facts.runs import Event, Result
+from piecehub.facts.workdir import Workdir
 from piecehub.store.catalog import Store
 from piecehub.store.curate import quarantine
+from piecehub.ui.app import create_app
 from piecehub.ui.run_pages import mark_of, run_page
+from tests.ui.conftest import Site
 
 RUN = "20261124-014400-001"
 XSS = "<script>alert('x')</script>\"'><img src=x onerror=alert(1)>"
@@ -69,6 +73,33 @@ def test_the_outcome_stands_first_with_its_gain_and_the_version_leads_back_to_th
 def test_a_version_that_no_run_of_this_folder_made_names_none(browser, site):
     site.publish()
     assert "/runs/2" not in page(browser, "/models/piecehub/digits/1")
+
+
+def test_what_a_run_published_to_another_store_is_not_taken_for_what_stands_in_this_one(site, tmp_path):
+    site.publish()
+    here, moved, elsewhere = site.workdir.store_place, "/gone/work/store", "s3://bucket/store"
+    for number, store in enumerate((elsewhere, moved, here)):
+        run = f"2026112{number}-014400-001"
+        nodes = (runs.Node("HubPusher", (), {"store_folder": store}),)
+        runs.write_run(site.workdir, runs.Run(run, "digits", "recipe", at(0), 1, nodes))
+        result = Result("digits", True, "piecehub/digits/1")
+        runs.append_event(site.workdir, run, Event(at(9), "", "done", results=(result,)))
+
+    def pages(store):
+        client = TestClient(create_app(site.workdir, store=store), base_url="http://127.0.0.1")
+        client.headers["Accept"] = "text/html"
+        outcomes = [page(client, f"/runs/2026112{number}-014400-001").partition("<h1>")[2] for number in range(3)]
+        made_by = re.findall(r'href="/runs/([^"]+)"', page(client, "/models/piecehub/digits/1"))
+        return ['Published as <a href="/models/piecehub/digits/1">' in text for text in outcomes], made_by, outcomes
+
+    links, made_by, outcomes = pages(None)
+    assert (links, made_by) == ([False, True, True], ["20261121-014400-001"])
+    assert f"Published as <bdi>piecehub/digits/1</bdi> in <bdi>{elsewhere}</bdi>" in outcomes[0]
+    assert "+3.2 <span" not in outcomes[0] and "+3.2 <span" in outcomes[1]
+    other = Workdir(tmp_path / "other")
+    Site(other).publish()
+    links, made_by, _ = pages(other.store)
+    assert (links, made_by) == ([False] * 3, [])
 
 
 def test_a_version_that_was_quarantined_since_then_says_so_on_the_page_of_its_run(browser, site):
