@@ -21,6 +21,8 @@ def HubPusher(
     publisher: Parameter[str],
     name: Parameter[str],
     store_folder: Parameter[str],
+    image: Parameter[str],
+    cluster_run: Parameter[str],
     code_digest: Parameter[str],
     lock_digest: Parameter[str],
 ) -> None:
@@ -36,5 +38,7 @@ def HubPusher(
         publisher=publisher,
         name=name,
         store_folder=store_folder,
+        image=image,
+        cluster_run=cluster_run,
     )
     note(pushed_model, facts)

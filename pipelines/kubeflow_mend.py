@@ -23,6 +23,7 @@ import yaml
 from piecehub.containers.entrypoint import LIGHT_FUNCTION, TEXT_FILE, TRIALS_FOLDER
 from piecehub.errors import RecipeError
 from piecehub.facts.content import canonical_json, sha256_bytes
+from pipelines.operating.image_name import without_registry
 
 Spec = dict[str, Any]
 Scalar = str | int | float
@@ -31,6 +32,8 @@ EXECUTOR = "--executor_class_path"
 # The driver of 2.16 adds it to the outputs of every task.
 _LOGS = "executor-logs"
 _TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+# The driver of 2.16 puts the run's id in its place where it is the whole of a constant.
+_RUN_ID = "{{$.pipeline_job_uuid}}"
 _MAX_EXACT_INTEGER = 2**53  # protobuf's Value keeps numbers as doubles
 # Linux takes 128 KiB in one argument, and the executor input, which is one, also holds facts known only at run time.
 _MAX_ARGUMENT_BYTES = 96 * 1024
@@ -113,6 +116,19 @@ def mend(
     _ask_for(mended, resources or {})
     _lighten(mended, light or {})
     return mended
+
+
+def tell_of_run(spec: Spec, executor: str) -> None:
+    """Tells the tasks of an executor which run they are of, and by which image: what is published says both.
+
+    The registry, which says where and not what, stays out.
+    """
+    for body in _tasks(spec).values():
+        container = _container(spec, body)
+        if executor_path(container) == executor:
+            told = {"cluster_run": _RUN_ID, "image": without_registry(container["image"])}
+            for key, value in told.items():
+                body["inputs"]["parameters"][key] = {"runtimeValue": {"constant": value}}
 
 
 def refuse(spec: Mapping[str, Any]) -> None:

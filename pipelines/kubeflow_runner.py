@@ -23,7 +23,7 @@ from piecehub.facts.workdir import Workdir, mark_for_pods
 from piecehub.store.recipe_code import bring_code
 from pipelines.cost.earlier import held_most
 from pipelines.data_key import parts_of, place_of
-from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, write_yaml
+from pipelines.kubeflow_mend import Scalar, mend, refuse_parameters, tell_of_run, write_yaml
 from pipelines.kubeflow_parameters import check_of, parameters_of, with_parameters
 from pipelines.kubeflow_platform import INCUMBENT, PARENT, PUSHER, OnCluster
 from pipelines.kubeflow_pods import ask_of_containers, ask_of_pods
@@ -129,6 +129,7 @@ def compile_recipe(
     )
     spec = with_parameters(spec, parameters, check)
     asked, light = loaded.config.kubeflow, {*LIGHT, *(task.executor for task in own_tasks if task.is_light)}
+    tell_of_run(spec, PUSHER)
     ask_of_containers(spec["deploymentSpec"]["executors"], asked, light)
     took = held_most(workdir, pipeline_name(loaded.config), constants(spec))
     requests = ask_by_default(spec, took, light)

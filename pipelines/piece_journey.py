@@ -224,6 +224,8 @@ def journey(piece: Piece, shared: Shared) -> list[BaseNode]:
         blessing=gate.outputs["blessing"],
         documentation=writer.outputs["documentation"],
         store_folder=places.store,
+        image="",  # and no run: a package of Kubeflow says which
+        cluster_run="",
         **judged,
         **named,
         **code.of("hub_pusher"),

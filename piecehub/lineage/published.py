@@ -8,6 +8,7 @@ TFX make no statement: what they made is known as what our components read.
     {"schema": 1, "handle", "digest",
      "parents": [{"handle", "digest"}],
      "preprocessors": [{"handle", "digest"}],            where one makes the inputs
+     "made_by": {"runner", "run", "image"},              where a run on a cluster published it
      "data": [{"role", "component", "key", "type", "splits": {split: digest}}],
      "components": [{"component", "code_digest", "lock_digest", "parameters", "inputs": [{"key", "type", "digest"}]}],
      "evaluation": {"evidence": [digest…], "conformance": [digest…], "blessing": [digest…]}}
@@ -15,13 +16,14 @@ TFX make no statement: what they made is known as what our components read.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from piecehub.errors import RecipeError, StoreError
 from piecehub.facts import provenance
 from piecehub.facts.content import FileEntry, canonical_json, content_digest
+from piecehub.facts.made_by import MadeBy
 from piecehub.facts.manifest import Manifest
 from piecehub.facts.provenance import Provenance, Statement
 from piecehub.facts.steps import Read, Step, sorted_reads
@@ -74,7 +76,7 @@ class Parent:
 class Lineage:
     """Everything that a published version was made from; `steps` stand in the order of the data.
 
-    `preprocessors` are the versions that make its inputs.
+    `preprocessors` are the versions that make its inputs, and `made_by` is the run of a cluster that published it.
     """
 
     handle: str
@@ -86,6 +88,7 @@ class Lineage:
     conformance: tuple[str, ...]
     blessing: tuple[str, ...]
     preprocessors: tuple[Parent, ...] = ()
+    made_by: MadeBy | None = None
 
     @property
     def lock_digests(self) -> tuple[str, ...]:
@@ -94,13 +97,14 @@ class Lineage:
 
     def to_json(self) -> dict[str, Any]:
         """The lineage as plain JSON; equal lineages give equal values, whichever record they were read from."""
-        made_by = {"preprocessors": [asdict(each) for each in self.preprocessors]} if self.preprocessors else {}
+        inputs_by = {"preprocessors": [asdict(each) for each in self.preprocessors]} if self.preprocessors else {}
         return {
             "schema": 1,
             "handle": self.handle,
             "digest": self.digest,
             "parents": [asdict(parent) for parent in self.parents],
-            **made_by,
+            **inputs_by,
+            **(self.made_by.facts() if self.made_by else {}),
             "data": [data.to_json() for data in self.data],
             "components": [step.to_json() for step in self.steps],
             "evaluation": {
@@ -151,7 +155,7 @@ def of_manifest(store: Store, manifest: Manifest) -> Lineage:
     artifact = content_digest(FileEntry(f"saved_model/{f.path}", f.size_bytes, f.sha256) for f in manifest.files)
     if artifact not in {r.digest for step in found.steps for r in step.reads if r.type == _MODEL}:
         raise StoreError(f"Expected the lineage of {manifest.handle}. Received: a chain about other models.")
-    return found
+    return replace(found, made_by=MadeBy.of(manifest.facts))
 
 
 def parents_of(manifest: Manifest) -> tuple[Parent, ...]:
@@ -277,6 +281,8 @@ def text(lineage: Lineage) -> str:
     lines = [f"{lineage.handle}  {lineage.digest}", ""]
     lines += [f"fine-tuned from {parent.handle or 'a folder'}  {parent.digest}\n" for parent in lineage.parents]
     lines += [f"inputs made by {each.handle}  {each.digest}\n" for each in lineage.preprocessors]
+    if made_by := lineage.made_by:
+        lines += [f"made by {made_by.runner}, run {made_by.run}, image {made_by.image}\n"]
     lines += ["data"]
     for data in lineage.data:
         lines += [f"  {data.role:<10}  {data.component}.{data.key}"]
@@ -287,6 +293,7 @@ def text(lineage: Lineage) -> str:
         lines += [
             f"    {k} = {json.dumps(v, ensure_ascii=False)}" for k, v in sorted(unfolded(step.parameters).items())
         ]
+        lines += [f"    read {read.key:<18}{read.digest}" for read in sorted_reads(step.reads) if read.digest]
     lines += ["", "evaluation"]
     for title, digests in (
         ("evidence", lineage.evidence),

@@ -4,6 +4,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from piecehub.facts.made_by import MadeBy
 from piecehub.facts.pod_outcome import PodOutcome
 from piecehub.facts.provenance import Facts
 from piecehub.signing.attest import attest_run
@@ -22,10 +23,13 @@ def push_run(
     publisher: str,
     name: str,
     store_folder: str,
+    image: str = "",
+    cluster_run: str = "",
 ) -> Facts:
     """Publishes what is blessed and conforms, and nothing else; returns facts of what came of it.
 
-    The outcome goes into `pushed_model`; `store_folder` is a folder, or the uri of a bucket.
+    The outcome goes into `pushed_model`; `store_folder` is a folder, or the uri of a bucket. On Kubeflow `cluster_run`
+    is the id of the run, and `image` what its pods run, without the registry; both are empty elsewhere.
     """
     candidate = Candidate(
         reusable_model=reusable_model,
@@ -36,7 +40,8 @@ def push_run(
         documentation=documentation,
     )
     attest = attest_run(reusable_model / "saved_model", documentation)
-    outcome = push(candidate, publisher, name, store_folder, pushed_model, attest)
+    made_by = MadeBy("kubeflow", cluster_run, image) if cluster_run else None
+    outcome = push(candidate, publisher, name, store_folder, pushed_model, attest, made_by)
     return {
         "pushed": int(outcome.pushed),
         "handle": outcome.handle,

@@ -3,8 +3,9 @@
     subject               <publisher>/<name>/<version>: the sha256 of its archive; saved_model: the content digest
     buildType             one of the two below
     externalParameters    publisher, name, and each component's parameters that stand in PARAMETERS
-    resolvedDependencies  examples by split, code by component, requirements.lock, parents, preprocessors
+    resolvedDependencies  examples by split, code by component, requirements.lock, parents, preprocessors, the image
     builder               who ran it; version: of piecehub
+    metadata              when it was finished; invocationId: the run, of one on a cluster
     byproducts            evidence, conformance report and blessing, and what was published with the archive
 
 It names the handle, so an archive that was signed under one name cannot be served under another one, nor an old one as
@@ -17,6 +18,7 @@ from typing import Any
 
 from piecehub.errors import NotVerified
 from piecehub.facts.content import canonical_json
+from piecehub.facts.made_by import MadeBy
 from piecehub.facts.manifest import Blob, Manifest
 from piecehub.facts.tables import value_of
 from piecehub.lineage.published import Lineage, Parent, parents_of, preprocessors_of
@@ -80,6 +82,7 @@ def statement(manifest: Manifest, lineage: Lineage | None, builder: str, piecehu
         builder: a uri of who ran the build.
         piecehub_version: what it was run with.
     """
+    made_by = MadeBy.of(manifest.facts)
     value = {
         "_type": STATEMENT_TYPE,
         "subject": _subjects(manifest),
@@ -93,11 +96,17 @@ def statement(manifest: Manifest, lineage: Lineage | None, builder: str, piecehu
                     "components": _parameters(lineage) if lineage else [],
                 },
                 "internalParameters": {"compression": manifest.compression},
-                "resolvedDependencies": list(_dependencies(lineage) if lineage else _told(manifest)),
+                "resolvedDependencies": [
+                    *(_dependencies(lineage) if lineage else _told(manifest)),
+                    *(_image(made_by) if made_by else ()),
+                ],
             },
             "runDetails": {
                 "builder": {"id": builder, "version": {"piecehub": piecehub_version}},
-                "metadata": {"finishedOn": manifest.published_at},
+                "metadata": {
+                    "finishedOn": manifest.published_at,
+                    **({"invocationId": made_by.run} if made_by else {}),
+                },
                 "byproducts": [*(_judgements(lineage) if lineage else ()), *map(_blob, manifest.blobs)],
             },
         },
@@ -165,6 +174,11 @@ def _parents(parents: Iterable[Parent], role: str = "parent") -> Iterable[Json]:
     for parent in parents:
         digest = {CONTENT_DIGEST: _hex(parent.digest)} if parent.digest else {}
         yield {"name": f"{role}/{parent.handle}", "digest": digest}
+
+
+def _image(made_by: MadeBy) -> Iterable[Json]:
+    digest = {"sha256": made_by.image_sha256} if made_by.image_sha256 else {}
+    yield {"name": f"image/{made_by.image}", "digest": digest}
 
 
 def _judgements(lineage: Lineage) -> Iterable[Json]:

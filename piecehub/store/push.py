@@ -15,6 +15,7 @@ from piecehub.errors import StoreError
 from piecehub.facts import piece_manifest, provenance
 from piecehub.facts.conformance_report import REPORT_NAME, ConformanceReport
 from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.made_by import MadeBy
 from piecehub.facts.manifest import DOCUMENTATION_TITLE, UNSAID
 from piecehub.store.catalog import Store
 from piecehub.store.incumbent import EVIDENCE, read_incumbent
@@ -62,8 +63,11 @@ def push(
     store_folder: Path | str,
     destination: Path,
     attest: Attest | None = None,
+    made_by: MadeBy | None = None,
 ) -> Outcome:
     """Publishes the candidate if it may be, signed by `attest`, and writes `outcome.json` into `destination`.
+
+    `made_by` is the run of a cluster that publishes it; None for one on this machine.
 
     Raises:
         StoreError: if the report is about another SavedModel, the store cannot take it, or a newer version was
@@ -78,7 +82,7 @@ def push(
     outcome = (
         Outcome(False, False, "", digest, refusal)
         if refusal
-        else _publish(candidate, publisher, name, store_folder, attest)
+        else _publish(candidate, publisher, name, store_folder, attest, made_by)
     )
     destination.mkdir(parents=True, exist_ok=True)
     (destination / OUTCOME).write_text(json.dumps(asdict(outcome), indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -111,7 +115,12 @@ def _verdict(candidate: Candidate) -> dict[str, Any]:
 
 
 def _publish(
-    candidate: Candidate, publisher: str, name: str, store_folder: Path | str, attest: Attest | None
+    candidate: Candidate,
+    publisher: str,
+    name: str,
+    store_folder: Path | str,
+    attest: Attest | None,
+    made_by: MadeBy | None,
 ) -> Outcome:
     incumbent, verdict = read_incumbent(candidate.incumbent), _verdict(candidate)
     published = publish(
@@ -127,6 +136,7 @@ def _publish(
             "verdict": verdict,
             "guidance": guidance_of(_complete(candidate)),
             **_parent(candidate),
+            **(made_by.facts() if made_by else {}),
         },
         judged_against=incumbent.version,
         attest=attest,

@@ -10,6 +10,7 @@ from piecehub.facts.quantities import cpu_hours as cpu_hours
 from piecehub.facts.quantities import size as size
 from piecehub.facts.runs import parse_time
 from piecehub.facts.secrets import redacted
+from piecehub.facts.steps import Read, sorted_reads
 from piecehub.facts.tables import unfolded
 from piecehub.ui.run_times import Span
 
@@ -159,6 +160,11 @@ def parameter(key: str, value: Any) -> str:
     shown = redacted(value, key)
     text = shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}… ({len(text):,} characters)"
+
+
+def reads(values: Iterable[Read]) -> list[tuple[str, str]]:
+    """What a component read, by digest; what stock TFX made has none in some records."""
+    return [(read.key, read.digest) for read in sorted_reads(values) if read.digest]
 
 
 def parameters(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -14,9 +14,10 @@ from typing import Any
 from piecehub.cli.machine import Row
 from piecehub.errors import PiecehubError
 from pipelines.operating.connection import Server
+from pipelines.operating.image_name import Image, parse
 from pipelines.operating.package import Package
 from pipelines.operating.pod_logs import pods_of, tasks_of
-from pipelines.operating.registry import Found, Image, look_up, parse
+from pipelines.operating.registry import Found, look_up
 from pipelines.operating.uploads import pipeline_id_of
 
 _KUBECTL_S = 20

@@ -23,8 +23,9 @@ from requests.utils import parse_dict_header
 
 from piecehub.errors import first_line
 from piecehub.facts.content import sha256_bytes
+from pipelines.operating.image_name import HUB, Image
 
-_HUB, _HUB_HOST = "docker.io", "registry-1.docker.io"
+_HUB_HOST = "registry-1.docker.io"
 _HERE = ("localhost", "127.0.0.1", "::1")
 # Of an image for several processors, whose manifests it lists.
 _LISTS = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
@@ -35,28 +36,6 @@ _KINDS = (
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MOST_BYTES = 4 << 20  # of a manifest, as OCI has it
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image by its parts.
-
-    Attributes:
-        registry: where it lies; `docker.io` if it does not say so.
-        name: below /v2/.
-        tag: empty if it has none.
-        digest: the same; pods pull by it where there is one.
-    """
-
-    registry: str
-    name: str
-    tag: str
-    digest: str
-
-    @property
-    def repository(self) -> str:
-        """What stands before tag and digest."""
-        return f"{self.registry}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -91,17 +70,6 @@ class _Untold(Exception):
     """Says why a registry tells nothing."""
 
 
-def parse(image: str) -> Image:
-    """The parts of an image's name, as docker reads it."""
-    whole, _, digest = image.partition("@")
-    before, colon, tag = whole.rpartition(":")
-    named, tag = (before, tag) if colon and "/" not in tag else (whole, "")
-    host, slash, rest = named.partition("/")
-    if slash and (host == "localhost" or {".", ":"} & set(host)):
-        return Image(host, rest, tag, digest)
-    return Image(_HUB, named if slash else f"library/{named}", tag, digest)
-
-
 def look_up(image: Image, timeout_s: float) -> Found:
     """The digest that pods get who pull an image now.
 
@@ -125,7 +93,7 @@ def look_up(image: Image, timeout_s: float) -> Found:
 
 
 def _asked(image: Image, timeout_s: float) -> Found:
-    host = _HUB_HOST if image.registry == _HUB else image.registry
+    host = _HUB_HOST if image.registry == HUB else image.registry
     scheme = "http" if urlsplit(f"//{host}").hostname in _HERE else "https"
     url = f"{scheme}://{host}/v2/{image.name}/manifests/{image.digest or image.tag or 'latest'}"
     with requests.Session() as session:
@@ -199,6 +167,6 @@ def _token(
 
 def _noted(registry: str) -> dict[str, str]:
     """What `docker login` noted of a registry; its keys are written in two ways."""
-    found: Any = auth.load_config().resolve_authconfig(None if registry == _HUB else registry) or {}
+    found: Any = auth.load_config().resolve_authconfig(None if registry == HUB else registry) or {}
     names = {"username": "Username", "password": "Password", "identitytoken": "IdentityToken"}
     return {names[key.lower()]: value for key, value in found.items() if key.lower() in names and value}

@@ -91,6 +91,7 @@ ELSEWHERE: dict[Key, str] = {
     ("docs/store.md", "piecehub store reindex"): "tests/store/test_index.py",
     ("docs/consume.md", "pip install"): "tests/consume/test_consume_installed.py",
     ("docs/kubeflow.md", "piecehub kubeflow pause"): "tests/kubeflow/test_operating_commands.py",
+    ("docs/kubeflow.md", "piecehub lineage"): "tests/pipelines/test_signed_run.py",
     ("docs/evaluate.md", "piecehub run RECIPE"): "tests/cli/test_evaluate.py",
     ("docs/faults.md", "make engines"): "tests/store/faults/test_crowds.py",
     ("docs/plan.md", "piecehub plan digits"): "tests/pipelines/test_plan.py",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.operating.registry import Found, Image, look_up, parse
+from pipelines.operating.image_name import Image, parse
+from pipelines.operating.registry import Found, look_up
 from tests.kubeflow.api import Kfp
 from tests.kubeflow.packages import write_package
 from tests.kubeflow.registry import Registry, serving_registry

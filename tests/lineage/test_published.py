@@ -233,12 +233,12 @@ def test_an_execution_is_known_by_its_node(recorded):
     assert metadata.node_id(recorded.store, trainer.id) == "Trainer.x"
 
 
-def publish_with(tmp_path, blobs):
+def publish_with(tmp_path, blobs, facts=None):
     model = tmp_path / "saved_model"
     model.mkdir(exist_ok=True)
     (model / "saved_model.pb").write_bytes(b"graph")
     store = Store.create(tmp_path / "store")
-    publish(store, model, "piecehub", "digits", blobs=blobs, facts={})
+    publish(store, model, "piecehub", "digits", blobs=blobs, facts=facts or {})
     return store
 
 
@@ -246,9 +246,11 @@ def test_a_published_version_tells_its_lineage(tmp_path):
     (tmp_path / "saved_model").mkdir()
     (tmp_path / "saved_model" / "saved_model.pb").write_bytes(b"graph")
     told = chain(content_digest(list_files(tmp_path)))
-    store = publish_with(tmp_path, {"provenance.json": told.to_json().encode()})
+    made_by = {"runner": "kubeflow", "run": "8c1a", "image": "piecehub:1"}
+    store = publish_with(tmp_path, {"provenance.json": told.to_json().encode()}, {"made_by": made_by})
     found = lineage.of_published(store, "piecehub/digits")
     assert found == lineage.of_published(store, "piecehub/digits/1")
+    assert found.to_json()["made_by"] == made_by
     assert found.steps[0].component == "Trainer"
     text = lineage.text(found)
     for fact in (
@@ -258,6 +260,8 @@ def test_a_published_version_tells_its_lineage(tmp_path):
         "sha256:code-Exporter",
         "epochs = 3",
         "sha256:lock",
+        "read schema            sha256:schema",
+        "made by kubeflow, run 8c1a, image piecehub:1",
     ):
         assert fact in text
 

@@ -24,7 +24,7 @@ from tests.kubeflow import launcher
 from tests.kubeflow.cluster import Cluster
 from tests.kubeflow.driver import Run
 from tests.kubeflow.pods import Node
-from tests.kubeflow.tiny import Seeded
+from tests.kubeflow.tiny import IMAGE, Seeded
 from tests.pipelines.world import Finished, World
 
 KEY_NAME = "a-key-that-no-record-names"
@@ -143,7 +143,7 @@ def on_kubeflow(world: World, first: Finished, key: Path, tmp_path_factory: pyte
 
 @pytest.mark.skipif(bool(missing()), reason=f"needs bubblewrap: {missing()}")
 def test_on_kubeflow_tasks_run_by_their_compiled_commands_up_to_a_signed_version(
-    world: World, on_kubeflow: Seeded, key: Path
+    world: World, on_kubeflow: Seeded, key: Path, tmp_path: Path
 ) -> None:
     """Two tasks through TFX, and all that start light, each as a process of its own; what lies between was made here.
 
@@ -161,6 +161,23 @@ def test_on_kubeflow_tasks_run_by_their_compiled_commands_up_to_a_signed_version
     done = _verify(world, outcome["handle"], "--key", f"{key}.pub", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["signed"]["builder"] == "urn:piecehub:builder:kubeflow"
+    _lineage_of_a_cluster(world, outcome["handle"], ran.run.run_id, tmp_path)
+
+
+def _lineage_of_a_cluster(world: World, handle: str, run_id: str, elsewhere: Path) -> None:
+    """What is told of it where nobody has the records of the run: all that its chain has, the run, and the image."""
+    command = [sys.executable, "-P", "-m", "piecehub.cli", "lineage", handle, "--store", str(world.workdir.store)]
+    told = subprocess.run([*command, "--json"], cwd=elsewhere, capture_output=True, text=True, check=True).stdout
+    found = json.loads(told)
+    assert found["made_by"] == {"runner": "kubeflow", "run": run_id, "image": IMAGE.partition("/")[2]}
+    assert {each["component"] for each in found["components"]} >= {"FullModelTrainer", "PublishGate"}
+    assert all(each["code_digest"].startswith("sha256:") for each in found["components"])
+    assert {data["role"] for data in found["data"]} == {"upstream", "downstream"}
+    store = Store.open(world.workdir.store)
+    envelope = json.loads(store.read_blob(store.manifest(Handle.parse(handle)).blob(TITLE).digest))
+    statement = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
+    assert statement["runDetails"]["metadata"]["invocationId"] == run_id
+    assert statement["buildDefinition"]["resolvedDependencies"][-1]["name"] == f"image/{IMAGE.partition('/')[2]}"
 
 
 @pytest.mark.parametrize(

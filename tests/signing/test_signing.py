@@ -180,6 +180,7 @@ def test_every_parameter_of_every_component_was_decided_about() -> None:
     }
     texts = {"description", "intended_use", "limitations", "training_data", "hub_tasks"}
     elsewhere = {"code_digest", "lock_digest", "digest", "checkpoint", "checkpoint_digest"}
+    elsewhere |= {"image", "cluster_run"}  # of the pusher: as the invocation, and what it depends on
     elsewhere |= {"input_fingerprint", "splits"}  # of the ingester, whose outputs are told by those who read them
     places = {"recipe_folder", "resume_folder", "source_folder", "store_folder", "trials_folder"}
     assert named - texts - elsewhere - places == set(slsa.PARAMETERS)

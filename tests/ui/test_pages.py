@@ -203,6 +203,20 @@ def test_a_model_shows_handle_evidence_documentation_and_lineage(browser, site):
     assert browser.get("/piecehub/digits/1").text == text
 
 
+def test_a_model_that_a_cluster_made_says_so_and_each_component_what_it_read(browser, site):
+    run = "8c1a0c3e-1111-4222-8333-444455556666"
+    told = {"runner": "kubeflow", "run": run, "image": f"piecehub@sha256:{'a' * 64}"}
+    site.publish(facts={"made_by": told})
+    text = page(browser, "/models/piecehub/digits/1")
+    assert f'Made by run <code class="whole">{run}</code> on Kubeflow' in text
+    assert f"piecehub@sha256:{'a' * 64}" in text
+    steps = re.findall(r'<details class="component step">.*?</details>', text, re.DOTALL)
+    evaluator = next(step for step in steps if ">FineTuneEvaluator<" in step)
+    assert '<th scope="row">reusable_model</th><td><code>sha256:' in evaluator
+    site.publish(name="other", facts={"made_by": ["anybody", "may"]})
+    assert "Made by run" not in page(browser, "/models/piecehub/other/1")
+
+
 def test_a_model_shows_what_the_gate_saw_and_the_other_plots_of_its_evidence(browser, site):
     plot = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
     cell = {"mode": "fine_tuning", "shots": 5, "mean": 0.5, "low": 0.4, "high": 0.6}
