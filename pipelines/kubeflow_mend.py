@@ -34,7 +34,7 @@ _LOGS = "executor-logs"
 _TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 # The driver of 2.16 puts the run's id in its place where it is the whole of a constant.
 _RUN_ID = "{{$.pipeline_job_uuid}}"
-_MAX_EXACT_INTEGER = 2**53  # protobuf's Value keeps numbers as doubles
+MAX_EXACT_INTEGER = 2**53  # protobuf's Value keeps numbers as doubles
 # Linux takes 128 KiB in one argument, and the executor input, which is one, also holds facts known only at run time.
 _MAX_ARGUMENT_BYTES = 96 * 1024
 _BYTES_PER_ARTIFACT = 1024
@@ -276,7 +276,7 @@ def _refuse_parameters_of(spec: Mapping[str, Any], task: str, body: Mapping[str,
         if made := source.get("taskOutputParameter"):
             _refuse_made_by_none(spec, f"{task}.{key}", made)
         constant = source.get("runtimeValue", {}).get("constant")
-        if isinstance(constant, int | float) and abs(constant) > _MAX_EXACT_INTEGER:
+        if isinstance(constant, int | float) and abs(constant) > MAX_EXACT_INTEGER:
             raise RecipeError(
                 f"Expected a number within 2^53 for {task}.{key}. Received: {constant:.0f}, of which Kubeflow would "
                 "lose digits; pass it as a str."

@@ -27,7 +27,7 @@ from pipelines.kubeflow_tasks import TEXT, OwnTask, submission_check
 from pipelines.recipe.laid_over import input_name
 from pipelines.recipe.submitted import DATA, GIVEN, SPAN, STORE, Scalar
 from pipelines.recipe.tables import LoadedRecipe
-from pipelines.recipe_entries import Place, Tasks, Told, places_of, value_of_entry
+from pipelines.recipe_entries import Place, Tasks, Told, can_be_given, places_of, value_of_entry
 
 _WORK = "pipelines.recipe.laid_over.lay_over"
 _TYPES: dict[type, str] = {bool: "BOOLEAN", int: "NUMBER_INTEGER", float: "NUMBER_DOUBLE", str: TEXT}
@@ -114,7 +114,7 @@ def _of_data(loaded: LoadedRecipe, looks: OwnTask, listed: Sequence[str]) -> Ite
         yield Parameter(SPAN, "", ((looks.name, "span", ()),))
         return
     for name, value in loaded.config.data.arguments.items():
-        if type(value) in _TYPES and _ARGUMENTS + name not in listed:
+        if can_be_given(value) and _ARGUMENTS + name not in listed:
             yield Parameter(f"data_{name}", value, ((looks.name, "arguments", (name,)),), _ARGUMENTS + name)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,36 +93,18 @@ def compile_recipe(
     _refuse_words(output, image)
     refuse_patterns(workdir.root)
     mark_for_pods(workdir.root)
-    store = cluster.store or str(workdir.store.resolve())
     recipe = bring_code(loaded.folder, loaded.config.model.module, cluster.code) if cluster.code else ""
+    places = _places(workdir, cluster, recipe)
     data, looks = _looks_for_data(loaded, workdir, cluster, recipe)
-    lookup = _lookup(loaded, store)
-    places = Places(
-        pipeline_root=str(workdir.artifacts.resolve()),
-        examples="",
-        store=store,
-        trials=f"{cluster.kept}/trials" if cluster.kept else str(workdir.trials.resolve()),
-        training=f"{cluster.kept}/training" if cluster.kept else str(workdir.training.resolve()),
-        recipe=recipe,
+    lookup = _lookup(loaded, places.store)
+    pipeline_of = partial(
+        _pipeline, loaded, places, beam_args, looks, lookup, Code(str(loaded.folder), loaded.config.model.module)
     )
-    code = Code(str(loaded.folder), loaded.config.model.module)
-
-    def compiled(config: Recipe) -> Pipeline:
-        return create_pipeline(
-            replace(loaded, config=config),
-            places,
-            # TFX's own components start Beam in any case.
-            beam_args=[ON_BEAM, *beam_args] if beam_args else ["--runner=FnApiRunner"],
-            sources=sources_of(looks, parts_of(loaded.config)),
-            parent_digest_then=lookup[0].value("digest") if lookup else "",
-            code=code,
-        )
-
-    parameters = parameters_of(loaded, lambda config: _told(compiled(config)), looks, lookup)
+    parameters = parameters_of(loaded, lambda config: _told(pipeline_of(config)), looks, lookup)
     check = check_of(loaded, parameters)
     own_tasks = [looks, *lookup, check]
     spec = compile_spec(
-        compiled(loaded.config),
+        pipeline_of(loaded.config),
         image,
         never_cached=[task for task in never_cached(loaded.config) if task != PARENT_RESOLVER],
         trials_folder=places.trials,
@@ -136,6 +119,39 @@ def compile_recipe(
     document = cluster.document(spec, str(workdir.root.resolve()), data)
     _write(write_yaml(spec, ask_of_pods(document, spec, asked, light)), output)
     return requests
+
+
+def _places(workdir: Workdir, cluster: OnCluster, recipe: str) -> Places:
+    """Where pods read and write; `recipe` is the archive of the recipe's code, if there is one."""
+    return Places(
+        pipeline_root=str(workdir.artifacts.resolve()),
+        examples="",
+        store=cluster.store or str(workdir.store.resolve()),
+        trials=f"{cluster.kept}/trials" if cluster.kept else str(workdir.trials.resolve()),
+        training=f"{cluster.kept}/training" if cluster.kept else str(workdir.training.resolve()),
+        recipe=recipe,
+    )
+
+
+def _pipeline(
+    loaded: LoadedRecipe,
+    places: Places,
+    beam_args: Sequence[str],
+    looks: OwnTask,
+    lookup: Sequence[OwnTask],
+    code: Code,
+    config: Recipe,
+) -> Pipeline:
+    """The pipeline of a recipe, of which `config` may have another value than `loaded`."""
+    return create_pipeline(
+        replace(loaded, config=config),
+        places,
+        # TFX's own components start Beam in any case.
+        beam_args=[ON_BEAM, *beam_args] if beam_args else ["--runner=FnApiRunner"],
+        sources=sources_of(looks, parts_of(loaded.config)),
+        parent_digest_then=lookup[0].value("digest") if lookup else "",
+        code=code,
+    )
 
 
 def _told(pipeline: Pipeline) -> tuple[str, Tasks]:

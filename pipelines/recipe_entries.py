@@ -5,6 +5,7 @@ that is made of it. Of such an entry no container could make what the compiler m
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass, replace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 
 from piecehub.errors import PiecehubError, RecipeError
 from piecehub.facts.tables import value_of
+from pipelines.kubeflow_mend import MAX_EXACT_INTEGER
 from pipelines.recipe.loader import parse_text
 from pipelines.recipe.spelling import meant
 from pipelines.recipe.submitted import Scalar
@@ -55,7 +57,16 @@ def value_of_entry(config: Recipe, entry: str) -> Scalar:
             "Expected a number, a text, true or false for each entry of kubeflow.parameters. Received: "
             f"'{entry}', which is {received}."
         )
+    if not can_be_given(place):
+        raise RecipeError(f"{_WHAT} Received: '{entry}', which is {place}: Kubeflow keeps no such number; take it out.")
     return place
+
+
+def can_be_given(value: Any) -> bool:
+    """Whether Kubeflow hands on a value as it is; its numbers are doubles, in JSON."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return abs(value) <= MAX_EXACT_INTEGER
+    return isinstance(value, bool | str) or (isinstance(value, float) and math.isfinite(value))
 
 
 def places_of(loaded: LoadedRecipe, entry: str, told: Told) -> tuple[Place, ...]:

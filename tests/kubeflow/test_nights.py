@@ -1,13 +1,15 @@
 """Three nights: a package runs again and again, and what did not change comes from the cache.
 
-Of a recipe that reads the newest span of records, and of one whose `data.py` writes and that starts from a parent.
+Of a recipe that reads the newest span of records in a bucket, and of one whose `data.py` writes and that starts from a
+parent. Each comes to its second version.
 """
 
 import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from tests.kubeflow.cluster import Cluster, Ran, documents
 from tests.kubeflow.driver import Json
 from tests.kubeflow.pods import Node
 from tests.pipelines.world import CHILD
+from tests.s3_server import BUCKET, client_of, running_s3, told_to
 
 IMAGE = "registry.example/piecehub:0.1.0"
 # What a night is about is what runs: whatever comes out is good enough.
@@ -45,9 +48,10 @@ pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(missing()), reason=f"nee
 
 @dataclass(frozen=True)
 class Place:
-    """A volume with a working folder, a recipe in the image, and a cluster."""
+    """A volume with a working folder, a recipe in the image, a cluster, and a bucket where there is an endpoint."""
 
     root: Path
+    endpoint: str = ""
 
     @property
     def work(self) -> Workdir:
@@ -58,11 +62,15 @@ class Place:
         return self.root / "recipe"
 
     def cluster(self) -> Cluster:
-        return Cluster(self.root / "cluster", Node(image=[self.recipe], claims={"work": self.work.root}))
+        told = {name: value.encode() for name, value in told_to(self.endpoint).items()} if self.endpoint else {}
+        claims = {"work": self.work.root}
+        node = Node(image=[self.recipe], claims=claims, secrets={"data": told}, has_network=bool(self.endpoint))
+        return Cluster(self.root / "cluster", node)
 
     def package(self, *settings: str) -> list[Json]:
         command = [sys.executable, "-P", "-m", "piecehub.cli", "kubeflow", "compile", str(self.recipe)]
         command += ["--image", IMAGE, "--workdir", str(self.work.root), "--volume", "work"]
+        command += ["--data-secret", f"data:{','.join(told_to(self.endpoint))}"] if self.endpoint else []
         command += [word for setting in (*SETTINGS, *settings) for word in ("--set", setting)]
         subprocess.run([*command, "-o", str(self.root / "package.yaml")], check=True)
         return documents(self.root / "package.yaml")
@@ -78,15 +86,18 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def _write_span(place: Place, span: int) -> None:
-    """The digits' records, upstream dealt by the span's number."""
+def _write_span(place: Place, span: int, dealt_by: int) -> None:
+    """The digits' records into the bucket, upstream dealt by a number: equal numbers give equal files."""
     write = load_module(place.recipe, "data.py").write
     settings = load_recipe(place.recipe).config.data.arguments
-    folder = place.work.root / "views" / str(span)
-    write(folder, **settings | {"seed": span})
-    shutil.rmtree(folder / "digits-5-9")
-    write(place.root / "again", **settings)
-    (place.root / "again" / "digits-5-9").rename(folder / "digits-5-9")
+    with tempfile.TemporaryDirectory() as scratch:
+        dealt, plain = Path(scratch, "dealt"), Path(scratch, "plain")
+        write(dealt, **settings | {"seed": dealt_by})
+        write(plain, **settings)
+        for part, folder in (("upstream", dealt), ("digits-5-9", plain)):
+            for file in filter(Path.is_file, (folder / part).rglob("*")):
+                key = f"views/{span}/{file.relative_to(folder).as_posix()}"
+                client_of(place.endpoint).upload_file(str(file), BUCKET, key)
 
 
 def _outcome(ran: Ran) -> Json:
@@ -99,30 +110,39 @@ def _nothing_new(ran: Ran) -> None:
     assert ran.pods["HubPusher"][0].last_line.startswith("Nothing new. The same content was published before.")
 
 
-def test_three_nights_of_a_recipe_that_reads_the_newest_span(place: Place) -> None:
-    own = ('data.folder="../work/views/{SPAN}"', 'data.module=""', "data.arguments={}")
-    _write_span(place, 1)
-    cluster, package = place.cluster(), place.package(*own)
-    first = cluster.run(package)
-    assert _outcome(first)["handle"] == "piecehub/digits/1"
+def test_nights_of_a_recipe_that_reads_the_newest_span(place: Place) -> None:
+    own = (f'data.folder="s3://{BUCKET}/views/{{SPAN}}"', 'data.module=""', "data.arguments={}")
+    with running_s3() as endpoint:
+        place = replace(place, endpoint=endpoint)
+        _write_span(place, 1, dealt_by=1)
+        cluster, package = place.cluster(), place.package(*own)
+        first = cluster.run(package)
+        assert _outcome(first)["handle"] == "piecehub/digits/1"
 
-    # The same data: only what sees data or store runs, and nothing is published.
-    second = cluster.run(package)
-    _nothing_new(second)
-    assert second.pods.keys() == {"DataListing", *JUDGE}
-    assert place.published() == ["piecehub/digits/1"]
+        # The same data, and a span of copies: only what sees data or store runs, and nothing is published.
+        for span in ("1", "2"):
+            again = cluster.run(package)
+            _nothing_new(again)
+            assert again.pods.keys() == {"DataListing", *JUDGE}
+            assert cluster.metadata.values["DataListing"]["span"] == span
+            _write_span(place, 2, dealt_by=1)
+        assert place.published() == ["piecehub/digits/1"]
 
-    # An edit of the gate: beside what always runs only the recipe's text is looked at.
-    edited = cluster.run(place.package(*own, "gate.min_gain=-0.9"))
-    _nothing_new(edited)
-    assert edited.pods.keys() == {"DataListing", *JUDGE, CHECK}
+        # An edit of the gate: beside what always runs only the recipe's text is looked at.
+        edited = cluster.run(place.package(*own, "gate.min_gain=-0.9"))
+        _nothing_new(edited)
+        assert edited.pods.keys() == {"DataListing", *JUDGE, CHECK}
 
-    # A new span, of the package of the first night: a new version.
-    _write_span(place, 2)
-    third = cluster.run(package)
-    assert _outcome(third)["handle"] == "piecehub/digits/2"
-    assert third.from_cache == {"ImportSchemaGen"}
-    assert cluster.metadata.values["DataListing"]["span"] == "2"
+        # A new span, of the package of the first night: a new version, and the task's examples are what they were.
+        _write_span(place, 3, dealt_by=2)
+        third = cluster.run(package)
+        assert _outcome(third)["handle"] == "piecehub/digits/2"
+        assert third.from_cache == {"ImportSchemaGen", CHECK, "DownstreamExamples", "DownstreamAnomalies"}
+
+        # The first span, asked for: what was made of it is still known.
+        ingested = {"UpstreamExamples", "UpstreamAnomalies", "FullModelTrainer"}
+        back = cluster.run(package, {"span": "1"}, only={CHECK, "DataListing", *ingested})
+        assert (back.pods.keys(), back.from_cache) == ({CHECK, "DataListing"}, ingested)
 
 
 def _publish_parent(place: Place) -> str:
@@ -137,7 +157,7 @@ def _publish_parent(place: Place) -> str:
     return str(publish(store, place.root / "parent", "acme", "views", blobs={}, facts={}).handle)
 
 
-def test_three_nights_of_a_recipe_with_a_parent_whose_data_py_writes(place: Place) -> None:
+def test_nights_of_a_recipe_with_a_parent_whose_data_py_writes(place: Place) -> None:
     child = ("model.module=child.py", "model.function=build_child", f"model.parent={_publish_parent(place)}")
     cut = ("piece.layer=on_top",)
     cluster, package = place.cluster(), place.package(*child, *cut)
@@ -152,6 +172,13 @@ def test_three_nights_of_a_recipe_with_a_parent_whose_data_py_writes(place: Plac
     _nothing_new(edited)
     assert edited.pods.keys() == {*always, CHECK}
 
+    # Other arguments of data.py, given to one run: a second version from the same parent.
+    second_version = cluster.run(package, {"data_eval_fraction": 0.25})
+    assert _outcome(second_version)["handle"] == "piecehub/digits/2"
+    kept = {"ImportSchemaGen", "ParentResolver", "DownstreamExamples", "DownstreamAnomalies"}
+    assert second_version.from_cache == kept
+    _nothing_new(cluster.run(package, {"data_eval_fraction": 0.25}))
+
     # Yanked, it is still served to those who name it; quarantined, to nobody.
     store = Store.open(place.work.store)
     yank(store, Handle("acme", "views", 1), by="anna", why="There is a better one.")
@@ -162,4 +189,4 @@ def test_three_nights_of_a_recipe_with_a_parent_whose_data_py_writes(place: Plac
     assert refused.failed == "ParentLookup"
     assert refused.pods["ParentLookup"][-1].last_line.endswith("It runs code of others.")
     assert "ParentResolver" not in refused.asked
-    assert place.published() == ["piecehub/digits/1"]
+    assert place.published() == ["piecehub/digits/1", "piecehub/digits/2"]

@@ -202,6 +202,14 @@ def test_what_can_be_no_parameter_is_refused_when_it_is_compiled(work, entries, 
     assert words in refused.value.sentence
 
 
+def test_numbers_that_kubeflow_would_change_are_no_parameters(work):
+    told = {f"data.arguments.{key}": value for key, value in {"seed": 2**53 + 1, "eval_fraction": 0.3}.items()}
+    found = _compiled(work, told)["root"]["inputDefinitions"]["parameters"]
+    assert found.keys() == {"store", "data_eval_fraction", "data_test_fraction"}
+    with pytest.raises(RecipeError, match=r"which is 9007199254740993: Kubeflow keeps no such number"):
+        _compiled(work, {**told, "kubeflow.parameters": ["data.arguments.seed"]})
+
+
 def test_the_check_starts_light_without_the_recipes_folder_and_its_sentence_is_the_last_line(work):
     """As a process, of a package whose code lies in an archive."""
     cluster = OnCluster(code=str(work / "code"))

@@ -81,6 +81,20 @@ def test_of_spans_the_newest_is_taken_by_its_number_not_by_its_letters(place: tu
     assert (found.place, found.span) == (f"{uri}/run-10", "10")
 
 
+def test_a_span_that_is_asked_for_is_taken_though_it_is_not_the_newest(place: tuple[str, Put]) -> None:
+    uri, put = place
+    for span in ("9", "10"):
+        _write(put, f"run-{span}/")
+    _write(put, "run-8/", but="task-a/pool")
+    assert list_data(f"{uri}/run-{{SPAN}}", json.dumps(PARTS), "9")["span"] == "9"
+    with pytest.raises(DataError, match=r"Expected the span '7' of .* Received: none of that name"):
+        list_data(f"{uri}/run-{{SPAN}}", json.dumps(PARTS), "7")
+    with pytest.raises(DataError, match=r"8, lacks 'task-a/pool'"):
+        list_data(f"{uri}/run-{{SPAN}}", json.dumps(PARTS), "8")
+    with pytest.raises(DataError, match=r"Expected the span '9' of .* Received: none of that name"):
+        list_data(f"{uri}/run-9", json.dumps(PARTS), "9")
+
+
 def test_of_days_the_newest_is_taken_and_no_such_day_is_none(place: tuple[str, Put]) -> None:
     uri, put = place
     for day in ("2026/02/03", "2025/12/31", "2026/02/31", "2026/1/9"):
