@@ -129,7 +129,7 @@ def test_where_not_even_the_failure_can_be_written_down_the_person_is_told_it(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("node", ["UpstreamStatistics", "FullModelTrainer"])
+@pytest.mark.parametrize("node", ["UpstreamExamples", "FullModelTrainer"])
 def test_e2_after_ctrl_c_the_prompt_returns_soon_and_nothing_runs_on(node: str, tmp_path: Path) -> None:
     workdir = Workdir(tmp_path / "work")
     command = [sys.executable, "-P", "-m", "piecehub.cli", "run", "digits", "--workdir", str(workdir.root)]
