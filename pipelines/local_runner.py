@@ -382,7 +382,7 @@ class _Node(beam_dag_runner.PipelineNodeAsDoFn):
 def _taken(cpu_s: float, looks: Looks, outputs: Mapping[str, str]) -> dict[str, Any]:
     """What a component took, as an event says it."""
     return {
-        "cpu_s": round(cpu_s, 2),
+        "cpu_s": max(0.01, round(cpu_s, 2)),  # 0 says that it is not known
         "memory_bytes": max((look.dirty_bytes for look in looks), default=0),
         "peak_bytes": looks.peak_bytes,
         "disk_bytes": sum(allocated(Path(place)) for place in outputs.values()),

@@ -51,11 +51,13 @@ class Looks(list[Look]):
 
 @contextlib.contextmanager
 def looked_at(pid: int, every_s: float = _EVERY_S) -> Generator[Looks]:
-    """Looks at a process and all that it started, again and again, from a thread."""
+    """Looks at a process and all that it started, again and again, and once at the end, from a thread."""
     looks, over = Looks(), threading.Event()
 
     def watch() -> None:
-        while not over.is_set():
+        is_last = False
+        while not is_last:
+            is_last = over.is_set()
             if (look := _look(pid)) is not None:
                 looks.append(look)
             over.wait(every_s)
