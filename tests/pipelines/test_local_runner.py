@@ -59,6 +59,8 @@ def test_a_dry_run_knows_what_each_component_of_this_run_took_of_processors(worl
     from pipelines.recipe.loader import load_recipe
 
     assert all(event.cpu_s > 0 for event in first.states.values())
+    # All of them together, in a process that holds TensorFlow: what a package asks for beside this run.
+    assert all(256 << 20 < event.peak_bytes < 16 << 30 for event in first.states.values())
     loaded, workdir = load_recipe(str(world.recipe), TINY), Workdir(world.workdir.root.resolve())
     examples = str(examples_folder(loaded, workdir.data))
     folders = (workdir.store, workdir.trials, workdir.training)
