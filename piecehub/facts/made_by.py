@@ -43,4 +43,5 @@ class MadeBy:
         if not isinstance(told, dict):
             return None
         found = cast("dict[str, object]", told)
-        return cls(*(str(found.get(key, "")) for key in ("runner", "run", "image")))
+        texts = [str(found.get(key, "")) for key in ("runner", "run", "image")]
+        return cls(*texts) if all(map(str.isprintable, texts)) else None  # they stand on a terminal

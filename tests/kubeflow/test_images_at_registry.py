@@ -76,6 +76,14 @@ def test_who_is_not_let_in_or_gets_no_answer_is_told_why(registry, tmp_path, ask
     assert why in look_up(parse(f"{registry.host}/{_NAME}:1"), 0.2 if broken == "silent" else 5).untold
 
 
+def _pod(image: str, pulled: str) -> dict:
+    """What Kubernetes says of a pod, as far as it matters."""
+    return {
+        "spec": {"containers": [{"name": "wait", "image": "argo"}, {"name": "main", "image": image}]},
+        "status": {"containerStatuses": [{"name": "main", "imageID": f"{image}@{pulled}"}]},
+    }
+
+
 def _doctor(tmp_path: Path, image: str, pulled: str = "", *words: str) -> Ended:
     """What doctor says of a package with that image, whose last run pulled that digest; none if empty."""
     package = write_package(tmp_path / "digits.yaml", image=image)
@@ -85,10 +93,7 @@ def _doctor(tmp_path: Path, image: str, pulled: str = "", *words: str) -> Ended:
         served.state.end(run, "SUCCEEDED", {"HubPusher": "…"})
         if pulled:
             (pod,) = served.state.pod_logs
-            served.state.pods[pod] = {
-                "spec": {"containers": [{"name": "wait", "image": "argo"}, {"name": "main", "image": image}]},
-                "status": {"containerStatuses": [{"name": "main", "imageID": f"{image}@{pulled}"}]},
-            }
+            served.state.pods[pod] = _pod(image, pulled)
         return kubeflow(served, "doctor", package, *words)
 
 
@@ -107,6 +112,24 @@ def test_doctor_holds_package_registry_and_pods_against_each_other(registry, tmp
     assert f"which is {digest} now; its tag was moved" in moved.out
     gone = _doctor(tmp_path, f"{registry.host}/{_NAME}:2")
     assert (gone.code, "has no such image; push it" in gone.out) == (3, True)
+
+
+def test_doctor_asks_kubectl_for_pods_of_which_the_page_does_not_tell(registry, tmp_path, monkeypatch):
+    """A program in kubectl's place, for there is no cluster."""
+    digest = registry.add(_NAME, "1", _MANIFEST)
+    named = f"{registry.host}/{_NAME}:1"
+    pods = {"items": [{"kind": "Pod"}, _pod(named, digest)]}
+    (tmp_path / "pods.json").write_text(json.dumps(pods))
+    program = tmp_path / "bin" / "kubectl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$2" = secret ] || cat {tmp_path}/pods.json\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    assert "note     pods" in _doctor(tmp_path, named).out
+    assert f"pulled {digest}\n" in _doctor(tmp_path, named, "", "--kubectl").out
+    assert "get pods --namespace kubeflow --selector pipeline/runid=" in (tmp_path / "asked").read_text()
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert "note     pods" in _doctor(tmp_path, named, "", "--kubectl").out
 
 
 def test_an_image_for_several_processors_is_any_of_its_manifests(registry, tmp_path):

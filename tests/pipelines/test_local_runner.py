@@ -61,6 +61,8 @@ def test_a_dry_run_and_a_plan_know_what_each_component_of_this_run_took(world: W
     from pipelines.recipe.loader import load_recipe
 
     assert all(event.cpu_s > 0 for event in first.states.values())
+    # All of them together, in a process that holds TensorFlow: what a package asks for beside this run.
+    assert all(256 << 20 < event.peak_bytes < 16 << 30 for event in first.states.values())
     loaded, workdir = load_recipe(str(world.recipe), TINY), world.workdir
     ir = compiled(loaded, workdir, examples_folder(loaded, workdir.data.resolve()), "")
     known = taken(workdir, parameters_by_component(ir))

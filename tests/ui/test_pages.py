@@ -213,8 +213,9 @@ def test_a_model_that_a_cluster_made_says_so_and_each_component_what_it_read(bro
     steps = re.findall(r'<details class="component step">.*?</details>', text, re.DOTALL)
     evaluator = next(step for step in steps if ">FineTuneEvaluator<" in step)
     assert '<th scope="row">reusable_model</th><td><code>sha256:' in evaluator
-    site.publish(name="other", facts={"made_by": ["anybody", "may"]})
-    assert "Made by run" not in page(browser, "/models/piecehub/other/1")
+    for number, told in enumerate((["anybody", "may"], {"run": "\x1b[2J"})):
+        site.publish(name=f"other{number}", facts={"made_by": told})
+        assert "Made by run" not in page(browser, f"/models/piecehub/other{number}/1")
 
 
 def test_a_model_shows_what_the_gate_saw_and_the_other_plots_of_its_evidence(browser, site):
