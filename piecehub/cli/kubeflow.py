@@ -93,6 +93,8 @@ def compile(
 
     In every run a light task lists what data.folder names, or data.py writes anew; what did not change comes from the
     cache.
+
+    A submission may give another store, other records, and what kubeflow.parameters lists (`kubeflow run -p`).
     """
     from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe
