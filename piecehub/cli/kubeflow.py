@@ -105,6 +105,8 @@ def compile(
 
     A line for each task says how many processors and how much memory its pod asks for, and by what: the recipe's
     [kubeflow], a run of the recipe in the working folder, or else what such a component was measured to take of digits.
+
+    A submission may give another store, other records, and what kubeflow.parameters lists (`kubeflow run -p`).
     """
     from pipelines.kubeflow_platform import OnCluster
     from pipelines.recipe.loader import load_recipe

@@ -94,7 +94,7 @@ def find_data(place: str, parts: Parts, span: str = "") -> Found:
         if not spans:
             raise DataError(
                 f"Expected the span '{span}' of '{place}'. Received: none of that name; write one, or correct it "
-                f"(a number, or a day as 2026-01-31)."
+                "(a number, or a day as 2026-01-31)."
             )
     lacking: list[str] = []
     for found, name in spans:
@@ -125,7 +125,7 @@ def listed_again(source: str, splits: Sequence[str], fingerprint: str) -> str:
         DataError: if there are no such records any more.
         EnvironmentProblem: if the place cannot be reached.
     """
-    if fingerprint in source.split("/"):
+    if fingerprint and fingerprint in source.split("/"):
         return source
     found = (name for _, name in _newest_first(source) if part_fingerprint(name, splits) == fingerprint)
     if name := next(found, ""):

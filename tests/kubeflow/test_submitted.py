@@ -43,7 +43,7 @@ def _submitted(world: World, *words: str) -> Ran:
 def test_the_parameters_of_a_submission_reach_the_training_and_its_provenance(world):
     ran = _submitted(world, "-p", "epochs=2")
     assert ran.failed == "", ran.logs()
-    told = json.loads((ran.output(TRAINER, "model") / "provenance.json").read_text(encoding="utf-8"))
+    told = json.loads((ran.output(TRAINER, "full_model") / "provenance.json").read_text(encoding="utf-8"))
     assert json.loads(told["statement"]["parameters"]["train"])["epochs"] == 2
     assert not any(key.startswith("recipe--") for key in told["statement"]["parameters"])
 

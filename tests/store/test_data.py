@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from piecehub.errors import DataError, EnvironmentProblem, RecipeError
-from piecehub.store.data import Found, bring_data, find_data, list_data, listed_again, record_files
+from piecehub.store.backend import Entry
+from piecehub.store.data import Found, _identity, bring_data, find_data, list_data, listed_again, record_files
 from tests.s3_server import BUCKET, KEY, REGION, SECRET, client_of, running_s3
 
 PARTS = {"upstream": ("train", "eval"), "task-a": ("pool", "test")}
@@ -184,6 +186,21 @@ def test_a_span_of_copies_is_told_as_the_one_before_where_tags_are_made_of_bytes
     assert len(names) == (2 if "://" in uri else 3)
 
 
+@pytest.mark.parametrize(
+    ("etag", "is_of_bytes"),
+    [
+        ('"d41d8cd98f00b204e9800998ecf8427e"', True),
+        ('"d41d8cd98f00b204e9800998ecf8427e-12"', True),  # uploaded in parts
+        ('"0x8DD3C0F4A5B6C70"', False),  # Azure's: a time
+        ('"CKih16GjycICEAE="', False),  # Google's of a composed object: a generation
+        ("", False),
+    ],
+)
+def test_a_tag_tells_of_copies_only_if_it_is_made_of_bytes(etag: str, is_of_bytes: bool) -> None:
+    entry = Entry("part-0", 7, datetime(2026, 1, 31, tzinfo=UTC), etag)
+    assert (_identity(entry, "az://shop/1/upstream") == _identity(entry, "az://shop/2/upstream")) == is_of_bytes
+
+
 def test_what_was_listed_is_found_again_whatever_came_since(place: tuple[str, Put]) -> None:
     uri, put = place
     _write(put, "1/")
@@ -200,6 +217,8 @@ def test_what_was_listed_is_found_again_whatever_came_since(place: tuple[str, Pu
 def test_a_folder_that_is_called_by_its_content_is_not_looked_at(tmp_path: Path) -> None:
     for source in ("s3://no-such-bucket/examples/abc1/upstream", f"{tmp_path}/abc1"):
         assert listed_again(source, ["train"], "abc1") == source
+    with pytest.raises(DataError, match="Received: others"):
+        listed_again(f"{tmp_path}/abc1", ["train"], "")
 
 
 def test_records_are_brought_here_as_they_are(place: tuple[str, Put], tmp_path: Path) -> None:
