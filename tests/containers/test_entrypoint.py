@@ -90,7 +90,7 @@ def test_the_listing_of_the_data_starts_light_and_tells_parameters(tmp_path):
     assert done.returncode == 0, done.stderr
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.0
     told = task.told["parameterValues"]
-    assert (told["upstream-folder"], told["span"]) == (str(tmp_path / "own" / "17" / "upstream"), "17")
+    assert (told["upstream-folder"], told["span"]) == (str(tmp_path / "own" / "{SPAN}" / "upstream"), "17")
     assert len(told["upstream-fingerprint"]) == 64
     (tmp_path / "own" / "17" / "upstream" / "train" / "part-0").write_text("")
     done = task.run()
