@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfx import v1 as tfx
+from tfx.components import ExampleValidator
+from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.pipeline import Pipeline
 
 from components.example_ingester import ExampleIngester
 from components.full_model_trainer import FullModelTrainer
@@ -63,7 +65,7 @@ def create_pipeline(
     sources: Mapping[str, Source] | None = None,
     parent_digest_then: str | RuntimeParameter = "",
     code: Code | None = None,
-) -> tfx.dsl.Pipeline:
+) -> Pipeline:
     """The recipe as a TFX pipeline.
 
     Args:
@@ -82,7 +84,7 @@ def create_pipeline(
 
     # Upstream examples, if there are any, held against the curated schema.
     read = _Reading(sources or _in_folder(config, places.examples), code)
-    schema = tfx.components.ImportSchemaGen(schema_file=str(_path(loaded, config.data.schema)))
+    schema = ImportSchemaGen(schema_file=str(_path(loaded, config.data.schema)))
     upstream: dict[str, BaseNode] = {}
     if config.data.upstream:
         upstream["examples"] = read.examples("upstream", ("train", "eval"), "UpstreamExamples")
@@ -117,7 +119,7 @@ def create_pipeline(
     ]
     reads = upstream.get("examples")
     shared = Shared(config, places, code, builder, digest, schema, reads, trainer, tuple(downstream), devices)
-    return tfx.dsl.Pipeline(
+    return Pipeline(
         pipeline_name=pipeline_name(config),
         pipeline_root=places.pipeline_root,
         components=[
@@ -168,7 +170,7 @@ def _own_schemas(loaded: LoadedRecipe) -> dict[Path, BaseNode]:
     paths = {_path(loaded, task.schema) for task in config.task} - {_path(loaded, config.data.schema)}
     stems = [camel_case(path.stem) for path in sorted(paths)]
     return {
-        path: tfx.components.ImportSchemaGen(schema_file=str(path)).with_id(
+        path: ImportSchemaGen(schema_file=str(path)).with_id(
             f"ImportSchemaGen{stem}{number if stem in stems[:number] else ''}"
         )
         for number, (path, stem) in enumerate(zip(sorted(paths), stems, strict=True))
@@ -176,6 +178,6 @@ def _own_schemas(loaded: LoadedRecipe) -> dict[Path, BaseNode]:
 
 
 def _held_against(schema: BaseNode, examples: BaseNode, prefix: str) -> BaseNode:
-    return tfx.components.ExampleValidator(
-        statistics=examples.outputs["statistics"], schema=schema.outputs["schema"]
-    ).with_id(f"{prefix}Anomalies")
+    return ExampleValidator(statistics=examples.outputs["statistics"], schema=schema.outputs["schema"]).with_id(
+        f"{prefix}Anomalies"
+    )

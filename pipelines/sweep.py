@@ -13,7 +13,6 @@ from typing import Any
 
 from ml_metadata import errors as mlmd_errors
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx import v1 as tfx
 from tfx.orchestration import metadata as tfx_metadata
 
 from piecehub.facts import runs
@@ -43,7 +42,7 @@ def sweep(workdir: Workdir) -> None:
 
 def mend_records(workdir: Workdir, metadata: Path) -> list[int]:
     """Mends what a file of ML Metadata says of a working folder's artifacts; the ids of executions that were dead."""
-    config = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(metadata.resolve()))
+    config = tfx_metadata.sqlite_metadata_connection_config(str(metadata.resolve()))
     with tfx_metadata.Metadata(config) as connection:
         store = connection.store
         try:
