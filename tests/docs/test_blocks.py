@@ -95,7 +95,7 @@ ELSEWHERE: dict[Key, str] = {
     ("docs/evaluate.md", "piecehub run RECIPE"): "tests/cli/test_evaluate.py",
     ("docs/faults.md", "make engines"): "tests/store/faults/test_crowds.py",
     ("docs/plan.md", "piecehub plan digits"): "tests/pipelines/test_plan.py",
-    ("docs/recipe.md", "piecehub recipe check"): "tests/pipelines/test_starting.py",
+    ("docs/recipe.md", "piecehub recipe check"): "tests/pipelines/test_starting_trained.py",
     ("docs/serving.md", "python -m tests.store.conformance"): "tests/store/conformance/test_protocol.py",
     ("docs/sharing.md", "piecehub export tokens.keras"): "tests/publishing/test_pair.py",
     ("docs/sharing.md", "piecehub evaluate flowers/"): "tests/publishing/test_evidence.py",

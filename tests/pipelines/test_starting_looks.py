@@ -1,0 +1,257 @@
+"""What `piecehub init` finds in data of each form, and what it says of them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from piecehub.errors import DataError
+from piecehub.examples.records import serialize, write_records
+from piecehub.examples.tfrecord_files import parsed_example
+from pipelines.data import examples_folder
+from pipelines.recipe.loader import load_recipe
+from pipelines.starting.columns import guess_label, is_class, look_at_columns
+from pipelines.starting.looked import evenly, template
+from pipelines.starting.pictures import look_at_images
+from pipelines.starting.plan import plan_for
+from pipelines.starting.records import look_at_records
+from pipelines.starting.tables import look_at_table
+from pipelines.starting.texts import look_at_texts
+from pipelines.starting.writing import write_recipe
+from tests.pipelines.starting_data import LOOKERS, WORDS, pictures, table, texts
+
+
+def test_pictures_in_grey_are_seen_and_large_ones_made_smaller(tmp_path: Path) -> None:
+    colours, grey = (
+        look_at_images(pictures(tmp_path / "a")),
+        look_at_images(pictures(tmp_path / "b", "L", (200, 150))),
+    )
+    assert colours.constants["pictures"] == {"SIDE, CHANNELS": (30, 3)}
+    assert grey.constants["pictures"] == {"SIDE, CHANNELS": (96, 1)}
+    assert grey.hub_tasks == ("image-others",)
+    assert "made smaller from a median of 150 pixels, in grey" in grey.network[0]
+
+
+def test_a_broken_picture_is_told_and_left_out(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "data")
+    (folder / "car" / "0.png").write_bytes((folder / "car" / "0.png").read_bytes()[:60])
+    looked = look_at_images(folder)
+    assert any(note.startswith("1 of ") and "cannot be read" in note for note in looked.notes)
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+def test_a_table_s_columns_are_what_a_person_would_call_them(tmp_path: Path) -> None:
+    looked = look_at_table(table(tmp_path / "data.csv"))
+    assert looked.columns is not None
+    assert looked.columns["label"] == "kind"
+    assert [(one["feature"], one["missing"]) for one in looked.columns["numbers"]] == [("mass_g", True)]
+    assert [one["name"] for one in looked.columns["words"]] == ["wings?", "colour"]
+    assert "The column 'row id' is left out: it numbers the rows." in looked.notes
+
+
+def test_a_label_that_is_a_value_makes_a_regression_that_builds(tmp_path: Path) -> None:
+    from pipelines import preflight
+
+    looked = look_at_table(table(tmp_path / "data.csv", "value"))
+    plan = plan_for(looked)
+    assert (looked.classes, plan.held_out, plan.outputs, plan.task) == (False, (), 1, "few-examples")
+    write_recipe(tmp_path / "recipe", "mine", looked, plan)
+    loaded = load_recipe(tmp_path / "recipe")
+    assert loaded.config.task[0].kind == "regression"
+    preflight.check(loaded, tmp_path / "store")
+
+
+def test_a_column_that_says_the_label_in_other_words_is_told() -> None:
+    kinds = ["a", "b", "c"] * 10
+    table = {"number": [{"a": "1", "b": "7", "c": "3"}[kind] for kind in kinds], "label": kinds}
+    table |= {"nearly": ["2", *table["number"][1:]], "coarser": ["1" if kind == "a" else "2" for kind in kinds]}
+    found = look_at_columns(table, "label")
+    (note,) = found.notes
+    assert note.startswith("The column 'number' says the label in other words: leave it out if ")
+    assert [feature.name for feature in found.features] == ["number", "nearly", "coarser"]
+
+
+def test_bytes_that_are_no_text_and_features_of_odd_lengths_are_left_out_and_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = (
+        {
+            "raw": rng.integers(0, 256, 60, np.uint8).tobytes(),
+            "zeros": b"a b c d \0 %d" % n,
+            "ragged": rng.random(1 + n % 3).astype(np.float32),
+            "size": np.float32(rng.random()),
+            "kind/label": n % 2,
+        }
+        for n in range(40)
+    )
+    write_records(tmp_path / "records", rows, shards=1)
+    (tmp_path / "records" / "dataset_info.json").write_text("{}")
+    looked = look_at_records(tmp_path / "records")
+    assert looked.columns is not None and looked.columns["label"] == "kind/label"
+    assert [one["name"] for one in looked.columns["numbers"]] == ["size"] and not looked.columns["words"]
+    said = {note for note in looked.notes if "is left out" in note}
+    assert said == {
+        "The column 'ragged' is left out: it has 1 to 3 values.",
+        "The column 'raw' is left out: it holds bytes that are no text.",
+        "The column 'zeros' is left out: it holds bytes that are no text.",
+    }
+
+
+def test_records_of_another_message_are_refused_wherever_they_are_read(tmp_path: Path) -> None:
+    label = {"label": tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))}
+    one = tf.train.SequenceExample(
+        context=tf.train.Features(feature=label),
+        feature_lists=tf.train.FeatureLists(feature_list={"t": tf.train.FeatureList(feature=label.values())}),
+    )
+    file = tmp_path / "one.tfrecord"
+    with tf.io.TFRecordWriter(str(file)) as records:
+        for _ in range(40):
+            records.write(one.SerializeToString())
+    with pytest.raises(DataError, match=r"^Expected TFRecords of tf\.Example\."):
+        look_at_records(file)
+    with pytest.raises(DataError, match=r"^Expected tf\.Examples\. Received: .*another record at byte 0; convert it"):
+        parsed_example(one.SerializeToString(), str(file), 0)
+
+
+def test_files_that_are_called_otherwise_are_told(tmp_path: Path) -> None:
+    in_pictures, in_texts = pictures(tmp_path / "pictures"), texts(tmp_path / "texts")
+    for folder in (in_pictures, in_texts):
+        place = sorted(folder.iterdir())[0]
+        for name in (".hidden", "scan.TIF", "scan.tif", "notes.md"):
+            (place / name).write_bytes(b"II*")
+        (folder / "LICENSE").write_text("beside the classes")
+    (place / "LOUD.TXT").write_text("a text whose name is in capitals")
+    for looked in (look_at_images(in_pictures), look_at_texts(in_texts)):
+        assert "3 files are left out by their names: .tif, .md." in looked.notes
+    assert sum(looked.counts.values()) == 20 * len(WORDS) + 1
+    assert not any("left out" in note for note in look_at_texts(texts(tmp_path / "plain")).notes)
+
+
+@pytest.mark.parametrize("count", [1, 3, 200, 399, 400])
+def test_what_is_looked_at_is_spread_evenly(count: int) -> None:
+    found = evenly(range(count), 200)
+    assert len(found) == min(count, 200) == len(set(found)) and found[0] == 0 and found[-1] >= count - 1 - count // 200
+
+
+@pytest.mark.parametrize(("separator", "words"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (",", "")])
+def test_what_separates_cells_and_decimals_is_guessed_and_told(tmp_path: Path, separator: str, words: str) -> None:
+    mark = "," if words else "."
+    rows = [f"{3 * n}{mark}5{separator}{'good, or so' if n % 3 else 'bad'}{separator}{n % 2}" for n in range(40)]
+    if not words:
+        rows = [row.replace("good, or so", '"good, or so"') for row in rows]
+    (tmp_path / "data.csv").write_text("\n".join([separator.join(("size", "said", "label")), *rows]), "utf-8")
+    looked = look_at_table(tmp_path / "data.csv")
+    assert looked.columns is not None
+    assert [one["mean"] for one in looked.columns["numbers"]] == [59.0] and len(looked.columns["words"]) == 1
+    assert any(f"separated by {words}" in note for note in looked.notes) is bool(words)
+    read = template("csv_table")
+    first = next(read.examples(read.read(tmp_path / "data.csv"), looked.columns))
+    assert first == {"label": "0", "size": 0.5, "said": "bad"}
+
+
+def test_a_first_line_that_may_be_a_row_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("\n".join(f"{n * n}.5,{n % 2}" for n in range(40)), "utf-8")
+    assert any("is taken as names, '0.5' too" in note for note in look_at_table(tmp_path / "data.csv").notes)
+
+
+def test_a_table_of_sentences_makes_a_piece_for_texts(tmp_path: Path) -> None:
+    rows = [f'"{name} is a thing of {words} number {n}",{name}' for name, words in WORDS.items() for n in range(20)]
+    (tmp_path / "data.csv").write_text("\n".join(["review,label", *rows]), "utf-8")
+    looked = look_at_table(tmp_path / "data.csv")
+    assert (looked.model, looked.features[0].name) == ("texts", "text")
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+def test_one_picture_that_is_small_does_not_make_all_of_them_small(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "pictures")
+    Image.new("RGB", (6, 5)).save(next(folder.rglob("0.png")))
+    rows = ({"picture": file.read_bytes(), "label": file.parent.name} for file in folder.rglob("*.png"))
+    write_records(tmp_path / "records", rows, shards=1)
+    for looked in (look_at_images(folder), look_at_records(tmp_path / "records")):
+        assert looked.constants["pictures"] == {"SIDE, CHANNELS": (30, 3)}
+
+
+def test_pictures_in_records_are_found_by_what_they_are_not_by_name(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "pictures")
+    rows = (
+        {"image/encoded": file.read_bytes(), "image/class/text": file.parent.name} for file in folder.rglob("*.png")
+    )
+    path = tmp_path / "records.gz"
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for row in rows:
+            writer.write(serialize(row))
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    looked = look_at_records(path, "image/class/text")
+    assert looked.constants["records_files"]["FEATURES"] == {"image/encoded": "picture"}
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+@pytest.mark.parametrize(
+    ("names", "told", "label"),
+    [(["a", "b"], "", "b"), (["Class", "b"], "", "Class"), (["label", "b"], "b", "b"), (["y", "target"], "", "target")],
+)
+def test_the_label_is_guessed_by_name_or_is_the_last_column(names: list[str], told: str, label: str) -> None:
+    assert guess_label(names, told) == label
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (["a", "b"] * 9, True),
+        (["0", "1"] * 9, True),
+        ([1, 2, 3] * 9, True),
+        ([0.5, 1.5] * 50, False),
+        ([str(n) for n in range(100)], False),
+        ([n % 40 for n in range(4000)], True),
+    ],
+)
+def test_few_whole_numbers_and_texts_are_classes(values: list[Any], classes: bool) -> None:
+    assert is_class(values) == classes
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["x"] * 30, "it is 'x' in every row"),
+        ([None] * 30, "it is empty"),
+        ([str(n) for n in range(30)], "it numbers the rows"),
+        ([f"name{n}" for n in range(30)], "nearly every row has another text in it"),
+        (["1", "inf"] * 15, "it has infinite values"),
+    ],
+)
+def test_a_column_that_teaches_nothing_is_left_out_and_told(values: list[Any], said: str) -> None:
+    found = look_at_columns({"odd": values, "good": ["1", "2", "2"] * 10, "label": ["a", "b"] * 15}, "label")
+    assert found.notes == [f"The column 'odd' is left out: {said}."]
+    assert [feature.name for feature in found.features] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("form", "make", "sentence"),
+    [
+        (
+            "images",
+            lambda f: f.mkdir(),
+            "Expected a folder with a folder of pictures .* without any; sort them so",
+        ),
+        ("images", lambda f: pictures(f / "train"), r"Expected one folder a class\. Received: 'train'"),
+        ("text", lambda f: f.mkdir(), r"Expected a folder with a folder of texts"),
+        ("csv", lambda f: f.write_text("a\n1\n"), "Expected a line of names with two columns or more, and rows"),
+        ("csv", lambda f: f.write_bytes(b"a,b\n\xff\xfe,1\n"), "Expected a file of values in UTF-8"),
+        ("csv", lambda f: f.write_text(""), "Expected a table with a line of names, and rows"),
+        ("csv", lambda f: f.write_text("a,label\n1,x\n2,y,3\n"), "Expected rows of as many cells.*line 3, saw 3; mend"),
+        ("csv", lambda f: f.write_text("a,label\n1,2,x\n2,3,y\n"), "Expected rows of as many cells.*have more cells"),
+        ("csv", lambda f: f.write_text("a,label\nx,\ny,\n"), "Expected labels in the column 'label'"),
+        ("csv", lambda f: f.write_text("a,label\nx,1\nx,2\n"), "Expected a column beside the label"),
+        ("tfrecord", lambda f: f.write_bytes(b"no records at all"), r"Expected TFRecords of tf\.Example"),
+        ("tfrecord", lambda f: f.mkdir(), "Expected a TFRecord file, or a folder with some"),
+    ],
+)
+def test_what_is_no_such_data_is_one_sentence(tmp_path: Path, form: str, make: Any, sentence: str) -> None:
+    make(tmp_path / "data")
+    with pytest.raises(DataError, match=sentence):
+        LOOKERS[form](tmp_path / "data")

@@ -1,0 +1,221 @@
+"""`piecehub init` from a trained model: the recipe trains nothing, and shares what is reusable as it is."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import piecehub as door
+from piecehub.errors import PieceError, RecipeError
+from piecehub.exporting.reusable import export_piece
+from piecehub.extraction.piece import Builder, control_kind, control_weights, write_piece
+from piecehub.extraction.roads import saved_model_in
+from piecehub.facts import piece_manifest
+from piecehub.facts.content import content_digest, list_files
+from piecehub.training import weights
+from piecehub.training.checkpoint import restore
+from piecehub.training.recipe_modules import load_module
+from pipelines.data import examples_folder
+from pipelines.recipe.checks import recipe_faults
+from pipelines.recipe.loader import load_recipe
+from pipelines.starting.pictures import look_at_images
+from pipelines.starting.plan import plan_for
+from pipelines.starting.trained import look_at_trained
+from pipelines.starting.writing import write_recipe
+from tests.command_line import piecehub
+from tests.pipelines.starting_data import LOOKERS, looked_at, made, pictures, records
+
+
+def _trained(form: str) -> keras.Model:
+    """A model as somebody trained it, that takes what `_made` makes, with classes of its own where it has texts."""
+    if form == "images":
+        inputs = keras.Input((20, 24, 3))
+        x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, 3)(layers.Rescaling(1 / 255)(inputs)))
+    elif form == "text":
+        inputs = keras.Input((), dtype="string")
+        words = layers.TextVectorization(output_mode="multi_hot", vocabulary=["sweet", "sea", "road", "wood", "hen"])
+        x = words(inputs)
+    elif form == "csv":
+        inputs = {name: keras.Input((1,), name=name, dtype="string") for name in ("wings", "colour")}
+        hashed = [layers.Hashing(8)(tensor) for tensor in inputs.values()]
+        x = layers.Flatten()(layers.Embedding(8, 4)(layers.concatenate(hashed)))
+    else:
+        inputs = keras.Input((17,))
+        x = inputs
+    x = layers.Dropout(0.1)(layers.Dense(8, "relu", name="last")(x))
+    return keras.Model(inputs, layers.Dense(5, "softmax")(x), name="mine")
+
+
+@pytest.mark.parametrize("form", LOOKERS)
+def test_a_trained_model_gets_a_recipe_that_trains_nothing(tmp_path: Path, form: str) -> None:
+    from pipelines import preflight
+
+    model = _trained(form)
+    looked = look_at_trained(model, looked_at(form, tmp_path / "data"), "", None)
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    loaded = load_recipe(tmp_path / "recipe")
+    assert loaded.config.piece[0].layer == "last"
+    assert not loaded.config.data.upstream
+    preflight.check(loaded, tmp_path / "store")
+    folder = examples_folder(loaded, tmp_path / "written")
+    assert [path.name for path in folder.iterdir()] == ["downstream"]
+    module = load_module(tmp_path / "recipe", "model.py")
+    drawn, other = module.build_model(seed=1), module.build_model(seed=2)
+    assert not np.array_equal(drawn.weights[-2], other.weights[-2])
+    restore(drawn, tmp_path / "recipe" / "model.keras")
+    for one, same in zip(drawn.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_a_model_that_divides_by_255_is_given_values_to_255(tmp_path: Path) -> None:
+    task = look_at_images(pictures(tmp_path / "data"))
+    constants = look_at_trained(_trained("images"), task, "", None).constants["trained_pictures"]
+    assert constants == {"HEIGHT, WIDTH, CHANNELS": (20, 24, 3), "LARGEST": 255.0}
+    plain = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=3)
+    looked = look_at_trained(plain, task, "", None)
+    assert looked.constants["trained_pictures"]["LARGEST"] == 1.0
+    assert looked.trained is not None
+    assert looked.trained.layer.startswith("global_average_pooling2d")
+
+
+@pytest.mark.parametrize(
+    ("form", "other", "sentence"),
+    [
+        ("images", "tfrecord", "Expected a model with an input for each column by its name .* Received: 'mine' with"),
+        ("csv", "images", "Expected a model that takes pictures. Received: 'mine', with the inputs colour, wings"),
+        ("tfrecord", "images", "Expected a model that takes pictures, float"),
+        ("images", "text", "Expected a model that takes texts, string"),
+    ],
+)
+def test_a_model_that_does_not_take_the_tasks_examples_is_refused(
+    tmp_path: Path, form: str, other: str, sentence: str
+) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        look_at_trained(_trained(form), looked_at(other, tmp_path / "data"), "", None)
+
+
+def test_classes_of_the_models_own_come_along(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import keras\n\n\nclass Doubled(keras.layers.Layer):\n    def call(self, x):\n        return 2 * x\n"
+    )
+    made = "import keras, mine; i = keras.Input((17,)); x = keras.layers.Dense(4, name='last')(mine.Doubled()(i)); "
+    made += "keras.Model(i, keras.layers.Dense(5)(x)).save('mine.keras')"
+    subprocess.run([sys.executable, "-c", made], cwd=tmp_path, check=True, capture_output=True)
+    records(tmp_path / "data")
+    words = ["init", "recipe", "--from", "keras", "mine.keras", "--task", "tfrecord", "data"]
+    refused = piecehub(*words, cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "name the Python file that defines it by --code" in refused.stderr
+    done = piecehub(*words, "--code", "mine.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    checked = piecehub("recipe", "check", "recipe", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout
+    model = load_module(tmp_path / "recipe", "model.py").build_model(seed=1)
+    assert type(model.layers[1]).__name__ == "Doubled"
+
+
+@pytest.mark.parametrize("form", LOOKERS)
+def test_a_reusable_saved_model_gets_a_recipe_that_shares_it_as_it_is(tmp_path: Path, form: str) -> None:
+    from pipelines import preflight
+
+    door.export(door.cut_piece(_trained(form), "last"), tmp_path / "shared")
+    source = made(form, tmp_path / "data")
+    words = ["init", "recipe", "--from", "savedmodel", "shared", "--task", form, str(source)]
+    done = piecehub(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "It is shared as it is" in done.stdout
+    loaded = load_recipe(tmp_path / "recipe")
+    preflight.check(loaded, tmp_path / "store")
+    assert loaded.config.piece[0].road == "as_is"
+    piece, exported = _as_is(tmp_path / "recipe", tmp_path)
+    assert control_kind(piece) == "approximate"
+    assert content_digest(list_files(exported)) == content_digest(list_files(tmp_path / "shared"))
+    drawn = [tf.train.load_checkpoint(str(control_weights(piece, seed) / "variables")) for seed in (0, 1)]
+    kernels = [reader.get_tensor("v/0/.ATTRIBUTES/VARIABLE_VALUE") for reader in drawn]
+    assert not np.array_equal(*kernels)
+
+
+def _as_is(recipe: Path, folder: Path) -> tuple[Path, Path]:
+    """The piece of a recipe that shares a SavedModel as it is, and what is exported of it."""
+    full, piece, exported = (folder / name for name in ("weights", "piece", "exported"))
+    weights.save(load_module(recipe, "model.py").build_model(seed=1), full)
+    write_piece(full, Builder("model.py", "build_model", {}, 1, "as_is", [], ""), recipe, [0, 1], {}, piece)
+    export_piece(str(piece), str(recipe), str(exported), {}, None)
+    return piece, exported
+
+
+def test_a_saved_model_without_a_manifest_gets_one_and_computes_the_same(tmp_path: Path) -> None:
+    door.export(keras.Sequential([keras.Input((17,)), layers.Dense(3)]), tmp_path / "shared")
+    shutil.rmtree(tmp_path / "shared" / "assets.extra")
+    done = piecehub(
+        *["init", "recipe", "--from", "savedmodel", "shared", "--task", "tfrecord", str(records(tmp_path / "data"))],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    _, exported = _as_is(tmp_path / "recipe", tmp_path)
+    first, second = (door.load(folder)(tf.ones([2, 17])) for folder in (tmp_path / "shared", exported))
+    np.testing.assert_array_equal(first, second)
+    assert piece_manifest.read(exported) is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("keras.Sequential([keras.Input((17,)), keras.layers.Dense(3)])", "Received: Dense; take another road"),
+        ("keras.Sequential([keras.Input((17,)), piecehub.ReusableLayer(SHARED), keras.layers.Dense(3)])", "Dense"),
+        ("keras.Sequential([keras.Input((17,)), piecehub.ReusableLayer(piecehub.load(SHARED))])", "Expected a URL or"),
+        (
+            "keras.Sequential([keras.Input((17,)), piecehub.ReusableLayer(SHARED, signature='serving_default', "
+            "output_key='outputs')])",
+            "Received: output_key, signature; take another road",
+        ),
+    ],
+)
+def test_what_is_more_than_a_saved_model_is_not_shared_as_it_is(tmp_path: Path, code: str, sentence: str) -> None:
+    door.export(keras.Sequential([keras.Input((17,)), layers.Dense(3)]), tmp_path / "shared")
+    built = eval(code, {"keras": keras, "piecehub": door, "SHARED": str(tmp_path / "shared")})
+    with pytest.raises(PieceError, match=sentence):
+        saved_model_in(built)
+
+
+def test_a_saved_model_that_is_not_reusable_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((17,)), layers.Dense(3)]).export(str(tmp_path / "serving"), verbose=False)
+    records(tmp_path / "data")
+    words = ["init", "recipe", "--from", "savedmodel", "serving", "--task", "tfrecord", "data"]
+    done = piecehub(*words, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "Expected a Reusable SavedModel. Received: 'serving', which is none." in done.stderr
+    assert not (tmp_path / "recipe").exists()
+
+
+def test_what_would_change_a_saved_model_that_is_shared_as_it_is_is_refused() -> None:
+    base = load_recipe("digits").config
+    piece = replace(base.piece[0], road="as_is", layer="", frozen="keep")
+    told = [fault.sentence for fault in recipe_faults(replace(base, piece=(piece,)))]
+    assert any("no training ('data.upstream' false) for the road 'as_is'" in each for each in told)
+    assert any("Expected no 'piece.frozen' for the road 'as_is'" in each for each in told)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("form", LOOKERS)
+def test_a_trained_models_recipe_runs_to_its_verdict(tmp_path: Path, form: str) -> None:
+    pytest.importorskip("tfx")
+    _trained(form).save(tmp_path / "mine.keras")
+    source = made(form, tmp_path / "data")
+    words = ["init", "recipe", "--from", "keras", "mine.keras", "--task", form, str(source)]
+    done = piecehub(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    little = ("evaluation.steps=5", "evaluation.learning_rates=[0.001]", "evaluation.inverse_regularization=[1.0]")
+    ran = piecehub("run", "recipe", *(word for one in little for word in ("--set", one)), cwd=tmp_path)
+    assert ran.returncode == 4, ran.stderr
+    assert "not published: " in ran.stdout
+    (verdict,) = (tmp_path / ".piecehub").glob("artifacts/*/PublishGate/blessing/*/verdict.json")
+    assert any("Leakage was not checked" in each for each in json.loads(verdict.read_text("utf-8"))["warnings"])
