@@ -28,7 +28,7 @@ from piecehub.facts.workdir import Workdir
 STATES = ("running", "done", "failed", "stopped")
 SHOWN = 25
 MOST_SHOWN = 200
-_SCHEMA = 2
+_SCHEMA = 3
 # How long a writer is waited for: a run must not be held up by its index, a person may be for a moment.
 _NOTE_S, _LIST_S = 0.5, 5.0
 # A folder that was made within the clock's step of another may have the same time: only an older time is believed.
@@ -41,11 +41,13 @@ _TABLES = """
 CREATE TABLE runs (run TEXT PRIMARY KEY, pipeline TEXT, recipe TEXT, state TEXT, outcome TEXT, started REAL,
                    ended INTEGER, files TEXT) WITHOUT ROWID;
 CREATE TABLE shown (run TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE publishers (publisher TEXT, run TEXT, PRIMARY KEY (publisher, run)) WITHOUT ROWID;
-CREATE TABLE handles (handle TEXT, run TEXT, PRIMARY KEY (handle, run)) WITHOUT ROWID;
+CREATE TABLE publishers (run TEXT, publisher TEXT, PRIMARY KEY (run, publisher)) WITHOUT ROWID;
+CREATE TABLE handles (run TEXT, handle TEXT, PRIMARY KEY (run, handle)) WITHOUT ROWID;
 CREATE TABLE folders (time_ns INTEGER);
 CREATE INDEX open_runs ON runs (run) WHERE NOT ended;
 CREATE INDEX recipes ON runs (pipeline);
+CREATE INDEX by_publisher ON publishers (publisher);
+CREATE INDEX by_handle ON handles (handle);
 """
 
 
@@ -308,9 +310,9 @@ def _read_in(index: sqlite3.Connection, workdir: Workdir, run_ids: Sequence[str]
         told = map(_text, (run_id, run.pipeline, run.recipe, row.state, row.outcome))
         index.execute("REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*told, started, ended, files))
         index.execute("INSERT INTO shown VALUES (?, ?)", (run_id, value))
-        index.executemany("INSERT INTO publishers VALUES (?, ?)", [(publisher, run_id) for publisher in publishers])
+        index.executemany("INSERT INTO publishers VALUES (?, ?)", [(run_id, publisher) for publisher in publishers])
         handles = {_text(result.handle) for result in row.results if result.published}
-        index.executemany("INSERT INTO handles VALUES (?, ?)", [(handle, run_id) for handle in handles])
+        index.executemany("INSERT INTO handles VALUES (?, ?)", [(run_id, handle) for handle in handles])
 
 
 def _text(value: object) -> str:

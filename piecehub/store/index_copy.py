@@ -18,7 +18,7 @@ from piecehub.store.catalog import Store
 from piecehub.store.events import Status
 from piecehub.store.index import Model, NoIndex
 
-_SCHEMA = 1
+_SCHEMA = 2
 _TRIES = 5
 _WAIT_S = 10.0
 _DERIVED = ("models", "versions", "tasks", "aliases")
@@ -28,11 +28,13 @@ CREATE TABLE models (model TEXT PRIMARY KEY, publisher TEXT, line TEXT) WITHOUT 
 CREATE TABLE versions (model TEXT, version INTEGER, publisher TEXT, status TEXT, is_newest INTEGER, published_at TEXT,
                        signed INTEGER, measured INTEGER, words TEXT, value TEXT,
                        PRIMARY KEY (model, version)) WITHOUT ROWID;
-CREATE TABLE tasks (task TEXT, model TEXT, version INTEGER, PRIMARY KEY (task, model, version)) WITHOUT ROWID;
-CREATE TABLE aliases (alias TEXT, model TEXT, version INTEGER, PRIMARY KEY (alias, model)) WITHOUT ROWID;
+CREATE TABLE tasks (model TEXT, version INTEGER, task TEXT, PRIMARY KEY (model, version, task)) WITHOUT ROWID;
+CREATE TABLE aliases (model TEXT, alias TEXT, version INTEGER, PRIMARY KEY (model, alias)) WITHOUT ROWID;
 CREATE INDEX by_time ON versions (published_at, model, version, status, words);
 CREATE INDEX newest ON versions (published_at, model, version, signed, measured, words) WHERE is_newest;
 CREATE INDEX withdrawn ON versions (status, published_at, model, version) WHERE status != 'published';
+CREATE INDEX by_task ON tasks (task);
+CREATE INDEX by_alias ON aliases (alias);
 """
 
 
@@ -166,7 +168,7 @@ def _put_all(known: sqlite3.Connection, models: Iterable[Model]) -> None:
             place = (model.model, number, publisher, status, number == newest)
             rows.append((*place, about["published_at"], about["signed"], bool(tasks), words, json.dumps(about)))
             if tasks:
-                known.executemany("REPLACE INTO tasks VALUES (?, ?, ?)", [(t, model.model, number) for t in tasks])
+                known.executemany("REPLACE INTO tasks VALUES (?, ?, ?)", [(model.model, number, t) for t in tasks])
         known.executemany("REPLACE INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        meant = [(alias, model.model, version) for alias, version in model.aliases.items() if version]
+        meant = [(model.model, alias, version) for alias, version in model.aliases.items() if version]
         known.executemany("REPLACE INTO aliases VALUES (?, ?, ?)", meant)

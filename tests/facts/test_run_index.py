@@ -18,6 +18,7 @@ from piecehub.facts.run_index import Wanted, list_runs
 from piecehub.facts.run_rows import row_of
 from piecehub.facts.runs import Event, Node, Result, Run
 from piecehub.facts.workdir import Workdir
+from tests.sqlite_plans import statements, that_scan
 
 PUSHER = Node("HubPusher", ("A",), {"publisher": "acme", "name": "digits"})
 
@@ -302,3 +303,12 @@ def test_the_runs_that_say_that_they_made_a_version_come_in_their_order(workdir)
     assert run_index.makers_of(workdir, "acme/digits/2") == [] and second in _all(workdir)
     shutil.rmtree(workdir.runs / first)
     assert run_index.makers_of(workdir, "acme/digits/1") == [second]
+
+
+def test_to_note_a_run_takes_no_longer_where_there_are_many(workdir):
+    run = _write(workdir, 1, published=True)
+    with statements() as asked:
+        run_index.note(workdir, run)
+        run_index.makers_of(workdir, "acme/digits/1")
+    of_one = [one for one in asked if f"'{run}'" in one or "'acme/digits/1'" in one]
+    assert {one.split()[0] for one in of_one} >= {"DELETE", "SELECT"} and that_scan(workdir.run_index, of_one) == []

@@ -1,10 +1,13 @@
 """Data of each form as a newcomer has them: five classes of pictures, of texts, of rows, of records."""
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from piecehub.examples.records import write_records
@@ -43,12 +46,12 @@ def texts(folder: Path) -> Path:
 def table(file: Path, kind: str = "classes") -> Path:
     """120 rows with a number of the row, values that are missing, and words; their label is a class or a value."""
     rng = np.random.default_rng(0)
-    lines = ["row id,mass (g),wings?,colour,kind"]
+    lines = ["row id,mass (g),length,wings?,colour,kind"]
     for n in range(120):
         name = list(WORDS)[n % 5]
         mass = "" if n % 7 == 0 else f"{100 * (n % 5) + rng.normal():.2f}"
         label = name if kind == "classes" else f"{3.5 * (n % 5) + rng.normal():.3f}"
-        lines.append(f"{n},{mass},{['yes', 'no', 'NA'][n % 3]},{['red', 'blue'][n % 2]},{label}")
+        lines.append(f"{n},{mass},{rng.normal():.6f},{['yes', 'no', 'NA'][n % 3]},{['red', 'blue'][n % 2]},{label}")
     file.write_text("\n".join(lines), "utf-8")
     return file
 
@@ -75,3 +78,19 @@ def made(form: str, folder: Path) -> Path:
 def looked_at(form: str, folder: Path) -> Looked:
     """The same, and what is found in them."""
     return LOOKERS[form](made(form, folder))
+
+
+def kinds_in(records: Path) -> dict[str, str]:
+    """By feature, the type that the records below a folder have, as a schema calls it; several are joined."""
+    called = {"bytes_list": "BYTES", "float_list": "FLOAT", "int64_list": "INT"}
+    found = defaultdict[str, set[str]](set)
+    for record in tf.data.TFRecordDataset([str(file) for file in records.rglob("*.tfrecord*")]).as_numpy_iterator():
+        for name, feature in tf.train.Example.FromString(record).features.feature.items():
+            found[name].add(called[feature.WhichOneof("kind")])
+    return {name: " or ".join(kinds) for name, kinds in found.items()}
+
+
+def kinds_told(recipe: Path) -> dict[str, str]:
+    """By feature, the type that a recipe's schema gives."""
+    text = (recipe / "schema.pbtxt").read_text("utf-8")
+    return dict(re.findall(r'name: "(.+)"\n +type: (\w+)', text))

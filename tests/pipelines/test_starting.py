@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from piecehub.errors import DataError, RecipeError
+from piecehub.examples.records import write_records
 from pipelines.data import examples_folder
 from pipelines.recipe.loader import load_recipe
 from pipelines.starting.plan import plan_for
+from pipelines.starting.records import look_at_records
 from pipelines.starting.tables import look_at_table
 from pipelines.starting.texts import look_at_texts
 from pipelines.starting.writing import write_recipe
 from tests.command_line import piecehub
-from tests.pipelines.starting_data import LOOKERS, looked_at, made, table
+from tests.pipelines.starting_data import LOOKERS, kinds_in, kinds_told, looked_at, made, table
 
 
 @pytest.mark.parametrize("form", LOOKERS)
@@ -31,6 +33,17 @@ def test_the_recipe_for_each_form_builds_and_writes_its_records(tmp_path: Path, 
     preflight.check(loaded, tmp_path / "store")
     folder = examples_folder(loaded, tmp_path / "written")
     assert {path.name for path in folder.iterdir()} == {"upstream", "new-classes"}
+    assert kinds_in(folder) == kinds_told(tmp_path / "recipe")
+
+
+def test_whole_numbers_in_records_become_what_the_schema_says(tmp_path: Path) -> None:
+    rows = ({"count": n % 7, "cells": [n % 3, n % 5, n], "label": n * n % 101} for n in range(120))
+    write_records(tmp_path / "data", rows, shards=1)
+    looked = look_at_records(tmp_path / "data")
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    folder = examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+    kinds = dict.fromkeys(("count", "cells", "label"), "FLOAT")
+    assert kinds_in(folder) == kinds_told(tmp_path / "recipe") == kinds
 
 
 def test_records_are_written_anew_when_the_data_change(tmp_path: Path) -> None:

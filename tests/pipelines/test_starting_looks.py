@@ -48,7 +48,10 @@ def test_a_table_s_columns_are_what_a_person_would_call_them(tmp_path: Path) -> 
     looked = look_at_table(table(tmp_path / "data.csv"))
     assert looked.columns is not None
     assert looked.columns["label"] == "kind"
-    assert [(one["feature"], one["missing"]) for one in looked.columns["numbers"]] == [("mass_g", True)]
+    assert [(one["feature"], one["missing"]) for one in looked.columns["numbers"]] == [
+        ("mass_g", True),
+        ("length", False),
+    ]
     assert [one["name"] for one in looked.columns["words"]] == ["wings?", "colour"]
     assert "The column 'row id' is left out: it numbers the rows." in looked.notes
 

@@ -46,7 +46,9 @@ def _trained(form: str) -> keras.Model:
     elif form == "csv":
         inputs = {name: keras.Input((1,), name=name, dtype="string") for name in ("wings", "colour")}
         hashed = [layers.Hashing(8)(tensor) for tensor in inputs.values()]
-        x = layers.Flatten()(layers.Embedding(8, 4)(layers.concatenate(hashed)))
+        inputs |= {"length": keras.Input((1,), name="length")}
+        words = layers.Flatten()(layers.Embedding(8, 4)(layers.concatenate(hashed)))
+        x = layers.concatenate([words, inputs["length"]])
     else:
         inputs = keras.Input((17,))
         x = inputs
@@ -90,7 +92,11 @@ def test_a_model_that_divides_by_255_is_given_values_to_255(tmp_path: Path) -> N
     ("form", "other", "sentence"),
     [
         ("images", "tfrecord", "Expected a model with an input for each column by its name .* Received: 'mine' with"),
-        ("csv", "images", "Expected a model that takes pictures. Received: 'mine', with the inputs colour, wings"),
+        (
+            "csv",
+            "images",
+            "Expected a model that takes pictures. Received: 'mine', with the inputs colour, length, w",
+        ),
         ("tfrecord", "images", "Expected a model that takes pictures, float"),
         ("images", "text", "Expected a model that takes texts, string"),
     ],

@@ -18,6 +18,7 @@ from piecehub.store.fsck import Kind, check_store
 from piecehub.store.index import reindex
 from piecehub.store.listing import Listing, Sought
 from piecehub.store.publish import publish
+from tests.sqlite_plans import statements, that_scan
 
 SAID = {"by": "anna", "why": "said so"}
 EVIDENCE = {"evidence/digits-5-9/evidence.json": b"{}", "model.sig": b"signature"}
@@ -336,3 +337,15 @@ def test_the_command_makes_the_index_anew(store, make_model):
     [key] = _index_of(store)
     lines = gzip.decompress(store.backend.read(key)).splitlines()
     assert json.loads(lines[0]) == {"folded": []} and json.loads(lines[1])["model"] == "acme/tiny"
+
+
+def test_what_is_asked_of_one_model_takes_no_longer_where_there_are_many(store, make_model, tmp_path):
+    listing = Listing(tmp_path)
+    first = _publish(store, make_model, "a", blobs=EVIDENCE)
+    _all(store, listing)
+    curate.set_alias(store, first, "champion", **SAID)
+    with statements() as asked:
+        _all(store, listing)
+    [database] = tmp_path.glob("catalog-*.sqlite")
+    of_one = [one for one in asked if "'acme/tiny'" in one]
+    assert {one.split()[0] for one in of_one} >= {"DELETE", "SELECT"} and that_scan(database, of_one) == []

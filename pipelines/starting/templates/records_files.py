@@ -42,8 +42,14 @@ def examples(source: Path) -> Iterator[dict[str, Any]]:
         for record in records(file):
             found = values(record)
             if found.get(LABEL):
-                example: dict[str, Any] = {"label": found[LABEL][0]}
-                yield example | {new: found[old] for old, new in FEATURES.items() if found.get(old)}
+                label = found[LABEL][0] if CLASSES else float(found[LABEL][0])
+                features = {new: found[old] for old, new in FEATURES.items() if found.get(old)}
+                yield {"label": label} | {name: numbers_as_floats(given) for name, given in features.items()}
+
+
+def numbers_as_floats(values: list[Any]) -> list[Any]:
+    """What `schema.pbtxt` says of a feature: bytes, or floats, whole numbers too."""
+    return [float(value) if isinstance(value, int) else value for value in values]
 
 
 def files(source: Path) -> list[Path]:
