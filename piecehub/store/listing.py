@@ -235,7 +235,7 @@ def _conditions(sought: Sought, hidden: Collection[str]) -> tuple[str, list[Any]
         conditions.append("publisher = ?")
         values.append(sought.publisher)
     if sought.task:
-        conditions.append("EXISTS (SELECT 1 FROM tasks t WHERE (t.task, t.model, t.version) = (?, v.model, v.version))")
+        conditions.append("(model, version) IN (SELECT model, version FROM tasks WHERE task = ?)")
         values.append(sought.task)
     if hidden:
         conditions.append(f"publisher NOT IN ({', '.join('?' * len(hidden))})")
