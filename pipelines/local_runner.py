@@ -34,7 +34,7 @@ from piecehub.errors import NoSpace, PiecehubError, no_space, telling_no_space
 from piecehub.examples.anomalies import refuse_anomalies
 from piecehub.facts import runs
 from piecehub.facts.beam import beam_with
-from piecehub.facts.heap import give_back
+from piecehub.facts.heap import give_back, set_aside
 from piecehub.facts.heartbeat import beating
 from piecehub.facts.plan import write_plan
 from piecehub.facts.progress import Progress, progress_to
@@ -235,7 +235,7 @@ def _run_ir(ir: pipeline_pb2.Pipeline, began: Noted, loaded: LoadedRecipe, workd
     runner = type("Runner", (beam_dag_runner.BeamDagRunner,), {"_PIPELINE_NODE_DO_FN_CLS": staticmethod(node_runner)})
     StandardOptions.DEFAULT_RUNNER = RUNNER
     try:
-        with logs.to_file(workdir.logs / record.run / runs.RUNNER_LOG), beating(workdir, record.run):
+        with logs.to_file(workdir.logs / record.run / runs.RUNNER_LOG), beating(workdir, record.run), set_aside():
             runner().run_with_ir(ir)
     except BaseException as error:
         was_stopped = _was_stopped(workdir, record, error)  # Beam hands on an interrupt as an error like any other

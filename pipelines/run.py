@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from piecehub import logs
+from piecehub.facts import heap
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from piecehub.store.place import whole
@@ -80,6 +81,6 @@ def run_anyway(
 
 
 def _runner() -> Any:
-    with phase("loading TensorFlow and TFX"), logs.away():  # of what libraries print while they load
+    with phase("loading TensorFlow and TFX"), logs.away(), heap.loading():  # away: what libraries print
         from pipelines import local_runner
     return local_runner

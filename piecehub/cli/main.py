@@ -8,7 +8,6 @@ How far a command is, `ui/shown.py` shows.
 Everything heavy is imported inside the command that needs it, so `--help` answers at once.
 """
 
-import gc
 import sys
 
 import click
@@ -34,6 +33,7 @@ from piecehub.cli.trust import cache, fetch, keys, publish, verify
 from piecehub.cli.workdir import workdir_commands
 from piecehub.errors import as_ours
 from piecehub.extras import missing_extra
+from piecehub.facts.heap import about_to_end
 from piecehub.shadows import claim
 
 
@@ -75,8 +75,7 @@ def main() -> None:
     try:
         _main()
     finally:
-        # Where TensorFlow and TFX were loaded, Python would look for seconds for garbage before the prompt returns.
-        gc.freeze()
+        about_to_end()
 
 
 def _main() -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from piecehub.containers import executor_input, failures, light
 from piecehub.containers.executor_input import Json
 from piecehub.errors import PiecehubError, as_ours, first_line
+from piecehub.facts import heap
 from piecehub.facts.beam import ON_BEAM
 
 LIGHT_FUNCTION = "--light_function"
@@ -80,7 +81,9 @@ def _run(known: argparse.Namespace, beam_arguments: list[str], asked: Json) -> N
         if known.light_function:
             written = light.run(known.light_function, known.executor_class_path, whole, inputs_spec)
         else:
-            importlib.import_module(_HEAVY).run(known, beam_arguments, whole)
+            with heap.loading():
+                heavy = importlib.import_module(_HEAVY)
+            heavy.run(known, beam_arguments, whole)
             written = json.loads(output_file.read_text(encoding="utf-8"))
             # As long as it is not what the launcher can take, it is nothing.
             output_file.unlink()
@@ -102,6 +105,7 @@ def _say(sentence: str) -> int:
 
 if __name__ == "__main__":
     status = main(sys.argv)
+    heap.about_to_end()
     if status:
         # What libraries say as the interpreter ends would stand below the sentence.
         os._exit(status)

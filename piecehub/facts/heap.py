@@ -1,14 +1,51 @@
-"""Memory that was freed goes back to the system, where the C library keeps it: glibc does, for what may come."""
+"""What Python's collector looks through, and what of freed memory goes back to the system.
 
+TensorFlow and TFX make two million objects while they are loaded, which all stay: to look through them takes half a
+second, each time.
+"""
+
+import contextlib
 import ctypes
 import gc
+from collections.abc import Generator
+
+
+@contextlib.contextmanager
+def loading() -> Generator[None]:
+    """Libraries are loaded meanwhile, of which nothing is garbage: the collector waits."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def set_aside() -> Generator[None]:
+    """What is there now is not looked through meanwhile; what of it becomes garbage is found afterwards."""
+    if gc.get_freeze_count() > 0:  # somebody did so, and knows what for
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def about_to_end() -> None:
+    """Said last in a process of our own: else Python looks for garbage for seconds before it ends."""
+    gc.freeze()
 
 
 def give_back() -> None:
     """Returns what this process does not use, at the end of a piece of work whose next one is of another kind.
 
-    A run is one process, component after component, and so is a check, rule after rule: without this each would lie
-    beside what those before it freed. Loaded models are circles, which Python's own collector finds late.
+    glibc keeps what was freed for what may come. A run is one process, component after component, and so is a check,
+    rule after rule: without this each would lie beside what those before it freed. Loaded models are circles, which
+    Python's own collector finds late.
     """
     gc.collect()
     # macOS and musl have no such function, and need none.

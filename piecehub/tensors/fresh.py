@@ -7,7 +7,6 @@ The function's name and the path of the result go on the command line, the argum
 result is `{"value": …}` or `{"error": <class of piecehub.errors>, "sentence": …}`.
 """
 
-import gc
 import importlib
 import json
 import os
@@ -21,6 +20,7 @@ from typing import Any
 
 from piecehub import errors
 from piecehub.errors import PiecehubError
+from piecehub.facts import heap
 from piecehub.logs import last_words
 
 # The folder that holds the package piecehub, so that the new process finds the same one.
@@ -132,7 +132,10 @@ def _call(function: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """The result of `function(**arguments)`, in the form drawn above."""
     module, _, name = function.partition(":")
     try:
-        return {"value": getattr(importlib.import_module(module), name)(**arguments)}
+        with heap.loading():
+            called = getattr(importlib.import_module(module), name)
+        with heap.set_aside():
+            return {"value": called(**arguments)}
     except Exception as error:
         ours = errors.as_ours(error)
         if ours is None:
@@ -145,7 +148,7 @@ def _main() -> None:
     function, path = sys.argv[1:]
     value = json.dumps(_call(function, json.load(sys.stdin)))
     Path(path).write_text(value, encoding="utf-8")
-    gc.freeze()  # else Python looks for garbage among all that TensorFlow made, which takes seconds, before it ends
+    heap.about_to_end()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from typing import Any, Self
 import numpy as np
 
 from piecehub.errors import as_ours
+from piecehub.facts import heap
 from piecehub.facts.controls import control_folder
 from piecehub.transfer import kinds, packing, probe
 from piecehub.transfer.packing import Picked, Some
@@ -188,14 +189,16 @@ def _said(rows: Some, of_rows: Callable[[Any], probe.Floats], width: int, head: 
 
 def main(job_path: str, pipe: str) -> int:
     """Runs the job's trials; returns the exit code."""
-    import piecehub.transfer.engine  # noqa: F401 - imported before the fork, so that workers share it
+    with heap.loading():
+        import piecehub.transfer.engine  # noqa: F401 - imported before the fork, so that workers share it
+    gc.freeze()  # the collector writes to what it looks through, and what is written to is shared no longer
 
     # A terminal sends Ctrl-C to every process; the one that reads the pipe answers for all.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     job, out = Job.read(Path(job_path)), int(pipe)
     code = _Team(job, out).run()
-    gc.freeze()  # else Python looks for garbage among all that TensorFlow made, which takes seconds, before it ends
+    heap.about_to_end()
     return code
 
 

@@ -51,16 +51,15 @@ class Looks(list[Look]):
 
 @contextlib.contextmanager
 def looked_at(pid: int, every_s: float = _EVERY_S) -> Generator[Looks]:
-    """Looks at a process and all that it started, again and again, and once at the end, from a thread."""
+    """Looks at a process and all that it started, after each stretch of that length and at the end, from a thread."""
     looks, over = Looks(), threading.Event()
 
     def watch() -> None:
         is_last = False
         while not is_last:
-            is_last = over.is_set()
+            is_last = over.wait(every_s)
             if (look := _look(pid)) is not None:
                 looks.append(look)
-            over.wait(every_s)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -75,13 +74,21 @@ def _look(pid: int) -> Look | None:
     try:
         root = psutil.Process(pid)
         children = root.children(recursive=True)
-        first = {child.pid for child in root.children()}
+        first = {child.pid for child in children if _parent(child) == pid}
     except psutil.NoSuchProcess:
         return None
     memory = {process.pid: _memory(process.pid) for process in (root, *children)}
     own = max((memory[process.pid].own for process in children if process.pid not in first), default=0)
     dirty = sum(each.dirty for each in memory.values())
     return Look(time.monotonic(), dirty, own, dirty + max(each.mapped for each in memory.values()))
+
+
+def _parent(process: psutil.Process) -> int:
+    """0 once it has ended."""
+    try:
+        return process.ppid()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 class _Memory(NamedTuple):
