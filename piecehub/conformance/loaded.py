@@ -257,7 +257,7 @@ def bytes_of(variable: tf.Variable) -> int:
 def _equal(a: Any, b: Any) -> bool:
     if isinstance(b, bytes):  # a text without dimensions comes as such
         return a == b
-    return bool(np.array_equal(a, b, equal_nan=b.dtype.kind == "f"))
+    return bool(np.array_equal(a, b, equal_nan=b.dtype.kind in "fV"))  # V: bfloat16
 
 
 def _array(tensor: Any) -> np.ndarray:
