@@ -170,15 +170,8 @@ class _WithGradientsByChance(Loaded):
 
 def _of_many_kinds(root: Any, x: Any, training: bool) -> Any:
     y = plain(root, x, training)
-    half, text, rows = tf.cast(y, tf.float16), tf.as_string(x), tf.RaggedTensor.from_tensor(y)
-    return {
-        "default": y,
-        "half": half,
-        "index": tf.cast(y, tf.int32),
-        "mean": tf.reduce_mean(y),
-        "rows": rows,
-        "text": text,
-    }
+    numbers = {"half": tf.cast(y, tf.float16), "index": tf.cast(y, tf.int32), "mean": tf.reduce_mean(y)}
+    return {"default": y, **numbers, "rows": _ragged(root, x, training), "text": tf.as_string(x)}
 
 
 # --- D26 --------------------------------------------------------------------------------------------------------------
@@ -379,6 +372,8 @@ HOLDS: dict[str, tuple[Check, Make, str]] = {
     "D8 texts, and state that is no number": (D8, _with_texts_and_nan, "no variable changed"),
     "D8 nothing": (D8, of(plain), "no variable changed"),
     "D12 no gradient at all": (D12, _broken("stopped for one of two"), "inside of a tf.function.$"),
+    "D12 no training": (D12, lambda folder: save(model(plain, traces=(False,)), folder), "inside of a tf.function.$"),
+    "D12 an output of any rank": (D12, of(_another_rank_alone), "inside of a tf.function.$"),
     "D12 outputs of many kinds": (D12, of(_of_many_kinds), "inside of a tf.function.$"),
     "D26 what is filled in one window": (D26, of(_much_at_once), "table or heap"),
     "D26 what is filled once": (D26, _with_seen(_keeps_the_last), "After 46 steps no variable, table or heap"),
@@ -552,26 +547,31 @@ def test_d26_draws_many_examples_where_they_are_small(tmp_path: Path) -> None:
 
 
 def test_the_heap_is_told_of_all_threads_and_without_what_was_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    gc.collect()
     before = heap.allocated_bytes()
     with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(lambda: [bytearray(20_000 + n) for n in range(100)]).result()
-        assert 2e6 < heap.allocated_bytes() - before < 3e6
+        held = pool.submit(lambda: [bytearray(100_000 + n) for n in range(200)]).result()
+        assert 15e6 < heap.allocated_bytes() - before < 25e6
+        del held[::2]  # holes between what is held, which the C library keeps
+        assert 5e6 < heap.allocated_bytes() - before < 15e6
         held.append(bytearray(64 << 20))  # which the C library maps
-        assert heap.allocated_bytes() - before > 64 << 20
+        assert heap.allocated_bytes() - before > 70e6
         held.clear()
-        pool.submit(_take_and_free, 50_000).result()  # so small that the C library keeps each for the next of its size
-        assert abs(heap.allocated_bytes() - before) < 1e6
+        places = pool.submit(_take_and_free, 200_000).result()  # so small that the C library keeps each for its like
+        assert abs(heap.allocated_bytes() - before) < 5e6 < 100 * len(places)
     monkeypatch.setattr(tf.config.experimental, "get_memory_info", _unknown_device)
     assert heap.can_be_told() and heap.tensor_bytes() > 1e6
     monkeypatch.setattr(heap, "_LIBRARY", object())
     assert (heap.can_be_told(), heap.tensor_bytes()) == (False, 0)
 
 
-def _take_and_free(chunks: int) -> None:
+def _take_and_free(chunks: int) -> list[int]:
     library = ctypes.CDLL(None)
     library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-    for place in [library.malloc(100) for _ in range(chunks)]:
+    places = [library.malloc(100) for _ in range(chunks)]
+    for place in places:
         library.free(place)
+    return places  # itself so large that to free it would clear up what is kept
 
 
 def _unknown_device(_: str) -> None:
