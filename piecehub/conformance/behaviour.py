@@ -24,7 +24,7 @@ _STATE_ONLY = "leave state alone unless training=True"
 def examples_independent(loaded: Loaded) -> Verdict:
     """D7: the batch is open, and an example's output depends neither on the batch's size nor on its other examples."""
     shapes = [spec.shape for trace in loaded.traces for spec in tf.nest.flatten(trace.inputs)]
-    if fixed := [shape for shape in shapes if shape.rank == 0 or (shape.rank and shape[0] is not None)]:
+    if fixed := [shape for shape in shapes if shape.rank == 0 or shape[0] is not None]:
         return short("an open batch dimension in every trace", f"shape {fixed[0]}", "trace with None as batch")
     if refused := _refused_size(loaded):
         return short("batches of any size", refused, "reshape with -1, and keep no batch")
@@ -135,8 +135,7 @@ def close(a: np.ndarray, b: np.ndarray) -> bool:
 
 def _refused_size(loaded: Loaded) -> str:
     """What a batch of one or of many raises, if it does."""
-    modes: list[tuple[str, Any, Any]] = [("inference", loaded.obj, answers)]
-    modes += [("training", loaded.train, trained)] if loaded.has_training else []
+    modes: list[tuple[str, Any, Any]] = [("inference", loaded.obj, answers), ("training", loaded.train, trained)]
     with loaded.unchanged():
         for mode, call, usual in modes:
             try:

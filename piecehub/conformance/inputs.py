@@ -30,7 +30,7 @@ def first_rows(inputs: Any, count: int) -> Any:
 
 def mixed(inputs: Any, others: Any) -> Any:
     """The first example of `inputs`, followed by all but the first of `others`."""
-    return tf.nest.map_structure(lambda a, b: _joined(_part(a, 0, 1), _part(b, 1, _rows(b))), inputs, others)
+    return tf.nest.map_structure(lambda a, b: _joined(_part(a, 0, 1), _part(b, 1, int(b.shape[0]))), inputs, others)
 
 
 def zeros(inputs: Any) -> Any:
@@ -94,10 +94,6 @@ def _ragged(spec: Any, examples: int, open_size: int, rng: np.random.Generator) 
     splits = [tf.constant(each, spec.row_splits_dtype) for each in lengths]
     ragged: Any = tf.RaggedTensor
     return ragged.from_nested_row_lengths(flat, splits)
-
-
-def _rows(tensor: Any) -> int:
-    return int(tensor.nrows()) if isinstance(tensor, tf.RaggedTensor) else int(tensor.shape[0])
 
 
 def _part(tensor: Any, start: int, stop: int) -> Any:

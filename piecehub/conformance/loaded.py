@@ -254,8 +254,10 @@ def bytes_of(variable: tf.Variable) -> int:
     return int(tf.size(variable.read_value())) * variable.dtype.size
 
 
-def _equal(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.array_equal(a, b, equal_nan=b.dtype.kind == "f"))
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(b, bytes):  # a text without dimensions comes as such
+        return a == b
+    return bool(np.array_equal(a, b, equal_nan=b.dtype.kind in "fV"))  # V: bfloat16
 
 
 def _array(tensor: Any) -> np.ndarray:

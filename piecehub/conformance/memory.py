@@ -79,8 +79,7 @@ def _windows(loaded: Loaded) -> list[int]:
 
 def _examples(loaded: Loaded) -> int:
     """Many where examples are small: what is kept of them then shows. 0 where one is too much for so many steps."""
-    leaves = [tensor for tensor in tf.nest.flatten(loaded.draw(1)) if isinstance(tensor, tf.Tensor)]
-    size = sum(int(tf.size(tensor)) for tensor in leaves)
+    size = sum(int(tf.size(tensor)) for tensor in tf.nest.flatten(loaded.draw(1)))
     most = max(_EXAMPLES, min(_MOST_EXAMPLES, _ELEMENTS // max(1, size)))
     steps = _WINDOWS * _WINDOW_STEPS
     return affordable(most, steps * loaded.activation_bytes, _ALL_BYTES, at_least=0)
@@ -96,14 +95,13 @@ def _sizes(loaded: Loaded) -> dict[str, int]:
     """The bytes of each variable, and the entries of each table, that a trace uses."""
     sizes = {f"the bytes of '{v.name.partition(':')[0]}'": bytes_of(v) for v in loaded.captured}
     captured = {id(tensor): tensor for function in loaded.functions() for tensor in function.captured_inputs}
-    entries = [_entries(tensor) for tensor in captured.values() if tensor.dtype == tf.resource]
-    return sizes | {f"the entries of table {i}": count for i, count in enumerate(entries) if count is not None}
+    return sizes | {f"the entries of table {i}": _entries(tensor) for i, tensor in enumerate(captured.values())}
 
 
-def _entries(table: Any) -> int | None:
-    """How many entries a table has; None if it is none."""
+def _entries(table: Any) -> int:
+    """How many entries a table has; 0 if it is none."""
     raw: Any = tf.raw_ops
     try:
         return int(raw.LookupTableSizeV2(table_handle=table))
     except STRANGERS:
-        return None
+        return 0

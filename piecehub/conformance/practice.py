@@ -121,7 +121,7 @@ def _features(outputs: Any) -> Any:
     that sees each place by itself would be so wide that its own first step is a leap.
     """
     dense = [tf.cast(y, tf.float32) for y in _dense(outputs)]
-    pooled = [tf.reduce_mean(y, axis=range(1, y.shape.rank - 1)) if y.shape.rank > 2 else y for y in dense]
+    pooled = [tf.reduce_mean(y, axis=range(1, y.shape.rank - 1)) for y in dense]
     return tf.concat([tf.reshape(y, [y.shape[0], -1]) for y in pooled], axis=1)
 
 
