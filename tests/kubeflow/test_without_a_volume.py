@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from piecehub.conformance.sandbox import missing
-from pipelines.recipe.loader import RECIPES
+from piecehub.training.recipe_modules import load_module
+from pipelines.recipe.loader import RECIPES, load_recipe
 from tests.kubeflow.cluster import Cluster, Ran
 from tests.kubeflow.driver import Json
 from tests.kubeflow.pods import Node
 from tests.kubeflow.test_package_runs import World
-from tests.pipelines.world import TINY
+from tests.pipelines.world import TINY, TWO_PIECES
 from tests.s3_server import BUCKET, client_of, running_s3, told_to
 
 STORE = f"s3://{BUCKET}/shop"
@@ -32,16 +33,16 @@ class Bucket:
     endpoint: str
     recipe: Path
 
-    def package(self, **changed: str) -> list[Json]:
+    def package(self, *settings: str, **changed: str) -> list[Json]:
         told = {"--store": STORE, "--store-secret": f"store:{','.join(told_to(self.endpoint))}"}
         told |= {"--code": f"s3://{BUCKET}/code", **changed}
         asks = [word for option in told.items() for word in option]
-        return self.world.package(*TINY, recipe=str(self.recipe), asks=asks)
+        return self.world.package(*TINY, *settings, recipe=str(self.recipe), asks=asks)
 
     def cluster(self, kills: Callable[[Sequence[str], int], bool] | None = None) -> Cluster:
         """That of the world; the working folder, which holds the examples, lies in the image."""
         secrets = {name: value.encode() for name, value in told_to(self.endpoint).items()}
-        secrets = {**self.world.cluster.node.secrets, "store": secrets}
+        secrets = {**self.world.cluster.node.secrets, "store": secrets, "data": secrets}
         node = Node(image=[self.world.work.root], secrets=secrets, has_network=True, kills=kills)
         return replace(self.world.cluster, node=node)
 
@@ -131,3 +132,27 @@ def test_altered_code_and_a_missing_bucket_are_one_sentence_each(bucket, ran):
         assert first.last_line.startswith(sentence)
         assert [retry.last_line for retry in retries] == [first.last_line] * 2
         assert all(retry.seconds < 3 for retry in retries)
+
+
+def _write_two_tasks(bucket: Bucket, folder: Path) -> None:
+    """The recipe's records into the bucket, the downstream task twice."""
+    load_module(bucket.recipe, "data.py").write(folder, **load_recipe(bucket.recipe).config.data.arguments)
+    shutil.copytree(folder / "digits-5-9", folder / "digits-again")
+    for file in filter(Path.is_file, folder.rglob("*")):
+        client_of(bucket.endpoint).upload_file(str(file), BUCKET, f"records/{file.relative_to(folder).as_posix()}")
+
+
+def test_two_pieces_shown_on_two_tasks_are_published_signed_into_the_bucket(bucket, tmp_path):
+    _write_two_tasks(bucket, tmp_path / "records")
+    own = (f'data.folder="s3://{BUCKET}/records"', 'data.module=""', "data.arguments={}")
+    tasks = 'task=[{name="digits-5-9"}, {name="digits-again", role="report"}]'
+    secret = {"--data-secret": f"data:{','.join(told_to(bucket.endpoint))}"}
+    ran = replace(bucket.cluster(), cached={}).run(bucket.package(*own, tasks, TWO_PIECES, **secret))
+    assert ran.failed == "", ran.logs()
+    pushers = [task for task in ran.pods if task.startswith("HubPusher")]
+    evaluators = [task for task in ran.pods if task.startswith("FineTuneEvaluator")]
+    assert (len(pushers), len(evaluators)) == (2, 4)
+    outcomes = [json.loads((ran.output(task, "pushed_model") / "outcome.json").read_text("utf-8")) for task in pushers]
+    assert {told["handle"] for told in outcomes} == {"piecehub/digits/logits/1", "piecehub/digits/features/1"}
+    for told in outcomes:
+        assert bucket.world.verified(told["handle"], STORE)["signed"]["builder"] == "urn:piecehub:builder:kubeflow"
