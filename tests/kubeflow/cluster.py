@@ -20,6 +20,16 @@ def documents(package: Path) -> list[Json]:
     return list(yaml.safe_load_all(package.read_bytes()))
 
 
+def needed(spec: Json, *tasks: str) -> set[str]:
+    """Some tasks of a pipeline with all that run before them: what they read is not there otherwise."""
+    found, waiting = set[str](), list(tasks)
+    while waiting:
+        task = waiting.pop()
+        found.add(task)
+        waiting += spec["root"]["dag"]["tasks"][task].get("dependentTasks", [])
+    return found
+
+
 @dataclass
 class Cluster:
     """What outlives a run: the object store, ML Metadata and its cache, and every pod's folder.

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import ROOT
-from tests.kubeflow.cluster import Cluster, documents
+from tests.kubeflow.cluster import Cluster, documents, needed
 from tests.kubeflow.driver import Json
 from tests.kubeflow.pods import Node, Pod
 from tests.pipelines.world import TINY
@@ -115,8 +115,10 @@ def test_a_heavy_and_a_light_component_run_in_it_with_nothing_that_they_may_writ
     compiled += ["--image", image, "--output", f"{_WORK}/digits.yaml"]
     _podman("run", *_RESTRICTED, *_NOTHING_ELSE, f"--volume={work}:{_WORK}", image, *compiled)
     cluster = Cluster(tmp_path / "cluster", InImage(work=work))
-    ran = cluster.run(documents(work / "digits.yaml"), only=("ImportSchemaGen", "UpstreamExamples"))
+    package = documents(work / "digits.yaml")
+    asked = needed(package[0], "ImportSchemaGen", "UpstreamExamples")
+    ran = cluster.run(package, only=asked)
     assert ran.failed == "", ran.logs()
-    assert ran.pods.keys() == {"ImportSchemaGen", "UpstreamExamples"}
+    assert ran.pods.keys() == asked
     assert (ran.output("ImportSchemaGen", "schema") / "schema.pbtxt").is_file()
     assert list(ran.output("UpstreamExamples", "examples").glob("Split-train/data_tfrecord-*"))

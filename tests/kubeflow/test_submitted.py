@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from piecehub.cli.main import cli
 from tests.kubeflow.api import Kfp
-from tests.kubeflow.cluster import Ran
+from tests.kubeflow.cluster import Ran, needed
 from tests.kubeflow.server import Served, serving
 from tests.kubeflow.test_package_runs import World, pytestmark
 from tests.pipelines.world import TINY
@@ -32,12 +32,7 @@ def _submitted(world: World, *words: str) -> Ran:
         (run,) = served.state.runs.values()
         documents = served.state.packages[run["pipeline_version_reference"]["pipeline_version_id"]]
     given = run["runtime_config"]["parameters"]
-    needed, waiting = set[str](), [TRAINER]
-    while waiting:
-        task = waiting.pop()
-        needed.add(task)
-        waiting += documents[0]["root"]["dag"]["tasks"][task].get("dependentTasks", [])
-    return world.cluster.run(documents, given, only=needed)
+    return world.cluster.run(documents, given, only=needed(documents[0], TRAINER))
 
 
 def test_the_parameters_of_a_submission_reach_the_training_and_its_provenance(world):
