@@ -40,10 +40,10 @@ def test_an_older_tensorflow_loads_calls_and_fine_tunes_a_piece(
 ) -> None:
     python = tmp_path / "older" / "bin" / "python"
     of_keras_2 = [f"tf-keras=={version.rpartition('.')[0]}.*"] if version >= "2.16" else []
-    _run(_UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "older")
+    _run(tmp_path, _UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "older")
     wanted = [f"tensorflow=={version}", "tensorflow-hub==0.16.1", "setuptools<81", *of_keras_2]
-    _run(_UV, "pip", "install", "--quiet", "--python", python, *wanted)
-    told = json.loads(_run(python, _READER, *piece).splitlines()[-1])
+    _run(tmp_path, _UV, "pip", "install", "--quiet", "--python", python, *wanted)
+    told = json.loads(_run(tmp_path, python, _READER, *piece).splitlines()[-1])
     assert told == {"tensorflow": version, "call": True, "signature": True, "trains": True, "layer": True}
 
 
@@ -52,7 +52,8 @@ def test_the_page_names_the_oldest_and_the_newest_that_were_tried() -> None:
     assert f"TensorFlow {VERSIONS[0]} to {VERSIONS[-1]}" in page
 
 
-def _run(*words: object) -> str:
-    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)
+def _run(folder: Path, *words: object) -> str:
+    """In a folder of its own: in ours uv would put this project's TensorFlow in the place of what is asked for."""
+    done = subprocess.run(list(map(str, words)), cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
