@@ -52,7 +52,7 @@ def test_records_are_written_anew_when_the_data_change(tmp_path: Path) -> None:
     loaded = load_recipe(tmp_path / "recipe")
     first, again = (examples_folder(loaded, tmp_path / "written") for _ in range(2))
     with looked.source.open("a") as file:
-        file.write("\n500,3.25,yes,red,apple")
+        file.write("\n500,3.25,0.5,yes,red,apple")
     assert first == again != examples_folder(loaded, tmp_path / "written")
     looked.source.unlink()
     with pytest.raises(RecipeError, match=r"^Expected the files that 'data\.reads' names\. Received: no '.*data\.csv'"):
