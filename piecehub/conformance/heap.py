@@ -1,10 +1,7 @@
 """What this process and its tensors hold of memory."""
 
 import ctypes
-import gc
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import tensorflow as tf
 
@@ -50,16 +47,3 @@ def _malloc_info() -> bytes:
         return ctypes.string_at(text.value or 0, size.value)
     finally:
         _LIBRARY.free(text)
-
-
-@contextmanager
-def collecting_only_what_comes() -> Iterator[None]:
-    """Garbage is looked for in what is made from here on: through all of TensorFlow each search takes long."""
-    frozen_by_others = gc.get_freeze_count()
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        if not frozen_by_others:
-            gc.unfreeze()

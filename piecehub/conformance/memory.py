@@ -10,6 +10,7 @@ from piecehub.conformance.loaded import STRANGERS, Loaded, bytes_of
 from piecehub.conformance.pace import affordable, paced
 from piecehub.conformance.passes import some_loss
 from piecehub.conformance.verdict import Verdict, held, short
+from piecehub.facts.heap import set_aside
 
 _STEPS = 3
 _WINDOWS, _WINDOW_STEPS = 4, 10
@@ -66,7 +67,7 @@ def _windows(loaded: Loaded) -> list[int]:
     if not heap.can_be_told() or not examples:
         return []
     inputs, grown = loaded.draw(examples), list[int]()
-    with heap.collecting_only_what_comes():
+    with set_aside():
         allocated = _allocated_bytes()
         for step in paced(_WINDOWS * _WINDOW_STEPS):
             _repeat(loaded, inputs, 1)

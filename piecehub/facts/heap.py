@@ -9,6 +9,9 @@ import ctypes
 import gc
 from collections.abc import Generator
 
+# Whether what the collector leaves aside is so because of `set_aside`.
+_is_ours = False
+
 
 @contextlib.contextmanager
 def loading() -> Generator[None]:
@@ -24,15 +27,22 @@ def loading() -> Generator[None]:
 
 @contextlib.contextmanager
 def set_aside() -> Generator[None]:
-    """What is there now is not looked through meanwhile; what of it becomes garbage is found afterwards."""
-    if gc.get_freeze_count() > 0:  # somebody did so, and knows what for
+    """What is there now is not looked through meanwhile; what of it becomes garbage is found afterwards.
+
+    One may stand within another: as the inner one ends, everything is looked through again. What somebody else set
+    aside stays so.
+    """
+    global _is_ours
+    if gc.get_freeze_count() > 0 and not _is_ours:
         yield
         return
     gc.freeze()
+    _is_ours = True
     try:
         yield
     finally:
         gc.unfreeze()
+        _is_ours = False
 
 
 def about_to_end() -> None:

@@ -502,37 +502,17 @@ def test_d26_looks_at_gradients_too_and_lets_garbage_be(tmp_path: Path) -> None:
     assert leaves.passed is True, leaves.sentence
 
 
-class _Collector:
-    """Stands for Python's own, in which others may have frozen what there was."""
-
-    def __init__(self, frozen: int) -> None:
-        self.frozen = frozen
-
-    def collect(self) -> None:
-        pass
-
-    def freeze(self) -> None:
-        self.frozen += 1
-
-    def unfreeze(self) -> None:
-        self.frozen = 0
-
-    def get_freeze_count(self) -> int:
-        return self.frozen
-
-
-def test_d26_keeps_what_there_was_from_the_collector_and_gives_it_back_if_nobody_else_did(
+def test_d26_keeps_what_there_was_from_the_collector_and_gives_it_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded, frozen = load(of(plain)(tmp_path / "model")), list[int]()
-    monkeypatch.setattr(heap, "gc", own := _Collector(0))
-    monkeypatch.setattr(memory, "_allocated_bytes", lambda: frozen.append(own.frozen) or 0)
-    D26(loaded)
-    assert (frozen, own.frozen) == (5 * [1], 0)
-    monkeypatch.setattr(heap, "gc", others := _Collector(1))
-    with heap.collecting_only_what_comes():
-        assert others.frozen == 2
-    assert others.frozen == 2
+    monkeypatch.setattr(memory, "_allocated_bytes", lambda: frozen.append(gc.get_freeze_count()) or 0)
+    gc.unfreeze()  # what all tests leave aside (tests/conftest.py)
+    try:
+        D26(loaded)
+        assert len(frozen) == 5 and min(frozen) > 0 and gc.get_freeze_count() == 0
+    finally:
+        gc.freeze()
 
 
 def test_d26_draws_many_examples_where_they_are_small(tmp_path: Path) -> None:

@@ -50,8 +50,26 @@ def test_what_was_there_before_is_not_looked_through_and_what_comes_is(watched: 
         during = _circle()
         heap.give_back()
         assert before() is not None and during() is None
-        with heap.set_aside():  # of who set it aside before, nothing is taken back
-            pass
-        assert gc.get_freeze_count() > 0
     heap.give_back()
     assert before() is None and gc.get_freeze_count() == 0
+
+
+def test_one_within_another_leaves_nothing_aside_that_came_between(watched: None) -> None:
+    with heap.set_aside():
+        between = _circle()
+        with heap.set_aside():
+            heap.give_back()
+            assert between() is not None
+        heap.give_back()
+        assert between() is None
+        with heap.set_aside():
+            assert gc.get_freeze_count() > 0
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_somebody_else_set_aside_stays_so(watched: None) -> None:
+    gc.freeze()
+    with heap.set_aside():
+        during = _circle()
+    heap.give_back()
+    assert during() is None and gc.get_freeze_count() > 0
