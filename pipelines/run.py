@@ -5,9 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from piecehub import logs
-from piecehub.facts import heap
-from piecehub.facts.progress import phase
+from piecehub.facts.loading import loading
 from piecehub.facts.workdir import DEFAULT_NAME, Workdir
 from piecehub.store.place import whole
 from piecehub.ui.shown import Show, form_of, shown
@@ -81,6 +79,6 @@ def run_anyway(
 
 
 def _runner() -> Any:
-    with phase("loading TensorFlow and TFX"), logs.away(), heap.loading():  # away: what libraries print
+    with loading("TensorFlow and TFX"):
         from pipelines import local_runner
     return local_runner

@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -44,6 +45,12 @@ def client_of(endpoint: str) -> Any:
     """A client of the server at an address."""
     keys = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region_name": REGION}
     return boto3.client("s3", endpoint_url=endpoint, **keys)
+
+
+def upload(endpoint: str, folder: Path, prefix: str) -> None:
+    """Puts the files below a folder into the bucket, under a prefix."""
+    for file in filter(Path.is_file, folder.rglob("*")):
+        client_of(endpoint).upload_file(str(file), BUCKET, f"{prefix}/{file.relative_to(folder).as_posix()}")
 
 
 def told_to(endpoint: str) -> dict[str, str]:

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from piecehub import logs
 from piecehub.cli.completion import recipes, saved_models
 from piecehub.cli.options import FOLDER, QUIET, SETTINGS, needs, workdir_option
 from piecehub.errors import PiecehubError
-from piecehub.facts import heap
+from piecehub.facts.loading import loading
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import Workdir, mark, relied_on
 
@@ -93,7 +92,7 @@ def evaluate(
         _trusted(saved_model, places, trust) as folder,
         tempfile.TemporaryDirectory(prefix="piecehub-") as scratch,
     ):
-        with phase("loading TensorFlow"), logs.away(), heap.loading():
+        with loading("TensorFlow"):
             from piecehub.transfer.devices import find_gpus
             from piecehub.transfer.evaluation import Means
             from pipelines import evaluation

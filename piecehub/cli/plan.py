@@ -5,10 +5,8 @@ from pathlib import Path
 
 import click
 
-from piecehub import logs
 from piecehub.cli.options import QUIET, Command, needs, options_of_a_run
-from piecehub.facts import heap
-from piecehub.facts.progress import phase
+from piecehub.facts.loading import loading
 from piecehub.facts.workdir import Workdir
 
 SOMETHING_RUNS = 10
@@ -54,7 +52,7 @@ def plan(
     with shown(form_of(quiet=quiet or as_json)):
         found = nothing_to_do(loaded, places, devices, signed_by)
         if found is None:
-            with phase("loading TensorFlow and TFX"), logs.away(), heap.loading():
+            with loading("TensorFlow and TFX"):
                 from pipelines.planning import plan as planning
 
             make = planning.plan_without_data if no_data else planning.plan

@@ -26,7 +26,7 @@ from tests.kubeflow.cluster import Cluster, Ran, documents
 from tests.kubeflow.driver import Json
 from tests.kubeflow.pods import Node
 from tests.pipelines.world import CHILD
-from tests.s3_server import BUCKET, client_of, running_s3, told_to
+from tests.s3_server import BUCKET, running_s3, told_to, upload
 
 IMAGE = "registry.example/piecehub:0.1.0"
 # What a night is about is what runs: whatever comes out is good enough.
@@ -95,9 +95,7 @@ def _write_span(place: Place, span: int, dealt_by: int) -> None:
         write(dealt, **settings | {"seed": dealt_by})
         write(plain, **settings)
         for part, folder in (("upstream", dealt), ("digits-5-9", plain)):
-            for file in filter(Path.is_file, (folder / part).rglob("*")):
-                key = f"views/{span}/{file.relative_to(folder).as_posix()}"
-                client_of(place.endpoint).upload_file(str(file), BUCKET, key)
+            upload(place.endpoint, folder / part, f"views/{span}/{part}")
 
 
 def _outcome(ran: Ran) -> Json:

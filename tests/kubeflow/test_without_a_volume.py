@@ -18,7 +18,7 @@ from tests.kubeflow.driver import Json
 from tests.kubeflow.pods import Node
 from tests.kubeflow.test_package_runs import World
 from tests.pipelines.world import TINY, TWO_PIECES
-from tests.s3_server import BUCKET, client_of, running_s3, told_to
+from tests.s3_server import BUCKET, client_of, running_s3, told_to, upload
 
 STORE = f"s3://{BUCKET}/shop"
 TRAIN, EVALUATE = "FullModelTrainer", "FineTuneEvaluator"
@@ -138,8 +138,7 @@ def _write_two_tasks(bucket: Bucket, folder: Path) -> None:
     """The recipe's records into the bucket, the downstream task twice."""
     load_module(bucket.recipe, "data.py").write(folder, **load_recipe(bucket.recipe).config.data.arguments)
     shutil.copytree(folder / "digits-5-9", folder / "digits-again")
-    for file in filter(Path.is_file, folder.rglob("*")):
-        client_of(bucket.endpoint).upload_file(str(file), BUCKET, f"records/{file.relative_to(folder).as_posix()}")
+    upload(bucket.endpoint, folder, "records")
 
 
 def test_two_pieces_shown_on_two_tasks_are_published_signed_into_the_bucket(bucket, tmp_path):
