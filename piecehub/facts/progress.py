@@ -172,7 +172,7 @@ def phase(name: str) -> Generator[None]:
     """What is told inside is told of a part of the work that is called so; that it began is told at once.
 
     So is its end, unless that is an error: then who listens knows better what became of it. A phase within a phase
-    takes its place, until the outer one tells something again.
+    takes its place, until it ends.
     """
     token = _phase.set(name)
     tell(Progress())
@@ -180,8 +180,7 @@ def phase(name: str) -> Generator[None]:
         yield
     finally:
         _phase.reset(token)
-    if not _phase.get():
-        tell(Progress())
+    tell(Progress())
 
 
 @contextmanager

@@ -99,6 +99,13 @@ def test_a_phase_is_told_when_it_begins_and_ends_however_soon(clock: list[float]
     assert told == ["packing", "", "reading back", ""]
 
 
+def test_the_outer_phase_goes_on_where_one_within_it_ends() -> None:
+    heard: list[str] = []
+    with progress_to(lambda value: heard.append(value.phase)), phase("outer"), phase("inner"):
+        pass
+    assert heard == ["outer", "inner", "outer", ""]
+
+
 def test_that_a_phase_ended_is_not_told_of_one_that_failed() -> None:
     told: list[str] = []
     with pytest.raises(ZeroDivisionError), progress_to(lambda value: told.append(value.text)), phase("packing"):
