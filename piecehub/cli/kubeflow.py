@@ -109,7 +109,7 @@ def compile(
     A submission may give another store, other records, and what kubeflow.parameters lists (`kubeflow run -p`).
     """
     from pipelines.kubeflow_platform import OnCluster
-    from pipelines.recipe.loader import load_recipe
+    from pipelines.recipe.loader import RECIPES, load_recipe
 
     cluster = OnCluster(
         store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret, data_secret, code.rstrip("/")
@@ -120,6 +120,10 @@ def compile(
 
         requests = compile_recipe(loaded, Workdir(workdir), output, image, beam_args, cluster)
     click.echo(f"wrote {output}", err=True)
+    if not code and RECIPES not in loaded.folder.parents:
+        click.echo(
+            f"Pods look for the recipe in '{loaded.folder}' of the image; --code URI brings it instead.", err=True
+        )
     _tell(requests, output, as_json)
 
 

@@ -7,10 +7,8 @@ from typing import Any
 
 import click
 
-from piecehub.cli.options import needs
+from piecehub.cli.options import FILE, needs
 from piecehub.errors import RecipeError
-
-FILE = click.Path(dir_okay=False, path_type=Path)
 
 package = click.argument("file", metavar="PACKAGE", type=FILE)
 parameters = click.option(

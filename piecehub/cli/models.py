@@ -8,7 +8,7 @@ import click
 
 from piecehub import extras
 from piecehub.cli.completion import versions
-from piecehub.cli.options import STORE_URL, Command, store_option, store_workdir_option
+from piecehub.cli.options import SERVER, STORE_URL, TOKEN, Command, read_token, store_option, store_workdir_option
 from piecehub.facts.workdir import Workdir
 
 if TYPE_CHECKING:
@@ -46,19 +46,25 @@ def models(as_json: bool, workdir: Path) -> None:
 @click.command()
 @click.argument("name", shell_complete=versions)
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+@TOKEN
+@SERVER
 @store_option
 @store_workdir_option
-def lineage(name: str, as_json: bool, place: str | None, workdir: Path) -> None:
-    """Tell what the published NAME (publisher/name/version, or publisher/name for the newest) was made from.
+def lineage(name: str, as_json: bool, token_file: Path | None, server: str, place: str | None, workdir: Path) -> None:
+    """Tell what the published NAME was made from.
 
-    It is read from what was published with it, wherever that was made: data and what each component read by digest,
-    code, parameters, evaluation, parents; of a run on Kubeflow its id and image.
+    NAME is publisher/name/version, publisher/name@alias or publisher/name, for the newest, in the store, or an address
+    on a server of piecehub. It is read from what was published with it, wherever that was made: data and what each
+    component read by digest, code, parameters, evaluation, parents; of a run on Kubeflow its id and image.
     """
     from piecehub.lineage import published as lineages
     from piecehub.store.catalog import Store
     from piecehub.ui.table import print_text
 
-    found = lineages.of_published(Store.open(Workdir(workdir).store if place is None else place), name)
+    if "://" in name:
+        found = lineages.of_address(name, server, read_token(token_file))
+    else:
+        found = lineages.of_published(Store.open(Workdir(workdir).store if place is None else place), name)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2, sort_keys=True))
     else:

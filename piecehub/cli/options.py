@@ -9,11 +9,14 @@ import click
 
 from piecehub import extras
 from piecehub.cli.completion import recipes
+from piecehub.errors import RecipeError
+from piecehub.facts.text_file import read_text_file
 from piecehub.facts.workdir import DEFAULT_NAME
 
 VERSION = "0.1.0"  # as in pyproject.toml; asking importlib.metadata for it would cost every start 50 ms
 STORE_URL = "http://127.0.0.1:8470"
 FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 RECIPE = click.argument("recipe", shell_complete=recipes)
@@ -21,6 +24,17 @@ SETTINGS = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Lays a value over the recipe's own."
 )
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Results and errors only: say nothing of how far it is.")
+
+TOKEN = click.option("--token-file", type=FILE, help="Holds the bearer token of a private publisher.")
+SERVER = click.option("--server", default="", metavar="URL", help="The part before the publisher, if it has a path.")
+
+
+def read_token(path: Path | None) -> str:
+    """The token that stands in the file of `--token-file`; empty without one."""
+    token = read_text_file(path).strip() if path else ""
+    if not token.isascii() or not all(c.isprintable() and c != " " for c in token):
+        raise RecipeError(f"Expected one token in '{path}'. Received: something that no header can carry.")
+    return token
 
 
 def workdir_option(what: str) -> Callable[[Any], Any]:

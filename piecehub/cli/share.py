@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from piecehub.cli.completion import saved_models
-from piecehub.cli.options import FOLDER, needs, store_option, store_workdir_option
+from piecehub.cli.options import FILE, FOLDER, needs, store_option, store_workdir_option
 from piecehub.errors import RecipeError
 from piecehub.facts.progress import phase
 
 if TYPE_CHECKING:
     from piecehub.exporting.export_facts import ExportFacts
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
@@ -30,7 +28,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     multiple=True,
     help="Cut the model after the layer of this name; without it, all of it is the piece. Several give a dict.",
 )
-@click.option("--code", type=_FILE, help="A Python file that defines or registers classes of the model's own.")
+@click.option("--code", type=FILE, help="A Python file that defines or registers classes of the model's own.")
 @click.option(
     "--trust", is_flag=True, help="Run Python that MODEL itself holds, such as Lambda layers (Keras' safe_mode=False)."
 )

@@ -10,24 +10,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from piecehub.cli.completion import saved_models
-from piecehub.cli.options import FOLDER, QUIET, needs, store_option, store_workdir_option
+from piecehub.cli.options import (
+    FILE,
+    FOLDER,
+    QUIET,
+    SERVER,
+    TOKEN,
+    needs,
+    read_token,
+    store_option,
+    store_workdir_option,
+)
 from piecehub.errors import NotVerified, PiecehubError, RecipeError
 from piecehub.facts.progress import phase
-from piecehub.facts.text_file import read_text_file
 from piecehub.facts.workdir import Workdir
 
 if TYPE_CHECKING:
     from piecehub.facts.handle import Handle
     from piecehub.signing.hub_cache import Ask
-    from piecehub.signing.shelf import Shelf
     from piecehub.signing.trust import Trust
     from piecehub.signing.verify import Signed, Verdict
+    from piecehub.store.shelf import Shelf
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_KEY = click.option("--key", type=_FILE, help="The public key that must have signed.")
-_TRUST = click.option("--trust", "trust_file", type=_FILE, help="trust.toml: which key may sign for which publisher.")
-_TOKEN = click.option("--token-file", type=_FILE, help="Holds the bearer token of a private publisher.")
-_SERVER = click.option("--server", default="", metavar="URL", help="The part before the publisher, if it has a path.")
+_KEY = click.option("--key", type=FILE, help="The public key that must have signed.")
+_TRUST = click.option("--trust", "trust_file", type=FILE, help="trust.toml: which key may sign for which publisher.")
 _CACHE = click.option("--cache", "folder", type=FOLDER, help="The hub client's cache.  [default: as the client]")
 
 
@@ -37,7 +43,7 @@ def keys() -> None:
 
 
 @keys.command()
-@click.argument("path", type=_FILE)
+@click.argument("path", type=FILE)
 def new(path: Path) -> None:
     """Make a key pair: the private key at PATH, the public one at PATH.pub; print the fingerprint."""
     from piecehub.signing.keys import new_key
@@ -47,7 +53,7 @@ def new(path: Path) -> None:
 
 
 @keys.command()
-@click.argument("path", type=_FILE)
+@click.argument("path", type=FILE)
 def fingerprint(path: Path) -> None:
     """Print the fingerprint of the public key at PATH."""
     from piecehub.signing.keys import read_public_key
@@ -59,7 +65,7 @@ def fingerprint(path: Path) -> None:
 @click.argument("saved_model", shell_complete=saved_models)
 @click.option("--name", required=True, metavar="PUBLISHER/NAME", help="As the first line of the page has it.")
 @click.option("--version", type=click.IntRange(min=1), help="As the first line of the page has it.")
-@click.option("--documentation", required=True, type=_FILE, help="The model page; `piecehub page` begins one.")
+@click.option("--documentation", required=True, type=FILE, help="The model page; `piecehub page` begins one.")
 @click.option(
     "--evidence",
     type=click.Path(path_type=Path),
@@ -69,11 +75,11 @@ def fingerprint(path: Path) -> None:
 @click.option(
     "--with-preprocessor",
     "preprocessor",
-    type=(str, _FILE),
+    type=(str, FILE),
     metavar="SAVED_MODEL PAGE",
     help="Publish the model that makes its inputs together with it, both or none; the first line of PAGE names it.",
 )
-@click.option("--signing-key", type=_FILE, help="Sign it; see `piecehub keys new`.")
+@click.option("--signing-key", type=FILE, help="Sign it; see `piecehub keys new`.")
 @click.option("--trust", is_flag=True, help="Run the model even where there is no sandbox.")
 @click.option(
     "--without-keras-metadata",
@@ -132,10 +138,10 @@ def publish(
 @click.argument("name", shell_complete=saved_models)
 @_KEY
 @_TRUST
-@click.option("--bundle", type=_FILE, help="NAME is the folder of a SavedModel, and this its model.sig.")
+@click.option("--bundle", type=FILE, help="NAME is the folder of a SavedModel, and this its model.sig.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@_TOKEN
-@_SERVER
+@TOKEN
+@SERVER
 @store_option
 @store_workdir_option
 def verify(
@@ -171,8 +177,8 @@ def verify(
 @click.argument("handle")
 @_KEY
 @_TRUST
-@_TOKEN
-@_SERVER
+@TOKEN
+@SERVER
 @_CACHE
 @QUIET
 def fetch(
@@ -189,7 +195,7 @@ def fetch(
     from piecehub.signing.hub_cache import cache_folder
     from piecehub.ui.shown import form_of, shown
 
-    cache, trust, token = folder or cache_folder(), _trust(key, trust_file), _token(token_file)
+    cache, trust, token = folder or cache_folder(), _trust(key, trust_file), read_token(token_file)
     with shown(form_of(quiet=quiet)):
         done = fetch_model(handle, cache, trust=trust, token=token, server=server)
     click.echo(str(done.entry))
@@ -206,7 +212,7 @@ def cache() -> None:
 @click.option("--purge", is_flag=True, help="Remove what is wrong; the client then downloads it again.")
 @click.option("--offline", is_flag=True, help="Ask no server what the files should be.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list.")
-@_TOKEN
+@TOKEN
 @_CACHE
 def doctor(purge: bool, offline: bool, as_json: bool, token_file: Path | None, folder: Path | None) -> None:
     """Find entries that would break hub.load, or are not what was published; exit 1 if any stays."""
@@ -214,7 +220,7 @@ def doctor(purge: bool, offline: bool, as_json: bool, token_file: Path | None, f
     from piecehub.ui.table import print_list
 
     where = folder or hub_cache.cache_folder()
-    findings = hub_cache.check_cache(where, None if offline else _asker(_token(token_file)))
+    findings = hub_cache.check_cache(where, None if offline else _asker(read_token(token_file)))
     rows = [{"kind": f.kind, "entry": f.paths[0].name, "handle": f.handle, "sentence": f.sentence} for f in findings]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -233,7 +239,7 @@ def doctor(purge: bool, offline: bool, as_json: bool, token_file: Path | None, f
 
 
 def _asker(token: str) -> "Ask":
-    from piecehub.signing.shelf import Address, ServerShelf
+    from piecehub.store.shelf import Address, ServerShelf
 
     def ask(handle: str) -> Any:
         try:
@@ -246,13 +252,13 @@ def _asker(token: str) -> "Ask":
 
 
 def _shelf(name: str, place: str | None, workdir: Path, token_file: Path | None, server: str) -> "tuple[Shelf, Handle]":
-    from piecehub.signing.shelf import Address, ServerShelf, StoreShelf
     from piecehub.store.catalog import Store
     from piecehub.store.curate import named
+    from piecehub.store.shelf import Address, ServerShelf, StoreShelf
 
     if "://" in name:
         address = Address.parse(name, server)
-        return ServerShelf(address.server, _token(token_file)), address.handle
+        return ServerShelf(address.server, read_token(token_file)), address.handle
     opened = Store.open(_place(place, workdir))
     return StoreShelf(opened), named(opened, name)
 
@@ -269,13 +275,6 @@ def _trust(key: Path | None, trust_file: Path | None) -> "Trust | None":
     if key:
         return Trust.in_key(key)
     return Trust.load(trust_file) if trust_file else None
-
-
-def _token(path: Path | None) -> str:
-    token = read_text_file(path).strip() if path else ""
-    if not token.isascii() or not all(c.isprintable() and c != " " for c in token):
-        raise RecipeError(f"Expected one token in '{path}'. Received: something that no header can carry.")
-    return token
 
 
 def _plain(verdict: "Verdict") -> dict[str, Any]:

@@ -97,7 +97,9 @@ def _parameters(graph: Graph) -> int:
 def _data(store: Store, manifest: Manifest) -> dict[str, tuple[str, ...]] | None:
     try:
         found = lineage.of_manifest(store, manifest)
-    except StoreError:  # published without a chain, as what was made elsewhere
+    except StoreError:  # its chain is damaged, or another model's
+        return None
+    if not found.steps:  # made elsewhere
         return None
     digests: dict[str, set[str]] = defaultdict(set)
     for data in found.data:

@@ -15,7 +15,7 @@ TFX make no statement: what they made is known as what our components read.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -24,12 +24,13 @@ from piecehub.errors import RecipeError, StoreError
 from piecehub.facts import provenance
 from piecehub.facts.content import FileEntry, canonical_json, content_digest
 from piecehub.facts.made_by import MadeBy
-from piecehub.facts.manifest import Manifest
+from piecehub.facts.manifest import Blob, Manifest
 from piecehub.facts.provenance import Provenance, Statement
 from piecehub.facts.steps import Read, Step, sorted_reads
 from piecehub.facts.tables import unfolded
 from piecehub.store.catalog import Store
 from piecehub.store.curate import named
+from piecehub.store.shelf import Address, ServerShelf, small_file
 
 # Artifact types by which the chain tells what it is about (components/artifacts.py; TFX's standard artifacts).
 _MODEL, _EVIDENCE, _CONFORMANCE = (f"components.{t}" for t in ("ReusableSavedModel", "Evidence", "ConformanceReport"))
@@ -91,6 +92,16 @@ class Lineage:
     made_by: MadeBy | None = None
 
     @property
+    def lacks(self) -> str:
+        """What there is to say of a version that no run made; empty for others."""
+        if self.steps:
+            return ""
+        return (
+            "No run of piecehub made it: it was published without a record of its data, code and evaluation, as "
+            "`piecehub publish` does."
+        )
+
+    @property
     def lock_digests(self) -> tuple[str, ...]:
         """The digests of `requirements.lock`; one, unless a step came from the cache of an older environment."""
         return tuple(sorted({step.lock_digest for step in self.steps}))
@@ -124,27 +135,43 @@ def of_published(store: Store, name: str) -> Lineage:
 
     Raises:
         RecipeError: if `name` is no handle.
-        StoreError: if the version is unknown, or its chain is missing or tells of another model.
+        StoreError: if the version is unknown, or its chain tells of another model.
     """
     return of_manifest(store, _resolve(store, name))
 
 
 def of_manifest(store: Store, manifest: Manifest) -> Lineage:
-    """The lineage of the version with that manifest; raises StoreError as `of_published` does.
+    """The lineage of the version with that manifest; raises StoreError as `of_published` does."""
+    return _of(manifest, lambda blob: store.read_blob(blob.digest))
 
-    Of a version that no run made it is what it was fine-tuned from, and what makes its inputs.
+
+def of_address(url: str, server: str = "", token: str = "") -> Lineage:
+    """The lineage of a version on a server of piecehub, as that server tells it: only `verify` says who vouches for it.
+
+    Args:
+        url: `https://server/publisher/name/version`.
+        server: the part before the publisher, if the store is not at the server's root.
+        token: of a private publisher.
+
+    Raises:
+        RecipeError: if it is no such address.
+        EnvironmentProblem: if the server cannot be reached.
+        StoreError: if its chain tells of another model.
+        NotVerified: if a file has not the digest that the manifest says.
     """
+    address = Address.parse(url, server)
+    shelf = ServerShelf(address.server, token)
+    return _of(shelf.manifest(address.handle), lambda blob: small_file(shelf, address.handle, blob))
+
+
+def _of(manifest: Manifest, read: Callable[[Blob], bytes]) -> Lineage:
+    """Of a version that no run made it is what it was fine-tuned from, and what makes its inputs."""
     blob = manifest.blob(provenance.FILE_NAME)
-    parents, preprocessors = parents_of(manifest), preprocessors_of(manifest)
-    if blob is None and (parents or preprocessors):
-        return Lineage(str(manifest.handle), manifest.digest, parents, (), (), (), (), (), preprocessors)
     if blob is None:
-        raise StoreError(
-            f"Expected '{provenance.FILE_NAME}' beside {manifest.handle} in '{store.uri}'. Received: none; it was "
-            "published without, as `piecehub publish` does."
-        )
+        parents, preprocessors = parents_of(manifest), preprocessors_of(manifest)
+        return Lineage(str(manifest.handle), manifest.digest, parents, (), (), (), (), (), preprocessors)
     try:
-        chain = provenance.from_json(store.read_blob(blob.digest).decode())
+        chain = provenance.from_json(read(blob).decode())
         found = from_chain(chain, manifest.digest, str(manifest.handle))
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # anybody may have published it
         raise StoreError(
@@ -283,6 +310,8 @@ def text(lineage: Lineage) -> str:
     lines += [f"inputs made by {each.handle}  {each.digest}\n" for each in lineage.preprocessors]
     if made_by := lineage.made_by:
         lines += [f"made by {made_by.runner}, run {made_by.run}, image {made_by.image}\n"]
+    if lineage.lacks:
+        return "\n".join([*lines, lineage.lacks])
     lines += ["data"]
     for data in lineage.data:
         lines += [f"  {data.role:<10}  {data.component}.{data.key}"]

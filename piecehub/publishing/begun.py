@@ -56,8 +56,9 @@ def begin_page(
     with find_saved_model(saved_model, place) as source:
         seen = glance(source.folder, strongest(trusted=source.trusted))
         if not seen.interface:
-            why = next((finding.sentence for finding in seen.findings), "It has no '__call__' with a trace.")
-            raise NotReusableError(f"Expected a model that can be called. Received: '{saved_model}'; {why}")
+            found = (finding.sentence for finding in seen.findings)
+            why = next(found, "Expected a '__call__' with a trace. Received: none.")
+            raise NotReusableError(f"{why.rstrip('.')}, in '{saved_model}'.")
         digest = content_digest(list_files(source.folder))
         shared = piece_manifest.read(source.folder) or _manifest_of(seen.interface)
         handle = _handle(opened, name, version, digest) if name else None

@@ -7,7 +7,6 @@ slsa        what a version was made from (`provenance.dsse.json`)
 attest      both of them for a version that is being published; place: where a run finds its key
 push_of_run what the component does that publishes
 trust       which key may sign for which publisher
-shelf       a published version in a store or on a server
 verify      holds a version against all of these
 fetch       fills the cache of TensorFlow Hub's client with what was verified
 hub_cache   that cache, and what can be wrong in it

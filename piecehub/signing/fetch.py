@@ -21,10 +21,10 @@ from piecehub.facts.manifest import Manifest
 from piecehub.facts.progress import phase
 from piecehub.facts.workdir import make_writable
 from piecehub.signing.hub_cache import descriptor_path, entry_name
-from piecehub.signing.shelf import Address, ServerShelf, checked_file
 from piecehub.signing.trust import Trust
 from piecehub.signing.verify import Signed, check_signed
 from piecehub.store import archive
+from piecehub.store.shelf import Address, ServerShelf, checked_file
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from piecehub.facts.manifest import Manifest
 from piecehub.signing import envelope, signature, slsa
 from piecehub.signing.attest import KEY_TITLE
 from piecehub.signing.keys import PublicKey, parse_public_key
-from piecehub.signing.shelf import Shelf, checked_file, small_file
 from piecehub.signing.trust import Trust
 from piecehub.store import archive
+from piecehub.store.shelf import Shelf, checked_file, small_file
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ server    the hosting protocol of TensorFlow Hub
 proxies   by which way a request goes, to buckets and servers
 data      the records that a recipe reads: the newest span, listed
 source    a SavedModel that a person names: a folder, an archive, a handle, an address
+shelf     a published version where it stands, in a store or on a server
 foreign_files   what is none: a Keras file, a folder around one, …
 
 Read `catalog.py` first, which draws the folder.

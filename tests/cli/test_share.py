@@ -222,3 +222,11 @@ def test_n7_the_values_that_a_page_may_have_are_listed_from_what_checks_them() -
     shown = (Path(__file__).parents[2] / "docs" / "sharing.md").read_text(encoding="utf-8")
     for task, demand in documentation_terms.DEMANDS.items():
         assert f"| `{task}` | {demand} |" in shown
+
+
+def test_a_page_of_a_model_that_can_only_serve_is_refused_in_one_sentence_with_what_it_lacks(tmp_path: Path) -> None:
+    module = tf.Module()
+    serve = tf.function(lambda x: {"y": 2 * x}, input_signature=[tf.TensorSpec((None, 3), tf.float32, "x")])
+    tf.saved_model.save(module, str(tmp_path / "serving"), signatures=serve)
+    sentence = _refused(_run("page", tmp_path / "serving", "--name", "acme/doubler"), NotReusableError)
+    assert sentence.count("Expected ") == 1 and "signatures only" in sentence and "serving" in sentence

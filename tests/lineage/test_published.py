@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +11,20 @@ from typing import Any
 import pytest
 from ml_metadata import metadata_store
 
-from piecehub.errors import EnvironmentProblem, StoreError
+from piecehub.errors import EnvironmentProblem, NotVerified, StoreError
 from piecehub.extras import LOCK
 from piecehub.facts import provenance
-from piecehub.facts.content import content_digest, list_files
+from piecehub.facts.content import content_digest, list_files, sha256_bytes
+from piecehub.facts.handle import Handle
 from piecehub.facts.provenance import Input, Provenance
 from piecehub.lineage import metadata
 from piecehub.lineage import published as lineage
 from piecehub.lineage import recorded as folders
 from piecehub.store.catalog import Store
 from piecehub.store.publish import publish
+from piecehub.store.tokens import Tokens
+from tests.command_line import piecehub
+from tests.loopback import answering, served
 
 # Generated code, which a type checker cannot read.
 mlmd: Any = importlib.import_module("ml_metadata.proto.metadata_store_pb2")
@@ -266,20 +271,61 @@ def test_a_published_version_tells_its_lineage(tmp_path):
         assert fact in text
 
 
+def test_a_version_on_a_server_tells_the_lineage_that_its_store_tells(tmp_path):
+    (tmp_path / "saved_model").mkdir()
+    (tmp_path / "saved_model" / "saved_model.pb").write_bytes(b"graph")
+    told = chain(content_digest(list_files(tmp_path)))
+    store = publish_with(tmp_path, {"provenance.json": told.to_json().encode()})
+    expected = lineage.of_published(store, "piecehub/digits/1")
+    empty = tmp_path / "elsewhere"
+    empty.mkdir()
+    token = "open-sesame"
+    (tmp_path / "token").write_text(token + "\n")
+    tokens = Tokens({"piecehub": frozenset({sha256_bytes(token.encode())})})
+    with served(tmp_path / "store", tokens) as url:
+        assert lineage.of_address(f"{url}/piecehub/digits/1", token=token) == expected
+        words = ("lineage", f"{url}/piecehub/digits/1", "--token-file", str(tmp_path / "token"))
+        done = piecehub(*words, "--json", cwd=empty)
+        assert json.loads(done.stdout) == expected.to_json(), done.stderr
+        refused = piecehub("lineage", f"{url}/piecehub/digits/1", cwd=empty)
+        assert (refused.returncode, "401" in refused.stderr) == (3, True), refused.stderr
+        unversioned = piecehub("lineage", f"{url}/piecehub/digits", "--token-file", str(tmp_path / "token"), cwd=empty)
+        assert (unversioned.returncode, "publisher/name/version" in unversioned.stderr) == (2, True), unversioned.stderr
+    assert list(empty.iterdir()) == []
+
+
+def test_a_server_that_hands_out_another_chain_than_its_manifest_names_is_refused(tmp_path):
+    store = publish_with(tmp_path, {"provenance.json": chain().to_json().encode()})
+    blob = store.manifest(Handle.parse("piecehub/digits/1")).blob("provenance.json")
+    manifest = store.manifest(Handle.parse("piecehub/digits/1")).to_json().encode()
+    other = store.read_blob(blob.digest).replace(b"Trainer", b"Dresser")
+    route = "/api/v1/models/piecehub/digits/1"
+    answers = {f"{route}/manifest": (200, {}, manifest), f"{route}/blobs/{blob.digest}": (200, {}, other)}
+    with answering(answers) as url, pytest.raises(NotVerified, match=r"provenance\.json.*with the digest"):
+        lineage.of_address(f"{url}/piecehub/digits/1")
+
+
 def test_a_chain_about_another_model_is_refused(tmp_path):
     store = publish_with(tmp_path, {"provenance.json": chain().to_json().encode()})
     with pytest.raises(StoreError, match="about other models"):
         lineage.of_published(store, "piecehub/digits/1")
 
 
-def test_a_version_without_a_chain_is_one_sentence(tmp_path):
-    store = publish_with(tmp_path, {})
-    with pytest.raises(StoreError, match="published without"):
-        lineage.of_published(store, "piecehub/digits/1")
+def test_of_a_version_without_a_chain_is_told_that_no_run_made_it(tmp_path):
+    publish_with(tmp_path, {})
+    with served(tmp_path / "store") as url:
+        for name in ("piecehub/digits/1", f"{url}/piecehub/digits/1"):
+            done = piecehub("lineage", name, "--store", str(tmp_path / "store"))
+            assert (done.returncode, done.stderr) == (0, "")
+            first, _, last = done.stdout.splitlines()
+            assert first.startswith("piecehub/digits/1  sha256:")
+            assert "No run of piecehub made it: it was published without a record" in last
+    found = json.loads(piecehub("lineage", "piecehub/digits/1", "--store", str(tmp_path / "store"), "--json").stdout)
+    assert (found["data"], found["components"]) == ([], [])
 
 
 def test_an_unknown_version_is_one_sentence(tmp_path):
-    with pytest.raises(StoreError, match="Received: 'piecehub/none'"):
+    with pytest.raises(StoreError, match=rf"Received: 'piecehub/none'.* in '{re.escape(str(tmp_path))}"):
         lineage.of_published(Store.open(tmp_path), "piecehub/none")
 
 

@@ -19,10 +19,10 @@ from piecehub.facts.content import sha256_bytes
 from piecehub.facts.runs import Event, Node, Run
 from piecehub.facts.workdir import Workdir, alone, mark, mark_for_pods, relied_on
 from piecehub.lineage import published as lineages
-from piecehub.signing.shelf import StoreShelf
 from piecehub.signing.trust import Trust
 from piecehub.signing.verify import verify_version
 from piecehub.store.catalog import Store
+from piecehub.store.shelf import StoreShelf
 from piecehub.transfer.spill import rows_folder
 from pipelines import gc
 from tests.signing.conftest import Pair, published

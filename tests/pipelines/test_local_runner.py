@@ -24,9 +24,9 @@ from piecehub.facts.plan import Took, read_plan
 from piecehub.facts.runs import Result
 from piecehub.facts.workdir import Workdir, inside
 from piecehub.lineage import published as lineages
-from piecehub.signing.shelf import StoreShelf
 from piecehub.signing.verify import verify_version
 from piecehub.store.catalog import Store
+from piecehub.store.shelf import StoreShelf
 from pipelines import gc
 from tests.command_line import piecehub
 from tests.pipelines.world import TINY, Finished, World, write_foreign_repository

@@ -24,10 +24,10 @@ from piecehub.facts.content import list_files, sha256_bytes
 from piecehub.facts.manifest import Blob
 from piecehub.signing.fetch import Fetched, fetch
 from piecehub.signing.hub_cache import check_cache, entry_name
-from piecehub.signing.shelf import Address, ServerShelf
 from piecehub.signing.trust import Trust
 from piecehub.signing.verify import verify_version
 from piecehub.store import archive
+from piecehub.store.shelf import Address, ServerShelf
 from piecehub.store.tokens import Tokens
 from tests.full_disk import full
 from tests.loopback import Answer, answering, served

@@ -15,11 +15,11 @@ from piecehub.errors import ArchiveError, EnvironmentProblem, NotVerified, Piece
 from piecehub.facts.content import list_files, sha256_bytes
 from piecehub.facts.manifest import Blob, Manifest
 from piecehub.signing import attest, envelope, signature, slsa
-from piecehub.signing.shelf import StoreShelf
 from piecehub.signing.trust import Trust
 from piecehub.signing.verify import Verdict, verify_folder, verify_version
 from piecehub.store import archive, layout
 from piecehub.store.catalog import Store
+from piecehub.store.shelf import StoreShelf
 from tests.signing.conftest import Pair, World, published
 
 

@@ -48,8 +48,8 @@ def follow(page: Path, folder: Path, other: Mapping[str, str] | None = None) -> 
     Args:
         page: the tutorial.
         folder: empty.
-        other: what a reader with other data has instead: files by title, any other text by what stands in its place.
-            Only then a run may be refused.
+        other: what a reader with other data has instead: files by title, any other text, in these files too, by what
+            stands in its place. Only then a run may be refused.
     """
     told: list[str] = []
     for block in blocks(page):
@@ -60,7 +60,7 @@ def follow(page: Path, folder: Path, other: Mapping[str, str] | None = None) -> 
         elif title:
             (folder / title).write_text(text, "utf-8")
         elif block.language in ("python", "bash"):
-            done = _run(block.language, text, folder)
+            done = run(block.language, text, folder)
             told.append(done.stdout)
             if done.returncode == _REFUSED and other and "not published: " in done.stdout:
                 break
@@ -71,9 +71,7 @@ def follow(page: Path, folder: Path, other: Mapping[str, str] | None = None) -> 
 
 
 def _read(block: Block, other: Mapping[str, str]) -> tuple[str, str]:
-    if block.title in other:
-        return block.title, other[block.title]
-    title, text = block.title, block.text
+    title, text = block.title, other.get(block.title, block.text)
     words = {mine: theirs for mine, theirs in other.items() if not mine.endswith(".py")}
     for mine, theirs in words.items():
         title, text = title.replace(mine, theirs), text.replace(mine, theirs)
@@ -90,7 +88,7 @@ def _lay_over(file: Path, lines: str, place: str) -> None:
     file.write_text(text, "utf-8")
 
 
-def _run(language: str, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(language: str, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A block in a process of its own, by the commands of this environment; what it says in the order it is said."""
     words = [sys.executable, "-c", text] if language == "python" else ["bash", "-euo", "pipefail", "-c", text]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

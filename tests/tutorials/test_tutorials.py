@@ -1,33 +1,82 @@
 """Each tutorial, followed to its end: with the data that it shows, and again with others that it does not."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.tutorials.road import TUTORIALS, blocks, follow
+from tests.conftest import Once
+from tests.loopback import served
+from tests.tutorials.road import TUTORIALS, blocks, follow, run
 
 _PAGES = sorted(page.stem for page in TUTORIALS.glob("*.md"))
 
 
-# What readers with other data have in place of what a page shows: files of `others/` by their titles, and words.
-_OTHERS: dict[str, dict[str, str]] = {
-    "images": {
-        "draw.py": "shapes",
-        "signs": "shapes",
-    },
-    "csv": {"write.py": "wine", "--label substance": "--label target"},
-    "text": {"write.py": "sentences"},
-    "tfrecords": {"write.py": "signals", "records.tfrecord.gz": "signals", "--label substance": "--label kind"},
-    "keras": {"train.py": "cells", "keras mine.keras": "keras mine.h5", "images pictures/": "csv cells.csv"},
+@dataclass(frozen=True)
+class Reader:
+    """Who follows a page with what the page does not show.
+
+    Attributes:
+        page: the tutorial.
+        instead: what he has in place of what it shows: files of `others/` by their titles, any other text by a text.
+        before: the commands that he ran before he came to the page.
+    """
+
+    page: str
+    instead: dict[str, str]
+    before: str = ":"
+
+    def other(self, address: str = "") -> dict[str, str]:
+        """What `follow` takes; `address` is that of a piece which somebody serves."""
+        return {
+            mine: (_OTHERS / f"{theirs}.py").read_text("utf-8") if mine.endswith(".py") else theirs.format(address)
+            for mine, theirs in self.instead.items()
+        }
+
+
+_OTHERS = Path(__file__).with_name("others")
+# A piece that another team serves takes the place of the one that the page has just made.
+_SERVED = {"piecehub run digits": ":", "ADDRESS": "{}", "piecehub/digits/1": "{}"}
+_READERS = {
+    "images: shapes": Reader("images", {"draw.py": "shapes", "signs": "shapes"}),
+    "csv: wine": Reader("csv", {"write.py": "wine", "--label substance": "--label target"}),
+    "text: sentences": Reader("text", {"write.py": "sentences"}),
+    "tfrecords: signals": Reader(
+        "tfrecords", {"write.py": "signals", "records.tfrecord.gz": "signals", "--label substance": "--label kind"}
+    ),
+    "keras: .h5 and a table": Reader(
+        "keras", {"train.py": "cells", "keras mine.keras": "keras mine.h5", "images pictures/": "csv cells.csv"}
+    ),
+    "consume: words": Reader(
+        "consume",
+        {
+            "use.py": "words_use",
+            "by_hub.py": "words_by_hub",
+            "http://127.0.0.1:8479/piecehub/digits/1": "{}",
+            **_SERVED,
+        },
+    ),
+    "share: words": Reader(
+        "share",
+        {"tune.py": "words_tune", "answers.py": "words_answers", "tuned-digits": "tuned-words", **_SERVED},
+    ),
+    "coming-from: a vocabulary": Reader(
+        "coming-from", {"somebody.py": "found_of_words", "keras_2.py": "series_of_keras_2"}
+    ),
+    "coming-from: for serving": Reader(
+        "coming-from",
+        {
+            "somebody.py": "found_for_serving",
+            "keras_2.py": "series_of_keras_2",
+            "--name acme/embedding | head -20": "--name acme/doubler && exit 1 || true",
+        },
+    ),
+    "tfx: tones": Reader(
+        "tfx",
+        {" digits": " tones"},
+        before=f"python {_OTHERS}/signals.py; piecehub init tones --from tfrecord signals --label kind",
+    ),
 }
-
-
-def _other(page: str) -> dict[str, str]:
-    files = Path(__file__).with_name("others")
-    return {
-        mine: (files / f"{theirs}.py").read_text("utf-8") if mine.endswith(".py") else theirs
-        for mine, theirs in _OTHERS[page].items()
-    }
 
 
 @pytest.mark.parametrize("page", _PAGES)
@@ -63,6 +112,25 @@ def test_a_tutorial_can_be_followed_as_it_stands(tmp_path: Path, page: str) -> N
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("page", sorted(_OTHERS))
-def test_a_tutorial_can_be_followed_with_other_data(tmp_path: Path, page: str) -> None:
-    follow(TUTORIALS / f"{page}.md", tmp_path, _other(page))
+@pytest.mark.parametrize("reader", sorted(_READERS))
+def test_a_tutorial_can_be_followed_with_other_data(tmp_path: Path, once: Once, reader: str) -> None:
+    one = _READERS[reader]
+    before = run("bash", one.before, tmp_path)
+    assert before.returncode == 0, before.stdout
+    page = TUTORIALS / f"{one.page}.md"
+    if "ADDRESS" not in one.instead:
+        follow(page, tmp_path, one.other())
+        return
+    with served(once("tutorials of a served piece", _published) / "store") as url:
+        told = follow(page, tmp_path, one.other(f"{url}/acme/words/1"))
+    assert "acme/words/1" in told
+
+
+def _published(folder: Path) -> None:
+    """A store in `folder` that holds acme/words/1, a piece that takes lines of words."""
+    folder.mkdir()
+    page = "piecehub page words --name acme/words > page.md"
+    publish = "piecehub publish words --name acme/words --documentation page.md --store store"
+    for command in (f"python {_OTHERS}/words.py", page, f"python {_OTHERS}/words_answers.py", publish):
+        done = run("bash", command, folder)
+        assert done.returncode == 0, done.stdout

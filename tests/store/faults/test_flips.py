@@ -7,13 +7,13 @@ import pytest
 
 from piecehub.errors import PiecehubError, StoreError
 from piecehub.facts.handle import Handle
-from piecehub.signing.shelf import StoreShelf
 from piecehub.signing.trust import Trust
 from piecehub.signing.verify import verify_version
 from piecehub.store import curate, layout
 from piecehub.store.catalog import Store
 from piecehub.store.fsck import check_store
 from piecehub.store.publish import publish
+from piecehub.store.shelf import StoreShelf
 from tests.signing.conftest import pairs, published  # noqa: F401  a fixture
 
 
