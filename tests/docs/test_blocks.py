@@ -29,6 +29,7 @@ class Scenario:
     Attributes:
         before: commands that were run there earlier.
         between: a command to run after those that begin so, as the page's text says.
+        means: what stands here for capital words of the page, and for what it shows in brackets.
     """
 
     page: str
@@ -36,6 +37,7 @@ class Scenario:
     world: Callable[[Path], AbstractContextManager[Stand]] = worlds.nothing
     before: tuple[str, ...] = ()
     between: dict[str, str] = field(default_factory=dict)
+    means: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.page}:{self.blocks[0]}"
@@ -71,6 +73,42 @@ LONG = (
     Scenario("README.md", ("piecehub export",), worlds.flowers, between={"piecehub page": "$EDITOR page.md"}),
     Scenario("docs/sharing.md", ("piecehub export flowers.keras",), worlds.flowers),
     Scenario("docs/check.md", ("import piecehub",), worlds.my_piece),
+    Scenario(
+        "docs/check.md",
+        ("piecehub check SAVED_MODEL",),
+        worlds.my_piece,
+        before=("piecehub page my_piece --name acme/features > page.md", "$EDITOR page.md"),
+        means={
+            "SAVED_MODEL": "my_piece",
+            "[--json]": "--json",
+            "[--trust]": "--trust",
+            "[--": "--",
+            "PAGE.md]": "page.md",
+        },
+    ),
+    Scenario(
+        "docs/sharing.md",
+        ("piecehub export MODEL", "piecehub page", "piecehub publish"),
+        worlds.flowers,
+        before=("piecehub keys new acme.pem",),
+        between={"piecehub page": "$EDITOR page.md"},
+        means={
+            "[--evidence FOLDER]": "",
+            "[--signing-key acme.pem]": "--signing-key acme.pem",
+            "MODEL [--layer NAME] -o FOLDER": "flowers.keras --layer features -o flowers/",
+        },
+    ),
+    Scenario(
+        "docs/start.md",
+        ("piecehub init DIR",),
+        worlds.a_table_and_a_model,
+        means={
+            "DIR --from images|csv|text|tfrecord PATH": "rows --from csv rows.csv",
+            "DIR --from keras|savedmodel MODEL --task images|csv|text|tfrecord PATH": (
+                "shared --from keras model.keras --task csv rows.csv"
+            ),
+        },
+    ),
     Scenario("README.md", ("import piecehub",), worlds.digits_in_keras),
     Scenario("README.md", ("piecehub kubeflow compile",), worlds.an_image),
 )
@@ -109,13 +147,8 @@ NOT_RUN: dict[Key, str] = {
     ("docs/kubeflow.md", "docker build"): "builds and pushes an image; kubeflow/README.md says what was run of it",
     ("docs/kubeflow.md", "docker run"): "needs that image; README.md has a call without it, which is run",
     ("docs/kubeflow.md", "kubectl create secret"): "needs a cluster",
-    ("docs/check.md", "piecehub check SAVED_MODEL"): "what may be called, in capital letters; README.md has calls",
     ("docs/scale.md", "piecehub evaluate"): "needs a cluster of Flink; the page says what was run there by hand",
-    ("docs/sharing.md", "piecehub export MODEL"): "what may be called, in capital letters; the block above has calls",
-    ("docs/sharing.md", "piecehub page"): "a line of the page's first block",
-    ("docs/sharing.md", "piecehub publish"): "a line of the page's first block, with what may stand beside it",
     ("docs/signing.md", "python -m model_signing sign sigstore"): "needs Sigstore's own servers",
-    ("docs/start.md", "piecehub init DIR"): "what may be called, in capital letters; the block below has a call",
 }
 
 
@@ -207,7 +240,7 @@ def _play(scenario: Scenario, folder: Path) -> None:
     folder.mkdir()
     with (
         scenario.world(folder) as stand,
-        closing(Shell(folder, stand.replace, stand.variables, scenario.between)) as shell,
+        closing(Shell(folder, stand.replace | scenario.means, stand.variables, scenario.between)) as shell,
     ):
         if stand.program:
             shell.run(Block(scenario.page, 0, "python", stand.program))

@@ -157,6 +157,17 @@ def my_piece(folder: Path) -> Generator[Stand]:
 
 
 @contextmanager
+def a_table_and_a_model(folder: Path) -> Generator[Stand]:
+    """A table `rows.csv` of four numbers and a label, and a trained `model.keras` that takes such numbers."""
+    rows = [f"{n % 6}.{n},{n * n % 97},{n % 11},{n % 6 + n % 3}.5,kind {n % 6}" for n in range(180)]
+    (folder / "rows.csv").write_text("\n".join(["a,b,c,d,kind", *rows]))
+    hidden = 'keras.layers.Dense(8, "relu", name="features")(inputs)'
+    model = f"inputs = keras.Input((4,))\nmodel = keras.Model(inputs, keras.layers.Dense(3)({hidden}))"
+    _python(folder, f'import keras\n{model}\nmodel.save("model.keras")\n')
+    yield Stand()
+
+
+@contextmanager
 def digits_in_keras(folder: Path) -> Generator[Stand]:
     """A trained Keras model `full_model` of pictures of digits, and a page for its piece."""
     _python(folder, f'{_FLOWERS.replace("(12, 10, 3)", "(8, 8, 1)")}\nmodel.save("digits.keras")\n')
