@@ -96,7 +96,7 @@ def plan_of(ir: pipeline_pb2.Pipeline, loaded: LoadedRecipe, workdir: Workdir, s
     before = _before(workdir, ir.pipeline_info.id)
     nodes = [node.pipeline_node for node in ir.nodes]
     with (
-        phase("asking what earlier runs have made"),
+        phase("looking at earlier runs"),
         logs.away(),
         looked_into(workdir),
         tempfile.TemporaryDirectory(prefix="piecehub-plan-") as scratch,
