@@ -38,6 +38,7 @@ _MODELS = ("keras", "savedmodel")
 @click.option(
     "--code", type=click.Path(exists=True, path_type=Path), help="Of keras: the Python file of the model's own classes."
 )
+@click.option("--trust", is_flag=True, help="Of keras: run Python that the model itself holds, such as Lambda layers.")
 @needs("pipeline")
 def init(
     folder: Path,
@@ -48,6 +49,7 @@ def init(
     task: tuple[str, str] | None,
     layer: str,
     code: Path | None,
+    trust: bool,
 ) -> None:
     """Look at data or a model at PATH and write a recipe into DIR, which runs as it is.
 
@@ -61,7 +63,7 @@ def init(
 
     name = name or folder.resolve().name.lower().replace("_", "-").replace(" ", "-")
     check_name(name)
-    _refuse_words(form, label, task, layer, code)
+    _refuse_words(form, label, task, layer, code, trust)
     if form != "savedmodel" and not Path(source).exists():
         raise RecipeError(f"Expected what there is at PATH. Received: '{source}', which is not there.")
     for path in (folder, Path(source)):
@@ -75,10 +77,10 @@ def init(
 
         examples = Path(task[1] if task else source)
         found = _looker(task[0] if task else form, label)(examples.resolve())
-        with _looked_at(form, source, found, layer, code) as looked:
+        with _looked_at(form, source, found, layer, code, trust) as looked:
             plan = plan_for(looked)
             written = write_recipe(folder, name, looked, plan)
-    click.echo(f"Found in {source}:\n")
+    click.echo(f"Found in {source}{f' and {task[1]}' if task else ''}:\n")
     for note in (*looked.notes, *looked.network, *plan.notes):
         click.echo(f"  {note}")
     click.echo(f"\nWritten into {folder}: {', '.join(file.name for file in written)}.\n\nNext:\n")
@@ -93,7 +95,9 @@ def init(
     click.echo("\nBefore it is published, fill in [documentation] of recipe.toml: what only you know.")
 
 
-def _refuse_words(form: str, label: str, task: tuple[str, str] | None, layer: str, code: Path | None) -> None:
+def _refuse_words(
+    form: str, label: str, task: tuple[str, str] | None, layer: str, code: Path | None, trust: bool
+) -> None:
     """Words that do not go together."""
     if form in _MODELS:
         if not task or task[0] not in _FORMS:
@@ -105,20 +109,22 @@ def _refuse_words(form: str, label: str, task: tuple[str, str] | None, layer: st
             raise RecipeError(f"Expected the task's examples. Received: '{task[1]}', which is not there.")
     elif task:
         raise RecipeError(f"Expected --task with --from keras or savedmodel. Received: --from {form}.")
-    if form != "keras" and (layer or code):
-        raise RecipeError(f"Expected --layer and --code with --from keras. Received: --from {form}.")
+    if form != "keras" and (layer or code or trust):
+        raise RecipeError(f"Expected --layer, --code and --trust with --from keras. Received: --from {form}.")
     if label and (task[0] if task else form) in ("images", "text"):
         raise RecipeError("Expected --label with csv or tfrecord. Received: it where labels are the names of folders.")
 
 
 @contextmanager
-def _looked_at(form: str, source: str, found: "Looked", layer: str, code: Path | None) -> "Generator[Looked]":
+def _looked_at(
+    form: str, source: str, found: "Looked", layer: str, code: Path | None, trust: bool
+) -> "Generator[Looked]":
     """What was found, with the model that is there already, if one is."""
     if form == "keras":
         from piecehub.exporting.saved_keras import load_keras
         from pipelines.starting.trained import look_at_trained
 
-        yield look_at_trained(load_keras(Path(source), code=code), found, layer, code)
+        yield look_at_trained(load_keras(Path(source), code=code, trust=trust), found, layer, code, trust=trust)
     elif form == "savedmodel":
         from piecehub.conformance.glance import glance
         from piecehub.conformance.sandbox import strongest

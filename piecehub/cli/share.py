@@ -4,6 +4,7 @@ What was made goes to standard output, talk to standard error.
 """
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -86,10 +87,11 @@ def export(
     else:
         _print(folder, facts, parameters)
     click.echo("next:", err=True)
+    quoted = shlex.quote(str(folder))
     for command in (
-        f"piecehub check {folder}",
-        f"piecehub page {folder} --name PUBLISHER/NAME > page.md",
-        f"piecehub publish {folder} --name PUBLISHER/NAME --documentation page.md",
+        f"piecehub check {quoted}",
+        f"piecehub page {quoted} --name PUBLISHER/NAME > page.md",
+        f"piecehub publish {quoted} --name PUBLISHER/NAME --documentation page.md",
     ):
         click.echo(f"  {command}", err=True)
 

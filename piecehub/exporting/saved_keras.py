@@ -9,6 +9,8 @@ A file may hold Python: the byte code of a `Lambda` layer. Keras refuses to run 
 """
 
 import importlib.util
+import re
+import shlex
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -33,6 +35,11 @@ _REFUSALS = (
     RuntimeError, TypeError, ValueError,
 )  # fmt: skip
 
+# The operations of functional models of Keras 2, as its HDF5 files call them.
+_OF_KERAS_2 = ("TFOpLambda", "SlicingOpLambda")
+# What Keras does not find, as it says so.
+_UNKNOWN = re.compile(r"Could not locate ((?:class|function) '[^']+')")
+
 
 def load_keras(path: Path, *, code: Path | None = None, trust: bool = False) -> Any:
     """The Keras 3 or tf_keras model that lies at `path`, without its optimizer.
@@ -54,7 +61,7 @@ def load_keras(path: Path, *, code: Path | None = None, trust: bool = False) -> 
     found = kind_of(path)
     if found != KERAS:
         what, remedy = found or ("which is none of these", "save it with `model.save('model.keras')`")
-        raise RecipeError(f"{_EXPECTED} Received: '{path}', {what}; {remedy.format(path)}.")
+        raise RecipeError(f"{_EXPECTED} Received: '{path}', {what}; {remedy.format(shlex.quote(str(path)))}.")
     endings = (_ZIP,) if zipfile.is_zipfile(path) else _HDF
     if path.suffix not in endings:
         raise RecipeError(
@@ -124,14 +131,14 @@ def _of_saved_model(path: Path, own: Mapping[str, Any], trust: bool) -> Any:
         raise RecipeError(f"{_EXPECTED} Received: '{path}', a folder without one; name the model's file.")
     if piece_manifest.read(path) is not None:
         raise RecipeError(
-            f"{_EXPECTED} Received: '{path}', which is exported already; `piecehub page {path}` and `piecehub publish` "
-            "come next, or `piecehub.reexport` after fine-tuning."
+            f"{_EXPECTED} Received: '{path}', which is exported already; `piecehub page "
+            f"{shlex.quote(str(path))}` and `piecehub publish` come next, or `piecehub.reexport` after fine-tuning."
         )
     if not (path / KERAS_METADATA).is_file():
         raise NotReusableError(
             f"{_EXPECTED} Received: '{path}', a SavedModel without '{KERAS_METADATA}', as `model.export()` and "
             "`tf.saved_model.save` write it: no Keras model can be made of it; export the .keras file that it comes "
-            f"from, or see by `piecehub check {path}` whether it can be shared as it is."
+            f"from, or see by `piecehub check {shlex.quote(str(path))}` whether it can be shared as it is."
         )
     if not trust:
         raise RecipeError(
@@ -163,8 +170,17 @@ def _refusal(path: Path, error: Exception) -> Exception:
     said = " ".join(str(error).split())
     if "safe_mode" in said or "unsafe deserialization" in said:
         why, remedy = "it holds Python code, such as a Lambda layer", "pass --trust if you trust who made it"
+    elif "No model config" in said:
+        why, remedy = "weights without a model", "build the model, load them into it, and save it as .keras"
+    elif any(words in said for words in _OF_KERAS_2):
+        why, remedy = (
+            "Keras 2 saved it, with operations that Keras 3 does not know",
+            "pass --trust to read it by tf_keras",
+        )
     elif any(words in said for words in ("custom object", "Could not locate", "Unknown layer", "Unknown object")):
-        why, remedy = first_line(error), "name the Python file that defines it by --code"
+        unknown = _UNKNOWN.search(said)
+        why = f"it holds {unknown[1]}, which Keras does not know" if unknown else first_line(error)
+        remedy = "name the Python file that defines it by --code"
     else:
         why = first_line(error)
         remedy = "load it in the environment that saved it, and save it as .keras from there"

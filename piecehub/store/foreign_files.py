@@ -1,6 +1,7 @@
 """What a file or folder is that somebody took for a SavedModel, and what to do with it. Reads a few bytes and names."""
 
 import os
+import shlex
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,8 @@ def refuse_foreign_file(path: Path) -> None:
     if found := kind_of(path):
         what, remedy = found
         raise RecipeError(
-            f"Expected a SavedModel: a folder, or an archive of one. Received: '{path}', {what}; {remedy.format(path)}."
+            f"Expected a SavedModel: a folder, or an archive of one. Received: '{path}', {what}; "
+            f"{remedy.format(shlex.quote(str(path)))}."
         )
 
 

@@ -38,7 +38,8 @@ def draw_weights(model: keras.Model, *, seed: int, custom_objects: Mapping[str, 
     with keras.saving.custom_object_scope(dict(custom_objects or {})):
         config = cast(dict[str, Any], keras.saving.serialize_keras_object(model))
         keras.utils.set_random_seed(seed)
-        drawn: Any = keras.saving.deserialize_keras_object(_reseeded(config, seed, count()))
+        # Python that it holds, such as a Lambda layer, was run when it was built.
+        drawn: Any = keras.saving.deserialize_keras_object(_reseeded(config, seed, count()), safe_mode=False)
     layers: list[Any] = list(cast(Any, model)._flatten_layers())
     kept = {id(weight) for layer in layers if isinstance(layer, _LEARNED_OF_DATA) for weight in layer.weights}
     for weight, value in zip(cast(list[Any], model.weights), cast(list[Any], drawn.weights), strict=True):

@@ -37,12 +37,16 @@ class Trained:
         own: whether it has classes of its own, which stand in `own.py`.
         write: writes `model.keras`, and `own.py` if there is one, or `saved_model/`, into a recipe's folder.
         inputs: of a Reusable SavedModel, as an expression that makes them; empty for a Keras model.
+        trust: whether Python that it holds may run, such as a Lambda layer.
+        unfreeze: whether layers of it are frozen, and shall be trained where it is fine-tuned.
     """
 
     layer: str
     own: bool
     write: Callable[[Path], None]
     inputs: str = ""
+    trust: bool = False
+    unfreeze: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Looked:
         columns: what `columns.json` holds; None where there is none.
         notes: what was guessed, a sentence each.
         network: what the network takes, as a sentence.
+        side: of pictures, the median of their shorter sides, in pixels; 0 is not known.
         trained: the model, where it is there already; then nothing is trained.
     """
 
@@ -77,6 +82,7 @@ class Looked:
     columns: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     network: tuple[str, ...] = ()
+    side: int = 0
     trained: Trained | None = None
 
 

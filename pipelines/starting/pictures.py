@@ -84,6 +84,7 @@ def pictures_of(
         constants={**(constants or {}), "pictures": {"SIDE, CHANNELS": (side, channels)}},
         notes=notes,
         network=(f"The model takes {side} x {side} pixels{larger}, in {colours}: SIDE, CHANNELS.",),
+        side=shortest,
     )
 
 

@@ -162,9 +162,11 @@ def _piece(looked: Looked) -> str:
     if _is_saved_model(looked):
         return 'road = "as_is" # the SavedModel of the recipe, as it lies there'
     layer = looked.trained.layer if looked.trained else "features"
-    if not layer:
-        return 'road = "whole"'
-    return f'road = "cut" # the model up to the layer of this name\nlayer = {_toml(layer)}'
+    cut = (
+        f'road = "cut" # the model up to the layer of this name\nlayer = {_toml(layer)}' if layer else 'road = "whole"'
+    )
+    unfreeze = looked.trained and looked.trained.unfreeze
+    return cut + ('\nfrozen = "unfreeze" # some of its layers are; "keep": they stay so for ever' if unfreeze else "")
 
 
 def _hub_tasks(looked: Looked) -> str:

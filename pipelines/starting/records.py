@@ -25,16 +25,18 @@ def look_at_records(source: Path, label: str = "") -> Looked:
     """What records hold: all are read once, for their labels.
 
     Raises:
-        DataError: if there are none, one is damaged, or they hold nothing that a recipe can take as it is.
+        DataError: if there are none, one is damaged, a label has several values, or they hold nothing that a recipe can
+            take as it is.
     """
     rows: list[dict[str, list[Any]]] = []
     labels: list[Any] = []
     chosen, total = label, 0
     for row in _rows(source):
         if not total:
-            chosen = guess_label(sorted(row), label)
+            chosen = _label(row, label)
         total += 1
         if row.get(chosen):
+            _refuse_several(source, chosen, row[chosen])
             labels.append(_plain(row[chosen][0]))
             if len(rows) < _SAMPLE:
                 rows.append(row)
@@ -46,6 +48,24 @@ def look_at_records(source: Path, label: str = "") -> Looked:
     if picture:
         return _of_pictures(source, picture, chosen, rows, labels, notes)
     return _of_columns(source, chosen, rows, labels, notes)
+
+
+def _label(row: dict[str, list[Any]], told: str) -> str:
+    """The feature that is the label: of those with one value that is no picture, if there are any."""
+    fitting = [name for name in sorted(row) if len(row[name]) == 1 and not _is_picture(row[name][0])]
+    return guess_label(sorted(row), told) if told or not fitting else guess_label(fitting, "")
+
+
+def _refuse_several(source: Path, label: str, values: list[Any]) -> None:
+    if len(values) > 1:
+        raise DataError(
+            f"Expected a label of one value. Received: '{label}' in '{source}', with {len(values)} in a record; name "
+            "another by --label, or write the records with one."
+        )
+
+
+def _is_picture(value: Any) -> bool:
+    return isinstance(value, bytes) and value.startswith(_PICTURES)
 
 
 def _rows(source: Path) -> Iterator[dict[str, list[Any]]]:
@@ -71,7 +91,7 @@ def _picture(rows: list[dict[str, list[Any]]], label: str) -> str:
     """The feature that is the file of a picture, in every record that has it; empty if none is."""
     for name in sorted(rows[0]):
         values = [value for row in rows for value in row.get(name, [])]
-        if name != label and values and all(isinstance(v, bytes) and v.startswith(_PICTURES) for v in values):
+        if name != label and values and all(map(_is_picture, values)):
             return name
     return ""
 

@@ -1,28 +1,32 @@
 """Looks at a model that was trained before, of Keras or a SavedModel, and whether it takes the examples of a task."""
 
+import ast
 import json
+import math
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.machinery import PathFinder
 from pathlib import Path
-from statistics import median
 from typing import Any, cast
 
 import keras
 
 from piecehub.conformance.glance import Glance
 from piecehub.errors import NotReusableError, RecipeError
+from piecehub.extraction.roads import cut_piece
 from piecehub.tensors.specs import is_fact
-from pipelines.starting.looked import Looked, Trained
+from piecehub.training.building import model_input
+from pipelines.starting.looked import Feature, Looked, Trained
+from pipelines.starting.networks import frozen_layers, last_features, takes_bytes
 
 _TEMPLATES = {"pictures": "trained_pictures", "texts": "trained_texts", "columns": "trained_columns"}
 # Of pictures, where the model says nothing of their size.
 _OPEN_SIDE = 224
-# A model that begins by dividing by as much takes values from 0 to 255.
-_BYTES_SCALE = 0.02
 
 
-def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None) -> Looked:
+def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None, *, trust: bool = False) -> Looked:
     """The recipe of a task for a model that is there already.
 
     Args:
@@ -30,16 +34,21 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None) -> 
         task: what was found in the examples of the task.
         layer: up to which the model is shared; empty to choose.
         code: the file that defines the model's own classes, if it has any.
+        trust: whether Python that the model holds may run, in the recipe too.
 
     Raises:
+        PieceError: if it has no such layer.
         RecipeError: if the model does not take such examples, or is none of Keras 3.
     """
     if not isinstance(model, keras.Model):
         raise RecipeError(
-            f"Expected a model of Keras 3. Received: one of {type(model).__module__.partition('.')[0]}; share it by "
-            "`piecehub export` and `piecehub evaluate`."
+            f"Expected a model of Keras 3. Received: one of {type(model).__module__.partition('.')[0]}; export it by "
+            "`piecehub export`, and name the folder that this writes by --from savedmodel."
         )
-    chosen = layer or _last_features(model)
+    if code:
+        _refuse_neighbours(code)
+    chosen = layer or last_features(model)
+    frozen = frozen_layers(cut_piece(model, chosen) if chosen else model)
 
     def write(folder: Path) -> None:
         model.save(folder / "model.keras")
@@ -53,7 +62,34 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None) -> 
         cut = "It is shared as a whole: piece.road."
     part = f", up to its layer {chosen}" if chosen else ""
     what = f"The Keras model '{model.name}'{part}."
-    return _looked(model, task, Trained(chosen, code is not None, write), cut, what)
+    looked = _looked(
+        model, task, Trained(chosen, code is not None, write, trust=trust, unfreeze=bool(frozen)), cut, what
+    )
+    if not frozen:
+        return looked
+    more = f" and {len(frozen) - 3} more" if len(frozen) > 3 else ""
+    told = f"Frozen in it, and trained where the piece is fine-tuned: {', '.join(frozen[:3])}{more}: piece.frozen."
+    return replace(looked, network=(*looked.network, told))
+
+
+def _refuse_neighbours(code: Path) -> None:
+    """Refuses a file that imports what lies beside it, for it comes along alone."""
+    root = code.resolve().parent
+    names: list[str] = []
+    for node in ast.walk(ast.parse(code.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+    elsewhere = [place for place in sys.path if Path(place).resolve() != root]
+    for name in dict.fromkeys(name.partition(".")[0] for name in names):
+        beside = (root / f"{name}.py").is_file() or (root / name).is_dir()
+        if beside and name not in sys.stdlib_module_names and not PathFinder.find_spec(name, elsewhere):
+            raise RecipeError(
+                f"Expected all code of the model's own classes in the one file of --code. Received: '{code}', which "
+                f"imports '{name}' beside it; put both into one file, or export the model by `piecehub export --code`, "
+                "and name the folder that this writes by --from savedmodel."
+            )
 
 
 def look_at_saved_model(saved_model: Path, seen: Glance, task: Looked) -> Looked:
@@ -136,12 +172,14 @@ def _takes(task: Looked, constants: dict[str, Any]) -> str:
 
 def _inputs(model: keras.Model) -> dict[str, Any]:
     """The model's inputs by name."""
-    found = cast(Any, model).inputs
+    found = getattr(model, "inputs", None)
     if not found:
         raise RecipeError(
-            f"Expected a model with an Input. Received: '{model.name}', which was built without; add one."
+            f"Expected a model with an Input. Received: '{model.name}', which was built without; add one, or export it "
+            "by `piecehub export`, and name the folder that this writes by --from savedmodel."
         )
-    return {tensor.name: tensor for tensor in found}
+    named = model_input(model)
+    return dict(named) if isinstance(named, Mapping) else {tensor.name: tensor for tensor in found}
 
 
 def _only(model: keras.Model, what: str) -> Any:
@@ -157,30 +195,19 @@ def _only(model: keras.Model, what: str) -> Any:
 def _pictures(model: keras.Model, task: Looked) -> tuple[dict[str, Any], str]:
     tensor = _only(model, "pictures")
     shape = tuple(tensor.shape[1:])
-    if len(shape) != 3 or shape[2] not in (1, 3) or not str(tensor.dtype).startswith("float"):
+    height, width, channels = (*shape, 1) if len(shape) == 2 else shape if len(shape) == 3 else (0, 0, 0)
+    if channels not in (1, 3) or not str(tensor.dtype).startswith("float"):
         raise RecipeError(
-            f"Expected a model that takes pictures, float [batch, height, width, 1 or 3]. Received: {tensor.dtype} "
-            f"{tensor.shape}; name another task, or write its recipe by hand."
+            "Expected a model that takes pictures, float [batch, height, width, 1 or 3] or [batch, height, width]. "
+            f"Received: {tensor.dtype} {tensor.shape}; name another task, or write its recipe by hand."
         )
-    height, width = (side or _OPEN_SIDE for side in shape[:2])
-    largest = 255.0 if _divides(model) else 1.0
+    open_side = min(_OPEN_SIDE, task.side) if task.side else _OPEN_SIDE
+    height, width = (side or open_side for side in (height, width))
+    largest = 255.0 if takes_bytes(model) else 1.0
     why = "for it begins by scaling them" if largest > 1 else "as most do: change LARGEST if it was trained otherwise"
     note = f"The model '{model.name}' takes {height} x {width} pixels with values from 0 to {largest:g}, {why}."
-    return {"HEIGHT, WIDTH, CHANNELS": (height, width, shape[2]), "LARGEST": largest}, note
-
-
-def _divides(model: keras.Model) -> bool:
-    """Whether one of its first layers makes small numbers of large ones."""
-    for layer in cast(list[Any], model.layers)[:4]:
-        if isinstance(layer, keras.layers.Rescaling) and median(_flat(layer.scale)) < _BYTES_SCALE:
-            return True
-        if isinstance(layer, keras.layers.Normalization) and layer.mean is not None:
-            return median(_flat(keras.ops.convert_to_numpy(layer.mean))) > 2.0
-    return False
-
-
-def _flat(value: Any) -> list[float]:
-    return [float(one) for one in value] if hasattr(value, "__len__") else [float(value)]
+    constants = {"HEIGHT, WIDTH, CHANNELS": (height, width, channels), "LARGEST": largest}
+    return constants | {"SHAPE": (height, width, *shape[2:])}, note
 
 
 def _texts(model: keras.Model, task: Looked) -> tuple[dict[str, Any], str]:
@@ -195,30 +222,51 @@ def _texts(model: keras.Model, task: Looked) -> tuple[dict[str, Any], str]:
 
 
 def _columns(model: keras.Model, task: Looked) -> tuple[dict[str, Any], str]:
+    """By their names, where each input is called like a column; else all numbers in one input."""
     inputs, columns = _inputs(model), task.columns or {}
-    features = {feature.name: max(1, feature.size) for feature in task.features}
     by_name = {name: tuple(tensor.shape[1:]) for name, tensor in inputs.items()}
+    features = {feature.name: feature for feature in task.features}
+    called = [one for key in ("numbers", "words") for one in columns[key]]
+    features |= {one["name"]: features[one["feature"]] for one in called}
     if set(by_name) <= set(features):
-        return {"INPUTS": by_name}, f"The model '{model.name}' takes the columns {', '.join(by_name)}, by their names."
+        for name, tensor in inputs.items():
+            _refuse_column(model, name, tensor, features[name])
+        shapes = {name: _laid_out(max(1, features[name].size), shape) for name, shape in by_name.items()}
+        return {"INPUTS": shapes}, f"The model '{model.name}' takes the columns {', '.join(by_name)}, by their names."
     numbers = sum(one["size"] for one in columns["numbers"])
-    shapes = list(by_name.values())
-    if shapes == [(numbers,)] and not columns["words"]:
-        return {}, f"The model '{model.name}' takes {numbers} numbers: those of the columns in order (columns.json)."
+    (only, *others) = inputs.values()
+    shape = None if others or columns["words"] else _laid_out(numbers, tuple(only.shape[1:]))
+    if shape is not None and str(only.dtype) != "string":
+        rows = f", row by row as {' x '.join(map(str, shape))}" if len(shape) > 1 else ""
+        note = f"The model '{model.name}' takes {numbers} numbers: those of the columns in order (columns.json){rows}."
+        return {"SHAPE": shape}, note
+    names = [one["name"] for one in called]
     given = ", ".join(f"{name} {list(shape)}" for name, shape in by_name.items())
+    many = f"{len(columns['words'])} column{'s' if len(columns['words']) > 1 else ''} of words"
+    words = f" and {many}" if columns["words"] else ""
     raise RecipeError(
-        f"Expected a model with an input for each column by its name ({', '.join(features)}), or one of {numbers} "
-        f"numbers. Received: '{model.name}' with {given}; write its recipe by hand."
+        "Expected a model with inputs that are called like columns, or with one for all numbers, where there are no "
+        f"words. Received: '{model.name}' with {given}, and {numbers} numbers{words} ({', '.join(names[:12])}"
+        f"{', …' if len(names) > 12 else ''}) beside the label '{columns['label']}'; name another label "
+        "by --label, rename the columns, or write its recipe by hand."
     )
 
 
-def _last_features(model: keras.Model) -> str:
-    """The layer before the head: the last one of `[batch, width]` before the last layer, but for dropout."""
-    layers: list[Any] = list(model.layers)
-    last = next((layer for layer in reversed(layers) if not isinstance(layer, keras.layers.Activation)), None)
-    if not isinstance(last, keras.layers.Dense):
-        return ""
-    for layer in reversed(layers[: layers.index(last)]):
-        shape = getattr(getattr(layer, "output", None), "shape", ())
-        if len(shape) == 2 and not isinstance(layer, keras.layers.Dropout | keras.layers.InputLayer):
-            return layer.name
-    return ""
+def _refuse_column(model: keras.Model, name: str, tensor: Any, feature: Feature) -> None:
+    """Refuses what an input that is called like a column does not take of it."""
+    what = "words" if feature.type == "BYTES" else "1 number" if feature.size < 2 else f"{feature.size} numbers"
+    shape = tuple(tensor.shape[1:])
+    if (str(tensor.dtype) == "string") != (feature.type == "BYTES") or _laid_out(max(1, feature.size), shape) is None:
+        raise RecipeError(
+            f"Expected an input of '{model.name}' that takes what the column of its name holds. Received: "
+            f"'{name}', {tensor.dtype} {list(shape)}, and a column of {what}; name other examples as the task."
+        )
+
+
+def _laid_out(numbers: int, shape: tuple[int | None, ...]) -> tuple[int, ...] | None:
+    """The shape of an input that so many numbers fill, with a size for its open axis; None if they do not."""
+    fixed = math.prod(side for side in shape if side is not None)
+    if shape.count(None) > 1 or not fixed or numbers % fixed:
+        return None
+    filled = tuple(numbers // fixed if side is None else side for side in shape)
+    return filled if math.prod(filled) == numbers else None

@@ -80,6 +80,8 @@ def _model(looked: Looked) -> str:
     text = _filled(looked.model, looked.constants.get(looked.model, {}))
     if looked.trained and looked.trained.inputs:
         return _of_saved_model(text, looked.trained.inputs)
+    if looked.trained and looked.trained.trust:
+        text = text.replace("compile=False)", "compile=False, safe_mode=False)")
     return _with_own(text) if looked.trained and looked.trained.own else text
 
 

@@ -196,6 +196,39 @@ def test_a_saved_model_of_keras_2_is_exported_where_it_is_trusted(tmp_path: Path
     assert "did you mean 'features'?" in said
 
 
+def test_hdf5_of_keras_2_is_named_by_what_keras_does_not_read_in_it(tmp_path: Path) -> None:
+    import tf_keras
+
+    inputs = tf_keras.Input((4,))
+    model = tf_keras.Model(inputs, 2.0 * tf_keras.layers.Dense(3)(inputs))
+    model.save(str(tmp_path / "old.h5"))
+    model.save_weights(str(tmp_path / "old weights.h5"))
+    said = _refused(_run("export", tmp_path / "old.h5", "-o", tmp_path / "piece"), NotReusableError)
+    assert "Keras 2 saved it, with operations that Keras 3 does not know; pass --trust" in said
+    said = _refused(_run("export", tmp_path / "old weights.h5", "-o", tmp_path / "piece"), NotReusableError)
+    assert "weights without a model; build the model" in said
+    done = _run("export", tmp_path / "old.h5", "--trust", "-o", tmp_path / "piece")
+    assert done.exit_code == 0, done.exception
+
+
+def test_commands_that_come_next_can_be_called_as_they_stand(saved: Path, tmp_path: Path) -> None:
+    done = _run("export", saved / "flowers.keras", "-o", tmp_path / "my piece")
+    assert f"piecehub check '{tmp_path}/my piece'" in done.output
+    assert f"piecehub publish '{tmp_path}/my piece' --name" in done.output
+    said = _refused(_run("export", tmp_path / "my piece", "-o", tmp_path / "again"), RecipeError)
+    assert f"`piecehub page '{tmp_path}/my piece'`" in said
+
+
+def test_a_layer_that_keras_does_not_know_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN.replace("Scaled", "Unheard"))
+    program = (
+        "import keras, own; keras.Sequential([keras.Input((4,)), own.Unheard(), keras.layers.Dense(2)]).save('o.keras')"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
+    said = _refused(_run("export", tmp_path / "o.keras", "-o", tmp_path / "piece"), NotReusableError)
+    assert "Received: it holds class 'Unheard', which Keras does not know; name the Python file" in said
+
+
 def test_a_page_is_begun_with_what_is_known_and_questions_for_the_rest(exported: tuple[Path, Any]) -> None:
     folder, _ = exported
     done = piecehub("page", str(folder), "--name", "acme/flowers", cwd=folder.parent)

@@ -258,3 +258,16 @@ def test_what_is_no_such_data_is_one_sentence(tmp_path: Path, form: str, make: A
     make(tmp_path / "data")
     with pytest.raises(DataError, match=sentence):
         LOOKERS[form](tmp_path / "data")
+
+
+def test_the_label_of_records_is_a_feature_of_one_value_that_is_no_picture(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [{"kind": "abcde"[n % 5], "signal": rng.random(6), "z": [1.0, 0.0]} for n in range(100)]
+    write_records(tmp_path / "signals", rows, shards=1)
+    looked = look_at_records(tmp_path / "signals")
+    assert (looked.columns or {})["label"] == "kind"
+    with pytest.raises(DataError, match=r"Expected a label of one value. Received: 'signal' in .*, with 6 in a record"):
+        look_at_records(tmp_path / "signals", "signal")
+    file = next(pictures(tmp_path / "pictures").rglob("*.png")).read_bytes()
+    write_records(tmp_path / "shown", [{"kind": "abcde"[n % 5], "png": file} for n in range(100)], shards=1)
+    assert look_at_records(tmp_path / "shown").constants["records_files"]["LABEL"] == "kind"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,8 +27,10 @@ from piecehub.training.recipe_modules import load_module
 from pipelines.data import examples_folder
 from pipelines.recipe.checks import recipe_faults
 from pipelines.recipe.loader import load_recipe
+from pipelines.starting.looked import Looked
 from pipelines.starting.pictures import look_at_images
 from pipelines.starting.plan import plan_for
+from pipelines.starting.tables import look_at_table
 from pipelines.starting.trained import look_at_trained
 from pipelines.starting.writing import write_recipe
 from tests.command_line import piecehub
@@ -80,7 +83,7 @@ def test_a_trained_model_gets_a_recipe_that_trains_nothing(tmp_path: Path, form:
 def test_a_model_that_divides_by_255_is_given_values_to_255(tmp_path: Path) -> None:
     task = look_at_images(pictures(tmp_path / "data"))
     constants = look_at_trained(_trained("images"), task, "", None).constants["trained_pictures"]
-    assert constants == {"HEIGHT, WIDTH, CHANNELS": (20, 24, 3), "LARGEST": 255.0}
+    assert constants == {"HEIGHT, WIDTH, CHANNELS": (20, 24, 3), "LARGEST": 255.0, "SHAPE": (20, 24, 3)}
     plain = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=3)
     looked = look_at_trained(plain, task, "", None)
     assert looked.constants["trained_pictures"]["LARGEST"] == 1.0
@@ -91,11 +94,11 @@ def test_a_model_that_divides_by_255_is_given_values_to_255(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("form", "other", "sentence"),
     [
-        ("images", "tfrecord", "Expected a model with an input for each column by its name .* Received: 'mine' with"),
+        ("images", "tfrecord", "Expected a model with inputs that are called like columns.* Received: 'mine' with"),
         (
             "csv",
             "images",
-            "Expected a model that takes pictures. Received: 'mine', with the inputs colour, length, w",
+            "Expected a model that takes pictures. Received: 'mine', with the inputs wings, colour, l",
         ),
         ("tfrecord", "images", "Expected a model that takes pictures, float"),
         ("images", "text", "Expected a model that takes texts, string"),
@@ -106,6 +109,115 @@ def test_a_model_that_does_not_take_the_tasks_examples_is_refused(
 ) -> None:
     with pytest.raises(RecipeError, match=sentence):
         look_at_trained(_trained(form), looked_at(other, tmp_path / "data"), "", None)
+
+
+def _rows(*names: str, label: str = "kind") -> str:
+    rng = np.random.default_rng(0)
+    rows = [[*(f"{value:.3f}" for value in rng.normal(size=len(names))), "abcde"[n % 5]] for n in range(100)]
+    return "\n".join(",".join(row) for row in [[*names, label], *rows])
+
+
+def _written(model: keras.Model, task: Looked, folder: Path) -> Any:
+    """The module of the recipe that a model gets for a task."""
+    looked = look_at_trained(model, task, "", None)
+    write_recipe(folder, "mine", looked, plan_for(looked))
+    return load_module(folder, "model.py")
+
+
+def test_columns_are_found_by_their_names_as_they_stand_in_the_table(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(_rows("Age", "Monthly income"))
+    inputs = {name: keras.Input((1,), name=name) for name in ("Monthly income", "Age")}
+    model = keras.Model(inputs, layers.Dense(5)(layers.Dense(4, "relu")(layers.concatenate(list(inputs.values())))))
+    module = _written(model, look_at_table(tmp_path / "table.csv"), tmp_path / "recipe")
+    row = module.decode({"age": tf.constant(3.0), "monthly_income": tf.constant(4.0), "label": tf.constant(1)})
+    assert {name: value.numpy().tolist() for name, value in row.items()} == {
+        "Monthly income": [4.0],
+        "Age": [3.0],
+        "label": 1,
+    }
+
+
+@pytest.mark.parametrize(("shape", "laid_out"), [((6, 1), [6, 1]), ((2, 3), [2, 3]), ((None, 3), [2, 3]), ((6,), [6])])
+def test_numbers_are_laid_out_as_a_model_of_one_input_takes_them(
+    tmp_path: Path, shape: tuple[int | None, ...], laid_out: list[int]
+) -> None:
+    (tmp_path / "table.csv").write_text(_rows(*(f"t{n}" for n in range(6))))
+    series = keras.Sequential([keras.Input(shape), layers.Flatten() if None not in shape else layers.LSTM(4)])
+    model = keras.Sequential([series, layers.Dense(4, "relu"), layers.Dense(5)])
+    module = _written(model, look_at_table(tmp_path / "table.csv"), tmp_path / "recipe")
+    row = module.decode({**{f"t{n}": tf.constant(float(n)) for n in range(6)}, "label": tf.constant(1)})
+    assert row["numbers"].shape == laid_out
+    assert row["numbers"].numpy().ravel().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("shape", [(7,), (4, 2), (None, 4), (None, None, 3)])
+def test_numbers_that_a_model_does_not_take_are_refused_with_the_label_that_was_taken(
+    tmp_path: Path, shape: tuple[int | None, ...]
+) -> None:
+    (tmp_path / "table.csv").write_text(_rows(*(f"t{n}" for n in range(6))))
+    inputs = keras.Input(shape)
+    with pytest.raises(
+        RecipeError, match=r"and 6 numbers \(t0, t1.* beside the label 'kind'; name another label by --l"
+    ):
+        look_at_trained(keras.Model(inputs, inputs), look_at_table(tmp_path / "table.csv"), "", None)
+
+
+@pytest.mark.parametrize("options", [{"shape": (1,), "dtype": "string"}, {"shape": (2,)}])
+def test_an_input_that_is_called_like_a_column_of_another_kind_is_refused(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    (tmp_path / "table.csv").write_text(_rows("age", "income"))
+    inputs = keras.Input(name="age", **options)
+    with pytest.raises(RecipeError, match=r"'age', .* and a column of 1 number; name other examples as the task"):
+        look_at_trained(keras.Model(inputs, inputs), look_at_table(tmp_path / "table.csv"), "", None)
+
+
+def test_pictures_without_a_channel_and_of_any_size_are_taken(tmp_path: Path) -> None:
+    task = look_at_images(pictures(tmp_path / "data", "L"))
+    flat = keras.Sequential([keras.Input((28, 28)), layers.Flatten(), layers.Dense(8, "relu"), layers.Dense(5)])
+    module = _written(flat, task, tmp_path / "recipe")
+    file = next((tmp_path / "data").rglob("*.png")).read_bytes()
+    assert module.decode({"picture": tf.constant(file), "label": tf.constant(1)})["images"].shape == [28, 28]
+    inputs = keras.Input((None, None, 1))
+    anywhere = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs))))
+    constants = look_at_trained(anywhere, task, "", None).constants["trained_pictures"]
+    assert constants["HEIGHT, WIDTH, CHANNELS"] == (30, 30, 1)
+
+
+def test_a_layer_that_is_not_there_is_refused_before_a_recipe_is_written(tmp_path: Path) -> None:
+    with pytest.raises(PieceError, match="Received: 'lats'; did you mean 'last'"):
+        look_at_trained(_trained("tfrecord"), looked_at("tfrecord", tmp_path / "data"), "lats", None)
+
+
+def test_frozen_layers_are_trained_by_consumers_and_told(tmp_path: Path) -> None:
+    model = _trained("tfrecord")
+    model.get_layer("last").trainable = False
+    looked = look_at_trained(model, looked_at("tfrecord", tmp_path / "data"), "", None)
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    assert load_recipe(tmp_path / "recipe").config.piece[0].frozen == "unfreeze"
+    assert looked.network[-1] == "Frozen in it, and trained where the piece is fine-tuned: last: piece.frozen."
+
+
+def test_a_model_that_holds_python_is_taken_with_trust(tmp_path: Path) -> None:
+    inputs = keras.Input((17,))
+    x = layers.Dense(8, "relu", name="last")(layers.Lambda(lambda x: 2 * x)(inputs))
+    keras.Model(inputs, layers.Dense(5)(x)).save(tmp_path / "mine.keras")
+    records(tmp_path / "data")
+    words = ["init", "recipe", "--from", "keras", "mine.keras", "--task", "tfrecord", "data"]
+    refused = piecehub(*words, cwd=tmp_path)
+    assert "pass --trust if you trust who made it" in refused.stderr
+    done = piecehub(*words, "--trust", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    module = load_module(tmp_path / "recipe", "model.py")
+    first, second = (module.build_model(seed=seed).get_layer("last").get_weights()[0] for seed in (1, 2))
+    assert not np.array_equal(first, second)
+
+
+def test_code_that_imports_what_lies_beside_it_is_refused_for_it_comes_along_alone(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("WIDTH = 3\n")
+    (tmp_path / "mine.py").write_text("import json\nfrom helper import WIDTH\nimport numpy\n")
+    with pytest.raises(RecipeError, match="which imports 'helper' beside it; put both into one file"):
+        look_at_trained(_trained("tfrecord"), looked_at("tfrecord", tmp_path / "data"), "", tmp_path / "mine.py")
 
 
 def test_classes_of_the_models_own_come_along(tmp_path: Path) -> None:

@@ -76,3 +76,9 @@ def test_what_was_learned_of_data_stays() -> None:
         np.testing.assert_array_equal(old, new)
     assert words.get_vocabulary()[1:] != []
     assert not np.array_equal(kernel, model.layers[-2].get_weights()[0])
+
+
+def test_a_model_with_a_lambda_layer_is_drawn() -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Lambda(lambda x: 2 * x), keras.layers.Dense(3)])
+    first, second = (draw_weights(model, seed=seed).get_weights()[0] for seed in (0, 1))
+    assert not np.array_equal(first, second)

@@ -20,15 +20,19 @@ COLUMNS = json.loads(Path(__file__).with_name("columns.json").read_text(encoding
 OWN = {}
 # The model's inputs by name, and their shapes without the batch; none: one input of all numbers.
 INPUTS = {}
+# Of that one input, the shape without the batch.
+SHAPE = (-1,)
 
 
 def decode(features: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that the model takes, each by itself, or all numbers in the order of `columns.json`."""
     if INPUTS:
-        row = {name: tf.reshape(features[name], shape) for name, shape in INPUTS.items()}
+        called = {one["name"]: one["feature"] for one in (*COLUMNS["numbers"], *COLUMNS["words"])}
+        row = {name: tf.reshape(features[called.get(name, name)], shape) for name, shape in INPUTS.items()}
     else:
         names = [one["feature"] for one in COLUMNS["numbers"]]
-        row = {"numbers": tf.concat([tf.reshape(features[name], [-1]) for name in names], axis=0)}
+        numbers = tf.concat([tf.reshape(features[name], [-1]) for name in names], axis=0)
+        row = {"numbers": tf.reshape(numbers, SHAPE)}
     return {**row, "label": features["label"]}
 
 

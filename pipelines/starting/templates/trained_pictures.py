@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 import piecehub
 from piecehub import images
@@ -15,15 +16,17 @@ from piecehub import images
 MODEL = Path(__file__).with_name("model.keras")
 # Classes of the model's own, by name.
 OWN = {}
-# What it takes: pictures of this size, of 3 channels in colours or of 1 in grey, with values from 0 to LARGEST.
+# What it takes: pictures of this size, of 3 channels in colours or of 1 in grey, laid out as
+# SHAPE, with values from 0 to LARGEST.
 HEIGHT, WIDTH, CHANNELS = 96, 96, 3
+SHAPE = (96, 96, 3)
 LARGEST = 1.0
 
 
 def decode(features: Mapping[str, Any]) -> dict[str, Any]:
     """The picture of a file, upright, cropped to the model's proportions in its middle, and scaled to its values."""
     picture = images.read(features["picture"], size=(HEIGHT, WIDTH), channels=CHANNELS)
-    return {"images": LARGEST * picture, "label": features["label"]}
+    return {"images": LARGEST * tf.reshape(picture, SHAPE), "label": features["label"]}
 
 
 def build_model(*, seed: int) -> keras.Model:
