@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from piecehub.errors import DataError
 from piecehub.training.recipe_modules import load_module
 
 # What a record of the recipe may hold, as the schema calls it.
@@ -92,6 +93,36 @@ def evenly(of: Sequence[Any], count: int) -> list[Any]:
     """At most `count` items, spread evenly."""
     taken = min(count, len(of))
     return [of[place * len(of) // taken] for place in range(taken)]
+
+
+def splits_of(reader: ModuleType, source: Path, classes: Sequence[str]) -> list[str]:
+    """A note on the folders between SOURCE and the classes that are called like splits; none if there are none.
+
+    Args:
+        reader: the template that reads folders, which knows such names.
+        source: the folder of folders.
+        classes: which it found.
+
+    Raises:
+        DataError: if a class is called like a split: then it is one, beside folders that are none.
+    """
+    if parts := sorted(name for name in classes if name.lower() in reader.SPLITS):
+        raise DataError(
+            f"Expected one folder a class, or folders called like splits with those in each. Received: '{parts[0]}', "
+            "which is called like a split; name one of the splits as the PATH, or put the examples of each class "
+            "together: the recipe makes splits of its own."
+        )
+    names = ", ".join(place.name for place in reader.splits(source))
+    return [f"What lies in {names} is taken together: the recipe makes splits of its own."] if names else []
+
+
+def what_lies_in(source: Path) -> str:
+    """What there is instead of what was looked for: how many files, and how they are called."""
+    found = Counter(file.suffix.lower() for file in source.rglob("*") if file.is_file())
+    names = ", ".join(name or "no ending" for name, _ in found.most_common(3))
+    return (
+        f"but with {found.total():,} other files ({names}{', …' if len(found) > 3 else ''})" if found else "and empty"
+    )
 
 
 def left_out(source: Path, endings: Sequence[str]) -> list[str]:

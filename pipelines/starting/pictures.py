@@ -10,19 +10,18 @@ import numpy as np
 
 from piecehub import images
 from piecehub.errors import DataError
-from pipelines.starting.looked import Feature, Looked, evenly, left_out, template
+from pipelines.starting.looked import Feature, Looked, evenly, left_out, splits_of, template, what_lies_in
 
 _SAMPLE = 200
 # A network for a first run takes minutes on pictures of this size, and hours on four times as many pixels.
 _LARGEST = 96
-_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 
 
 def look_at_images(source: Path) -> Looked:
     """What lies below `source`: classes, sizes, colours.
 
     Raises:
-        DataError: if there are no folders with pictures, or they are called like splits.
+        DataError: if there are no folders with pictures, or some of them are called like splits.
     """
     reader = template("images_folder")
     found = list(reader.pictures(source)) if source.is_dir() else []
@@ -30,15 +29,11 @@ def look_at_images(source: Path) -> Looked:
     if not counts:
         raise DataError(
             f"Expected a folder with a folder of pictures ({', '.join(reader.ENDINGS)}) for each class. "
-            f"Received: '{source}' without any; sort them so."
+            f"Received: '{source}' without any, {what_lies_in(source)}; sort them so, or save them as one of these."
         )
-    if parts := sorted(name for name in counts if name.lower() in _PARTS):
-        raise DataError(
-            f"Expected one folder a class. Received: '{parts[0]}', which is called like a split; name one of the "
-            "splits as the PATH, or put the pictures of each class together: the recipe makes splits of its own."
-        )
+    splits = splits_of(reader, source, list(counts))
     sizes, grey, broken = _sampled([file for file, _ in found])
-    notes = [f"{sum(counts.values()):,} pictures of {len(counts)} classes, the folders' names."]
+    notes = [f"{sum(counts.values()):,} pictures of {len(counts)} classes, the folders' names.", *splits]
     if broken:
         looked_at = broken + len(sizes)
         notes.append(f"{broken} of {looked_at} that were looked at cannot be read; such are left out, and named.")

@@ -35,9 +35,12 @@ def look_at_records(source: Path, label: str = "") -> Looked:
             chosen = guess_label(sorted(row), label)
         total += 1
         if row.get(chosen):
+            _refuse_several(source, chosen, row[chosen])
             labels.append(_plain(row[chosen][0]))
             if len(rows) < _SAMPLE:
                 rows.append(row)
+    if not total:
+        raise DataError(f"Expected records of tf.Example. Received: none in '{source}', whose files are empty.")
     if not labels:
         raise DataError(f"Expected records with a label '{chosen}'. Received: none in '{source}'; name one by --label.")
     how = "as told" if label else "by its name, or the last one"
@@ -46,6 +49,15 @@ def look_at_records(source: Path, label: str = "") -> Looked:
     if picture:
         return _of_pictures(source, picture, chosen, rows, labels, notes)
     return _of_columns(source, chosen, rows, labels, notes)
+
+
+def _refuse_several(source: Path, label: str, values: list[Any]) -> None:
+    """A label is one class or one value; a row of zeros with a one is the number of a class, written otherwise."""
+    if len(values) > 1:
+        raise DataError(
+            f"Expected a label of one value in each record. Received: '{label}' with {len(values)} in '{source}'; name "
+            "another by --label, or write the number or the name of the class."
+        )
 
 
 def _rows(source: Path) -> Iterator[dict[str, list[Any]]]:
@@ -58,8 +70,8 @@ def _rows(source: Path) -> Iterator[dict[str, list[Any]]]:
             yield from map(reader.values, reader.records(file))
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, DecodeError) as error:
             raise DataError(
-                f"Expected TFRecords of tf.Example. Received: '{file}', which holds something else or is damaged; take "
-                "it away, or write it again."
+                f"Expected TFRecords of tf.Example. Received: '{file}', which holds something else (such as "
+                "tf.SequenceExample) or is damaged; take it away, or write its records again as tf.Example."
             ) from error
 
 

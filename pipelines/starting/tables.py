@@ -47,7 +47,7 @@ def looked_at(source: Path, data: str, columns: Columns, labels: list[Any], note
         assert values is not None, "a label that is no class is a number"
         told |= spread_of(values)
     texts = [f"The column '{columns.text}' holds sentences: the piece is one for texts."] if columns.text else []
-    kinds = [f"{len(columns.numbers)} columns of numbers, {len(columns.words)} of words."] if not columns.text else []
+    kinds = [_kinds(columns)] if not columns.text else []
     return Looked(
         source=source,
         data=data,
@@ -61,6 +61,14 @@ def looked_at(source: Path, data: str, columns: Columns, labels: list[Any], note
         columns=told,
         notes=(*notes, *texts, *kinds, *columns.notes),
     )
+
+
+def _kinds(columns: Columns) -> str:
+    """How many columns are what; of a vector also how long it is."""
+    numbers, words = columns.numbers, columns.words
+    vectors = [f"'{one['name']}' of {one['size']}" for one in numbers if one["size"] > 1]
+    sizes = f" ({', '.join(vectors[:5])}{', …' if len(vectors) > 5 else ''})" if vectors else ""
+    return f"{len(numbers)} column{'s' * (len(numbers) != 1)} of numbers{sizes}, {len(words)} of words."
 
 
 def _description(columns: Columns) -> str:
@@ -104,9 +112,10 @@ def _read(source: Path) -> pd.DataFrame:
             f"{_said(error)}; convert it."
         ) from error
     if len(table.columns) < 2 or table.empty:
+        columns = f"{len(table.columns)} column{'s' * (len(table.columns) != 1)}"
         raise DataError(
-            f"Expected a line of names with two columns or more, and rows. Received: '{source}' with "
-            f"{len(table.columns)} columns and {len(table)} rows; separate columns by commas, semicolons, tabs or bars."
+            f"Expected a line of names with two columns or more, and rows. Received: '{source}' with {columns} and "
+            f"{len(table)} rows; separate columns by commas, semicolons, tabs or bars."
         )
     return table
 

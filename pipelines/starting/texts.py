@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from piecehub.errors import DataError
-from pipelines.starting.looked import Feature, Looked, left_out, template
+from pipelines.starting.looked import Feature, Looked, left_out, splits_of, template, what_lies_in
 
 TEXT_MODEL = {"buckets": 16384, "width": 64}
 TEXT_DESCRIPTION = (
@@ -17,7 +17,7 @@ def look_at_texts(source: Path) -> Looked:
     """What lies below `source`: classes, and how long texts are.
 
     Raises:
-        DataError: if there are no texts.
+        DataError: if there are no texts, or some folders of them are called like splits.
     """
     counts: Counter[str] = Counter()
     lengths: list[int] = []
@@ -28,11 +28,12 @@ def look_at_texts(source: Path) -> Looked:
     if not counts:
         raise DataError(
             "Expected a folder with a folder of texts ('….txt') for each class, or a file of lines for each. Received: "
-            f"'{source}' without any; sort them so."
+            f"'{source}' without any, {what_lies_in(source)}; sort them so, or rename them."
         )
     notes = (
         f"{sum(counts.values()):,} texts of {len(counts)} classes, the names of folders or files; half of them have "
         f"{median(lengths):.0f} words or more.",
+        *splits_of(reader, source, list(counts)),
         *left_out(source, [reader.ENDING]),
     )
     return Looked(
