@@ -106,6 +106,8 @@ def compile(
     A line for each task says how many processors and how much memory its pod asks for, and by what: the recipe's
     [kubeflow], a run of the recipe in the working folder, or else what such a component was measured to take of digits.
 
+    What the package names by a path of this machine, and pods must find there, is told.
+
     A submission may give another store, other records, and what kubeflow.parameters lists (`kubeflow run -p`).
     """
     from pipelines.kubeflow_platform import OnCluster
@@ -116,10 +118,13 @@ def compile(
     )
     loaded = load_recipe(recipe, settings)
     with logs.away():
+        from pipelines.kubeflow_places import sought_by_pods
         from pipelines.kubeflow_runner import compile_recipe
 
         requests = compile_recipe(loaded, Workdir(workdir), output, image, beam_args, cluster)
     click.echo(f"wrote {output}", err=True)
+    for sentence in sought_by_pods(loaded, cluster, workdir):
+        click.echo(sentence, err=True)
     _tell(requests, output, as_json)
 
 
