@@ -39,6 +39,11 @@ class Columns:
     features: list[Feature] = field(default_factory=list[Feature])
     notes: list[str] = field(default_factory=list[str])
 
+    @property
+    def taken(self) -> list[str]:
+        """The columns that become features."""
+        return [self.text] if self.text else [one["name"] for one in (*self.numbers, *self.words)]
+
 
 def guess_label(names: Sequence[str], told: str) -> str:
     """The column that is the label.
@@ -98,6 +103,11 @@ def look_at_columns(
     """
     present = [value for value in table[label] if value is not None]
     found = Columns(label, is_class(present))
+    if not found.classes and _too_large(np.asarray(as_numbers(present))):
+        raise DataError(
+            f"Expected values that float32 holds in the label '{label}'. Received: larger ones, or infinite; scale "
+            "them, or name another by --label."
+        )
     found.notes += [f"The column '{name}' is left out: {reason}." for name, reason in (left_out or {}).items()]
     names = _Names()
     texts: list[str] = []
@@ -142,8 +152,8 @@ def _left_out(name: str, values: _CELL, known: _CELL) -> str:
         return f"it is {known[0]!r} in every row"
     numbers = as_numbers(values)
     if numbers is not None:
-        if np.isinf(numbers).any():
-            return "it has infinite values"
+        if _too_large(numbers):
+            return "it has infinite values, or such that float32 does not hold"
         differs = distinct == len(values)
         return "it numbers the rows" if differs and (_counts_up(numbers) or _is_key(name)) else ""
     lengths = [len(str(value).split()) for value in known]
@@ -156,6 +166,12 @@ def _says_the_label(values: _CELL, labels: _CELL) -> bool:
     """Whether each value stands for one class, and each class has one value."""
     pairs = set(zip(values, labels, strict=True))
     return len({value for value, _ in pairs}) == len({label for _, label in pairs}) == len(pairs)
+
+
+def _too_large(numbers: np.ndarray) -> bool:
+    """Whether some are infinite, or would be as a record holds them."""
+    with np.errstate(over="ignore"):
+        return bool(np.isinf(numbers.astype(np.float32)).any())
 
 
 def _counts_up(numbers: np.ndarray) -> bool:

@@ -1,7 +1,7 @@
 """What was found in somebody's data: enough to write a recipe for it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -53,7 +53,7 @@ class Looked:
     Attributes:
         source: where it lies.
         data, model: the templates of `data.py` and `model.py`.
-        counts: examples of each class; of a value all of them, under "".
+        counts: examples of each class, equal ones once; of a value all of them, under "".
         description: of the network that the template has, for the model page.
         classes: whether the label is a class.
         hub_tasks: what TensorFlow Hub's documentation calls such a piece.
@@ -87,6 +87,28 @@ TEMPLATES = Path(__file__).with_name("templates")
 def template(name: str) -> ModuleType:
     """A template of `data.py` as the module that it will be: a looker reads with what the recipe reads with later."""
     return load_module(TEMPLATES, f"{name}.py")
+
+
+@dataclass
+class Differing:
+    """Counts the examples of each class as `write_splits` does: of equal ones the first, whatever their labels."""
+
+    counts: Counter[Any] = field(default_factory=Counter[Any])
+    equal: int = 0
+    _seen: set[Any] = field(default_factory=set[Any])
+
+    def add(self, label: Any, content: Hashable) -> None:
+        """An example; its content is all that it has but the label."""
+        if content in self._seen:
+            self.equal += 1
+        else:
+            self._seen.add(content)
+            self.counts[label] += 1
+
+    @property
+    def notes(self) -> list[str]:
+        """How many are left out."""
+        return [f"{self.equal:,} are equal to another but for the label, and left out."] if self.equal else []
 
 
 def evenly(of: Sequence[Any], count: int) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from piecehub import images
 from piecehub.errors import DataError
-from pipelines.starting.looked import Feature, Looked, evenly, left_out, splits_of, template, what_lies_in
+from pipelines.starting.looked import Differing, Feature, Looked, evenly, left_out, splits_of, template, what_lies_in
 
 _SAMPLE = 200
 # A network for a first run takes minutes on pictures of this size, and hours on four times as many pixels.
@@ -25,7 +26,8 @@ def look_at_images(source: Path) -> Looked:
     """
     reader = template("images_folder")
     found = list(reader.pictures(source)) if source.is_dir() else []
-    counts = Counter(name for _, name in found)
+    differing = _differing(found)
+    counts = differing.counts
     if not counts:
         raise DataError(
             f"Expected a folder with a folder of pictures ({', '.join(reader.ENDINGS)}) for each class. "
@@ -33,7 +35,7 @@ def look_at_images(source: Path) -> Looked:
         )
     splits = splits_of(reader, source, list(counts))
     sizes, grey, broken = _sampled([file for file, _ in found])
-    notes = [f"{sum(counts.values()):,} pictures of {len(counts)} classes, the folders' names.", *splits]
+    notes = [f"{len(found):,} pictures of {len(counts)} classes, the folders' names.", *differing.notes, *splits]
     if broken:
         looked_at = broken + len(sizes)
         notes.append(f"{broken} of {looked_at} that were looked at cannot be read; such are left out, and named.")
@@ -80,6 +82,17 @@ def pictures_of(
         notes=notes,
         network=(f"The model takes {side} x {side} pixels{larger}, in {colours}: SIDE, CHANNELS.",),
     )
+
+
+def _differing(found: Sequence[tuple[Path, str]]) -> Differing:
+    """Of pictures, by their files: those alone of their size are read by nobody for it."""
+    sizes = [file.stat().st_size for file, _ in found]
+    often = Counter(sizes)
+    differing = Differing()
+    for (file, name), size in zip(found, sizes, strict=True):
+        alone = often[size] == 1
+        differing.add(name, file if alone else sha256(file.read_bytes()).digest())
+    return differing
 
 
 def _sampled(files: list[Path]) -> tuple[list[tuple[int, int]], bool, int]:

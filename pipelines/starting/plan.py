@@ -115,6 +115,6 @@ def _shots(looked: Looked, asked: Mapping[Any, int], held_out: bool) -> tuple[in
         away = ", take the class away" if looked.classes else ""
         raise DataError(
             f"Expected {round(4 / _POOL[held_out])} examples or more {what}: some to learn from, some to choose by and "
-            f"some to test on. Received: {asked[scarce]}; add some{away}{another}."
+            f"some to test on. Received: {asked[scarce]}, equal ones counted once; add some{away}{another}."
         )
     return (pool // 2,)

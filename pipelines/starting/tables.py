@@ -1,6 +1,5 @@
 """Looks at a table: a file of separated values with a line of names."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import pandas as pd
 
 from piecehub.errors import DataError
 from pipelines.starting.columns import Columns, as_numbers, guess_label, look_at_columns, spread_of
-from pipelines.starting.looked import Looked, template
+from pipelines.starting.looked import Differing, Looked, template
 from pipelines.starting.texts import TEXT_DESCRIPTION, TEXT_MODEL
 
 
@@ -32,12 +31,26 @@ def look_at_table(source: Path, label: str = "") -> Looked:
     notes = [f"{len(table):,} rows; the label is the column '{chosen}' ({how}), {what}. Another: --label."]
     if len(labelled) < len(table):
         notes.append(f"{len(table) - len(labelled):,} rows have no label and are left out.")
-    return looked_at(source, "csv_table", columns, cells[chosen], (*notes, *_form(source, names)))
+    taken = [cells[name] for name in columns.taken]
+    found = Differing()
+    for value, *content in zip(cells[chosen], *taken, strict=True):
+        found.add(value if columns.classes else "", tuple(content))
+    return looked_at(source, "csv_table", columns, cells[chosen], found, (*notes, *_form(source, names)))
 
 
-def looked_at(source: Path, data: str, columns: Columns, labels: list[Any], notes: tuple[str, ...]) -> Looked:
-    """What was found, of columns of whatever carrier."""
-    counts = Counter(labels) if columns.classes else Counter({"": len(labels)})
+def looked_at(
+    source: Path, data: str, columns: Columns, labels: list[Any], found: Differing, notes: tuple[str, ...]
+) -> Looked:
+    """What was found, of columns of whatever carrier.
+
+    Args:
+        source: where they lie.
+        data: the template that reads them.
+        columns: what they are.
+        labels: of all rows that have one.
+        found: which of these differ, by class; of a value under "".
+        notes: what was guessed of the data.
+    """
     told: dict[str, Any] = {"label": columns.label, "classes": columns.classes}
     told |= {"numbers": columns.numbers, "words": columns.words}
     if columns.text:
@@ -53,13 +66,13 @@ def looked_at(source: Path, data: str, columns: Columns, labels: list[Any], note
         data=data,
         model="texts" if columns.text else "columns",
         features=tuple(columns.features),
-        counts=counts,
+        counts=found.counts,
         description=TEXT_DESCRIPTION if columns.text else _description(columns),
         classes=columns.classes,
         hub_tasks=("text-embedding",) if columns.text else (),
         arguments=TEXT_MODEL if columns.text else {"width": 64},
         columns=told,
-        notes=(*notes, *texts, *kinds, *columns.notes),
+        notes=(*notes, *found.notes, *texts, *kinds, *columns.notes),
     )
 
 

@@ -1,5 +1,6 @@
 """What `piecehub init` finds in data of each form, and what it says of them."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipelines.starting.records import look_at_records
 from pipelines.starting.tables import look_at_table
 from pipelines.starting.texts import look_at_texts
 from pipelines.starting.writing import write_recipe
-from tests.pipelines.starting_data import LOOKERS, WORDS, pictures, table, texts
+from tests.pipelines.starting_data import LOOKERS, WORDS, made, pictures, table, texts
 
 
 def test_pictures_in_grey_are_seen_and_large_ones_made_smaller(tmp_path: Path) -> None:
@@ -140,10 +141,43 @@ def test_folders_called_like_splits_above_the_classes_are_taken_together(tmp_pat
         texts(in_texts / part)
     (in_texts / "README.md").write_text("beside the splits")
     for looked in (look_at_images(in_pictures), look_at_texts(in_texts)):
-        assert dict(looked.counts) == dict.fromkeys(WORDS, 40)
+        assert dict(looked.counts) == dict.fromkeys(WORDS, 20)
+        assert any(note.startswith("200 ") for note in looked.notes)
+        assert "100 are equal to another but for the label, and left out." in looked.notes
         assert "What lies in Test, train is taken together: the recipe makes splits of its own." in looked.notes
     write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
     examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+@pytest.mark.parametrize("form", ["images", "text", "csv", "tfrecord"])
+def test_equal_examples_are_counted_once_as_they_are_written(tmp_path: Path, form: str) -> None:
+    folder = made(form, tmp_path / "data")
+    before = LOOKERS[form](folder)
+    if folder.is_file():
+        head, *rows = folder.read_text("utf-8").splitlines()
+        numbers = (f"{n},{row.partition(',')[2]}" for n, row in enumerate([*rows, *rows[:60]]))
+        folder.write_text("\n".join([head, *numbers]), "utf-8")
+    elif form == "tfrecord":
+        (folder / "again.tfrecord.gz").write_bytes(sorted(folder.iterdir())[0].read_bytes())
+    else:
+        shutil.copytree(folder / "egg", folder / "eggs")
+        shutil.rmtree(folder / "apple")
+        shutil.copytree(folder / "door", folder / "apple")
+    looked = LOOKERS[form](folder)
+    expected = dict(before.counts)
+    if folder.is_dir() and form != "tfrecord":
+        expected["apple"] = expected.pop("door")
+    assert dict(looked.counts) == expected
+    assert any("are equal to another but for the label, and left out." in note for note in looked.notes)
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+def test_values_that_float32_does_not_hold_are_told(tmp_path: Path) -> None:
+    found = look_at_columns({"a": ["1", "1e300"] * 9, "b": ["1", "2", "2"] * 6, "label": ["x", "y"] * 9}, "label")
+    assert found.notes == ["The column 'a' is left out: it has infinite values, or such that float32 does not hold."]
+    with pytest.raises(DataError, match=r"Expected values that float32 holds in the label 'label'\."):
+        look_at_columns({"a": ["1", "2"] * 20, "label": [f"{n}.5e38" for n in range(40)]}, "label")
 
 
 @pytest.mark.parametrize("form", ["images", "text"])
@@ -287,7 +321,7 @@ def test_few_whole_numbers_and_texts_are_classes(values: list[Any], classes: boo
         ([str(n) for n in range(30)], "it numbers the rows"),
         ([str(n + n // 3) for n in range(30)], "it numbers the rows"),
         ([f"name{n}" for n in range(30)], "nearly every row has another text in it"),
-        (["1", "inf"] * 15, "it has infinite values"),
+        (["1", "inf"] * 15, "it has infinite values, or such that float32 does not hold"),
     ],
 )
 def test_a_column_that_teaches_nothing_is_left_out_and_told(values: list[Any], said: str) -> None:
