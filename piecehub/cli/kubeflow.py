@@ -106,24 +106,25 @@ def compile(
     A line for each task says how many processors and how much memory its pod asks for, and by what: the recipe's
     [kubeflow], a run of the recipe in the working folder, or else what such a component was measured to take of digits.
 
+    What the package names by a path of this machine, and pods must find there, is told.
+
     A submission may give another store, other records, and what kubeflow.parameters lists (`kubeflow run -p`).
     """
     from pipelines.kubeflow_platform import OnCluster
-    from pipelines.recipe.loader import RECIPES, load_recipe
+    from pipelines.recipe.loader import load_recipe
 
     cluster = OnCluster(
         store, store_secret, signing_secret, volume, work.rstrip("/"), work_secret, data_secret, code.rstrip("/")
     )
     loaded = load_recipe(recipe, settings)
     with logs.away():
+        from pipelines.kubeflow_places import sought_by_pods
         from pipelines.kubeflow_runner import compile_recipe
 
         requests = compile_recipe(loaded, Workdir(workdir), output, image, beam_args, cluster)
     click.echo(f"wrote {output}", err=True)
-    if not code and RECIPES not in loaded.folder.parents:
-        click.echo(
-            f"Pods look for the recipe in '{loaded.folder}' of the image; --code URI brings it instead.", err=True
-        )
+    for sentence in sought_by_pods(loaded, cluster, workdir):
+        click.echo(sentence, err=True)
     _tell(requests, output, as_json)
 
 

@@ -70,7 +70,18 @@ def _lines(read: "Read") -> list[str]:
         *(f"  piece       {piece.name}: {piece.road} {', '.join(piece.layers)}".rstrip() for piece in config.piece),
         *(f"  task        {task.name}: {task.kind}, {_shots(config, task.shots)}, {task.role}" for task in config.task),
         f"  gate        {config.gate.mode}, by more than {100 * config.gate.min_gain:g} points",
+        *_open_texts(config),
     ]
+
+
+def _open_texts(config: "Recipe") -> list[str]:
+    """What is still to be written before the piece can be published; a run comes to its verdict without."""
+    texts = ("description", "intended_use", "limitations", "training_data", "license")
+    told = config.documentation
+    missing = [name for name in texts if not getattr(told, name)]
+    if "description" in missing and all(piece.description for piece in config.piece):
+        missing.remove("description")
+    return [f"  to write    {', '.join(missing)} of [documentation], before it is published"] if missing else []
 
 
 def _started(config: "Recipe") -> str:

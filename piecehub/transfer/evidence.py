@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from piecehub.errors import DataError
-from piecehub.transfer import devices, predictions, statistics
+from piecehub.transfer import devices, statistics
 from piecehub.transfer.kinds import Kind
 from piecehub.transfer.leakage import Leakage
 from piecehub.transfer.protocol import Protocol
@@ -187,6 +187,9 @@ class Evidence:
         Raises:
             DataError: if a row is missing, so the modes cannot be compared.
         """
+        # Needs pyarrow, which who publishes a model without evidence need not have.
+        from piecehub.transfer import predictions
+
         return predictions.read_scores(self.folder / PREDICTIONS, self.protocol, self.kind)
 
     def curve(self, mode: str) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """What a recipe names in its folder: files that must be there, and functions of them. Nothing of them is run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as Folder
 from typing import Any
@@ -10,6 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from piecehub.facts.pointers import refuse_pointers
 from piecehub.facts.spans import fixed_part
+from piecehub.facts.tables import KERAS_OPTIMIZERS
 from piecehub.store.place import is_uri
 from pipelines.recipe.faults import Fault, fault, refused
 from pipelines.recipe.lines import Path
@@ -56,11 +57,12 @@ class _Files:
         except Unreadable as error:
             yield Fault((), f"Expected Python in '{file}'. Received: {error}.", file, error.line)
 
-    def function(self, file: str, name: str, entry: Path | str) -> Iterator[Fault]:
-        """Looks for a function of a Python file that was read."""
+    def function(self, file: str, name: str, entry: Path | str, known: Iterable[str] = ()) -> Iterator[Fault]:
+        """Looks for a function of a Python file that was read; in its place may stand a name that is `known`."""
         module = self.modules.get(file)
         if module and module.lacks(name):
-            end = did_you_mean(other) if (other := closest(name, sorted(module.names))) else "; define it."
+            other = closest(name, sorted({*module.names, *known}))
+            end = did_you_mean(other) if other else "; define it."
             yield fault(f"Expected a function '{name}' in '{file}'. Received: none{end}", entry)
 
     def arguments(
@@ -154,7 +156,8 @@ def _model_faults(recipe: Recipe, files: _Files) -> Iterator[Fault]:
     for entry, name in named:
         if name and name not in told:
             told.add(name)
-            yield from files.function(model.module, name, entry)
+            known = KERAS_OPTIMIZERS if entry == ("train", "optimizer") else ()
+            yield from files.function(model.module, name, entry, known)
     ours = ("seed", *(["parent"] if model.parent else []))
     yield from files.arguments(model.module, model.function, model.arguments, ours, "model.arguments")
 

@@ -31,9 +31,10 @@ def text_faults(recipe: Recipe) -> Iterator[Fault]:
             yield from _unwritten(text, f"documentation.{entry.name}")
     yield from _description(told.description, "documentation.description")
     if told.license not in terms.LICENSES and not _UNWRITTEN.fullmatch(told.license):
+        other = closest(told.license.lower(), sorted(terms.LICENSES))
         yield fault(
             f"Expected a value of 'license' that TensorFlow Hub knows: {', '.join(sorted(terms.LICENSES))}. Received: "
-            f"'{told.license}'; use one of those.",
+            f"'{told.license}'{did_you_mean(other) if other else '; use one of those.'}",
             "documentation.license",
         )
     yield from _tasks(told.hub_tasks, "documentation.hub_tasks")

@@ -14,7 +14,7 @@ from piecehub.facts.tables import MOST_BYTES, ModelTable, TaskTable, TrainTable
 from piecehub.transfer.rule import MIN_GAIN
 from pipelines.recipe.kubeflow_table import OnKubeflow
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 # The weights that training starts from: no number that somebody gives as a seed of an evaluation, whose controls start
 # from those.
@@ -24,6 +24,9 @@ Text = Annotated[str, Field(min_length=1, max_length=MOST_BYTES)]
 Note = Annotated[str, Field(max_length=MOST_BYTES)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
+# Shares of 1: who says 2 means points.
+Gain = Annotated[float, Field(lt=1)]
+Margin = Annotated[float, Field(ge=0, le=1)]
 Seeds = Annotated[tuple[int, ...], Field(min_length=1)]
 
 
@@ -221,8 +224,8 @@ class DownstreamTask(TaskTable):
     role: Literal["gate", "report", "negative_control"] = "gate"
     shots: tuple[Positive, ...] = ()
     seeds: tuple[int, ...] = ()
-    min_gain: float | None = None
-    non_inferiority_margin: Annotated[float, Field(ge=0)] | None = None
+    min_gain: Gain | None = None
+    non_inferiority_margin: Margin | None = None
 
 
 @dataclass(frozen=True)
@@ -274,8 +277,8 @@ class Gate:
 
     __pydantic_config__ = _STRICT
     mode: Literal["fine_tuning", "feature_extraction"] = "fine_tuning"
-    min_gain: float = MIN_GAIN
-    non_inferiority_margin: Annotated[float, Field(ge=0)] = 0.02
+    min_gain: Gain = MIN_GAIN
+    non_inferiority_margin: Margin = 0.02
     min_seeds: Annotated[int, Field(ge=2)] = 5
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     incomparable_incumbent: Literal["refuse", "accept"] = "refuse"

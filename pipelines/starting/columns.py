@@ -16,6 +16,8 @@ _LABELS = ("label", "labels", "class", "target", "y", "category", "species", "ou
 # More different whole numbers are values, no classes.
 _MOST_CLASSES = 50
 _FEW_CLASSES = 20
+# Whole numbers of which there are fewer each, in the mean, are values.
+_LEAST_OF_EACH = 5
 _CELL = Sequence[Any]
 
 
@@ -36,6 +38,11 @@ class Columns:
     text: str = ""
     features: list[Feature] = field(default_factory=list[Feature])
     notes: list[str] = field(default_factory=list[str])
+
+    @property
+    def taken(self) -> list[str]:
+        """The columns that become features."""
+        return [self.text] if self.text else [one["name"] for one in (*self.numbers, *self.words)]
 
 
 def guess_label(names: Sequence[str], told: str) -> str:
@@ -58,7 +65,8 @@ def is_class(values: _CELL) -> bool:
         return True
     distinct = np.unique(numbers[np.isfinite(numbers)])
     whole = bool(np.all(distinct == np.round(distinct)))
-    return whole and len(distinct) <= (_MOST_CLASSES if len(values) >= 20 * len(distinct) else _FEW_CLASSES)
+    few = _MOST_CLASSES if len(values) >= 20 * len(distinct) else _FEW_CLASSES
+    return whole and len(distinct) <= min(few, len(values) / _LEAST_OF_EACH)
 
 
 def as_numbers(values: _CELL) -> np.ndarray | None:
@@ -95,6 +103,11 @@ def look_at_columns(
     """
     present = [value for value in table[label] if value is not None]
     found = Columns(label, is_class(present))
+    if not found.classes and _too_large(np.asarray(as_numbers(present))):
+        raise DataError(
+            f"Expected values that float32 holds in the label '{label}'. Received: larger ones, or infinite; scale "
+            "them, or name another by --label."
+        )
     found.notes += [f"The column '{name}' is left out: {reason}." for name, reason in (left_out or {}).items()]
     names = _Names()
     texts: list[str] = []
@@ -139,10 +152,10 @@ def _left_out(name: str, values: _CELL, known: _CELL) -> str:
         return f"it is {known[0]!r} in every row"
     numbers = as_numbers(values)
     if numbers is not None:
-        if np.isinf(numbers).any():
-            return "it has infinite values"
-        counts_up = distinct == len(values) > 2 and bool(np.all(np.diff(numbers) == 1))
-        return "it numbers the rows" if counts_up or (distinct == len(values) and _is_key(name)) else ""
+        if _too_large(numbers):
+            return "it has infinite values, or such that float32 does not hold"
+        differs = distinct == len(values)
+        return "it numbers the rows" if differs and (_counts_up(numbers) or _is_key(name)) else ""
     lengths = [len(str(value).split()) for value in known]
     if np.mean(lengths) > 3 and distinct > 0.5 * len(known):
         return "sentences"
@@ -155,8 +168,22 @@ def _says_the_label(values: _CELL, labels: _CELL) -> bool:
     return len({value for value, _ in pairs}) == len({label for _, label in pairs}) == len(pairs)
 
 
+def _too_large(numbers: np.ndarray) -> bool:
+    """Whether some are infinite, or would be as a record holds them."""
+    with np.errstate(over="ignore"):
+        return bool(np.isinf(numbers.astype(np.float32)).any())
+
+
+def _counts_up(numbers: np.ndarray) -> bool:
+    """Whether numbers, each another, are whole and rise from row to row, with gaps where rows were taken away."""
+    steps = np.diff(numbers)
+    whole = bool(np.all(numbers == np.round(numbers)) and np.all(steps >= 1))
+    return whole and 2 < len(numbers) <= numbers[-1] - numbers[0] + 1 <= 2 * len(numbers)
+
+
 def _is_key(name: str) -> bool:
-    return bool(re.search(r"(^|[_\s])(id|index|uuid|key)$", name.strip().lower()))
+    """Whether a column is called like a key; `Unnamed: 0` is what pandas calls the index that it wrote."""
+    return bool(re.search(r"(^|[_\s])(id|index|uuid|key|unnamed: 0)$", name.strip().lower()))
 
 
 def _add(found: Columns, feature: str, name: str, values: _CELL, count: int) -> None:
@@ -164,11 +191,24 @@ def _add(found: Columns, feature: str, name: str, values: _CELL, count: int) -> 
     numbers = as_numbers(values)
     if numbers is None:
         found.words.append({"name": name, "feature": feature})
+        found.notes += _numbers_among(name, values)
         found.features.append(Feature(feature, "BYTES", there=there))
     else:
         about = {"name": name, "feature": feature, "missing": there < 1, "size": 1, **spread_of(numbers)}
         found.numbers.append(about)
         found.features.append(Feature(feature, "FLOAT", there=there))
+
+
+def _numbers_among(name: str, values: _CELL) -> list[str]:
+    """A note on a column of words that are mostly numbers."""
+    known = [value for value in values if value is not None]
+    odd = [value for value in known if as_numbers([value]) is None]
+    if 2 * len(odd) > len(known):
+        return []
+    return [
+        f"The column '{name}' is taken as words, for {odd[0]!r} among its numbers is none: if that means missing, "
+        "leave the cell empty."
+    ]
 
 
 def spread_of(numbers: np.ndarray) -> dict[str, float]:

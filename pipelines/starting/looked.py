@@ -1,12 +1,13 @@
 """What was found in somebody's data: enough to write a recipe for it."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
+from piecehub.errors import DataError
 from piecehub.training.recipe_modules import load_module
 
 # What a record of the recipe may hold, as the schema calls it.
@@ -56,7 +57,7 @@ class Looked:
     Attributes:
         source: where it lies.
         data, model: the templates of `data.py` and `model.py`.
-        counts: examples of each class; of a value all of them, under "".
+        counts: examples of each class, equal ones once; of a value all of them, under "".
         description: of the network that the template has, for the model page.
         classes: whether the label is a class.
         hub_tasks: what TensorFlow Hub's documentation calls such a piece.
@@ -94,10 +95,62 @@ def template(name: str) -> ModuleType:
     return load_module(TEMPLATES, f"{name}.py")
 
 
+@dataclass
+class Differing:
+    """Counts the examples of each class as `write_splits` does: of equal ones the first, whatever their labels."""
+
+    counts: Counter[Any] = field(default_factory=Counter[Any])
+    equal: int = 0
+    _seen: set[Any] = field(default_factory=set[Any])
+
+    def add(self, label: Any, content: Hashable) -> None:
+        """An example; its content is all that it has but the label."""
+        if content in self._seen:
+            self.equal += 1
+        else:
+            self._seen.add(content)
+            self.counts[label] += 1
+
+    @property
+    def notes(self) -> list[str]:
+        """How many are left out."""
+        return [f"{self.equal:,} are equal to another but for the label, and left out."] if self.equal else []
+
+
 def evenly(of: Sequence[Any], count: int) -> list[Any]:
     """At most `count` items, spread evenly."""
     taken = min(count, len(of))
     return [of[place * len(of) // taken] for place in range(taken)]
+
+
+def splits_of(reader: ModuleType, source: Path, classes: Sequence[str]) -> list[str]:
+    """A note on the folders between SOURCE and the classes that are called like splits; none if there are none.
+
+    Args:
+        reader: the template that reads folders, which knows such names.
+        source: the folder of folders.
+        classes: which it found.
+
+    Raises:
+        DataError: if a class is called like a split: then it is one, beside folders that are none.
+    """
+    if parts := sorted(name for name in classes if name.lower() in reader.SPLITS):
+        raise DataError(
+            f"Expected one folder a class, or folders called like splits with those in each. Received: '{parts[0]}', "
+            "which is called like a split; name one of the splits as the PATH, or put the examples of each class "
+            "together: the recipe makes splits of its own."
+        )
+    names = ", ".join(place.name for place in reader.splits(source))
+    return [f"What lies in {names} is taken together: the recipe makes splits of its own."] if names else []
+
+
+def what_lies_in(source: Path) -> str:
+    """What there is instead of what was looked for: how many files, and how they are called."""
+    found = Counter(file.suffix.lower() for file in source.rglob("*") if file.is_file())
+    names = ", ".join(name or "no ending" for name, _ in found.most_common(3))
+    return (
+        f"but with {found.total():,} other files ({names}{', …' if len(found) > 3 else ''})" if found else "and empty"
+    )
 
 
 def left_out(source: Path, endings: Sequence[str]) -> list[str]:

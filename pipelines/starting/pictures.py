@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,35 +11,31 @@ import numpy as np
 
 from piecehub import images
 from piecehub.errors import DataError
-from pipelines.starting.looked import Feature, Looked, evenly, left_out, template
+from pipelines.starting.looked import Differing, Feature, Looked, evenly, left_out, splits_of, template, what_lies_in
 
 _SAMPLE = 200
 # A network for a first run takes minutes on pictures of this size, and hours on four times as many pixels.
 _LARGEST = 96
-_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
 
 
 def look_at_images(source: Path) -> Looked:
     """What lies below `source`: classes, sizes, colours.
 
     Raises:
-        DataError: if there are no folders with pictures, or they are called like splits.
+        DataError: if there are no folders with pictures, or some of them are called like splits.
     """
     reader = template("images_folder")
     found = list(reader.pictures(source)) if source.is_dir() else []
-    counts = Counter(name for _, name in found)
+    differing = _differing(found)
+    counts = differing.counts
     if not counts:
         raise DataError(
             f"Expected a folder with a folder of pictures ({', '.join(reader.ENDINGS)}) for each class. "
-            f"Received: '{source}' without any; sort them so."
+            f"Received: '{source}' without any, {what_lies_in(source)}; sort them so, or save them as one of these."
         )
-    if parts := sorted(name for name in counts if name.lower() in _PARTS):
-        raise DataError(
-            f"Expected one folder a class. Received: '{parts[0]}', which is called like a split; name one of the "
-            "splits as the PATH, or put the pictures of each class together: the recipe makes splits of its own."
-        )
+    splits = splits_of(reader, source, list(counts))
     sizes, grey, broken = _sampled([file for file, _ in found])
-    notes = [f"{sum(counts.values()):,} pictures of {len(counts)} classes, the folders' names."]
+    notes = [f"{len(found):,} pictures of {len(counts)} classes, the folders' names.", *differing.notes, *splits]
     if broken:
         looked_at = broken + len(sizes)
         notes.append(f"{broken} of {looked_at} that were looked at cannot be read; such are left out, and named.")
@@ -86,6 +83,17 @@ def pictures_of(
         network=(f"The model takes {side} x {side} pixels{larger}, in {colours}: SIDE, CHANNELS.",),
         side=shortest,
     )
+
+
+def _differing(found: Sequence[tuple[Path, str]]) -> Differing:
+    """Of pictures, by their files: those alone of their size are read by nobody for it."""
+    sizes = [file.stat().st_size for file, _ in found]
+    often = Counter(sizes)
+    differing = Differing()
+    for (file, name), size in zip(found, sizes, strict=True):
+        alone = often[size] == 1
+        differing.add(name, file if alone else sha256(file.read_bytes()).digest())
+    return differing
 
 
 def _sampled(files: list[Path]) -> tuple[list[tuple[int, int]], bool, int]:

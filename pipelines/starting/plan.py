@@ -109,9 +109,12 @@ def _shots(looked: Looked, asked: Mapping[Any, int], held_out: bool) -> tuple[in
     if fitting:
         return tuple(fitting[:2])
     if pool < 4:
-        what = f"of the class '{scarce}'" if looked.classes else "in all"
+        column = (looked.columns or {}).get("label")
+        label, another = (f" in the label '{column}'", ", or name another label by --label") if column else ("", "")
+        what = f"of the class '{scarce}'{label}" if looked.classes else "in all"
+        away = ", take the class away" if looked.classes else ""
         raise DataError(
             f"Expected {round(4 / _POOL[held_out])} examples or more {what}: some to learn from, some to choose by and "
-            f"some to test on. Received: {asked[scarce]}; add some, or take the class away."
+            f"some to test on. Received: {asked[scarce]}, equal ones counted once; add some{away}{another}."
         )
     return (pool // 2,)

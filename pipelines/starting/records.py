@@ -1,8 +1,9 @@
 """Looks at TFRecords of tf.Example: pictures, texts, or numbers and words."""
 
-from collections import Counter
+import marshal
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from google.protobuf.message import DecodeError
 from piecehub import images
 from piecehub.errors import DataError
 from pipelines.starting.columns import guess_label, look_at_columns
-from pipelines.starting.looked import Looked, template
+from pipelines.starting.looked import Differing, Looked, template
 from pipelines.starting.pictures import is_grey, pictures_of
 from pipelines.starting.tables import looked_at
 
@@ -30,6 +31,7 @@ def look_at_records(source: Path, label: str = "") -> Looked:
     """
     rows: list[dict[str, list[Any]]] = []
     labels: list[Any] = []
+    contents: list[bytes] = []
     chosen, total = label, 0
     for row in _rows(source):
         if not total:
@@ -38,16 +40,44 @@ def look_at_records(source: Path, label: str = "") -> Looked:
         if row.get(chosen):
             _refuse_several(source, chosen, row[chosen])
             labels.append(_plain(row[chosen][0]))
+            contents.append(_digest(row, chosen))
             if len(rows) < _SAMPLE:
                 rows.append(row)
+    if not total:
+        raise DataError(f"Expected records of tf.Example. Received: none in '{source}', whose files are empty.")
     if not labels:
         raise DataError(f"Expected records with a label '{chosen}'. Received: none in '{source}'; name one by --label.")
     how = "as told" if label else "by its name, or the last one"
     notes = (f"{total:,} records; the label is the feature '{chosen}' ({how}). Another: --label.",)
     picture = _picture(rows, chosen)
     if picture:
-        return _of_pictures(source, picture, chosen, rows, labels, notes)
-    return _of_columns(source, chosen, rows, labels, notes)
+        return _of_pictures(source, picture, chosen, rows, _differing(labels, contents), notes)
+    return _of_columns(source, chosen, rows, labels, contents, notes)
+
+
+def _digest(row: dict[str, list[Any]], label: str) -> bytes:
+    """Of all that a record holds but its label."""
+    found = sha256()
+    for name in sorted(row):
+        if name != label:
+            found.update(marshal.dumps((name, row[name]), 2))
+    return found.digest()[:16]
+
+
+def _differing(labels: list[Any], contents: list[bytes]) -> Differing:
+    found = Differing()
+    for label, content in zip(labels, contents, strict=True):
+        found.add(label, content)
+    return found
+
+
+def _refuse_several(source: Path, label: str, values: list[Any]) -> None:
+    """A label is one class or one value; a row of zeros with a one is the number of a class, written otherwise."""
+    if len(values) > 1:
+        raise DataError(
+            f"Expected a label of one value in each record. Received: '{label}' with {len(values)} in '{source}'; name "
+            "another by --label, or write the number or the name of the class."
+        )
 
 
 def _label(row: dict[str, list[Any]], told: str) -> str:
@@ -78,8 +108,8 @@ def _rows(source: Path) -> Iterator[dict[str, list[Any]]]:
             yield from map(reader.values, reader.records(file))
         except (tf.errors.DataLossError, tf.errors.InvalidArgumentError, DecodeError) as error:
             raise DataError(
-                f"Expected TFRecords of tf.Example. Received: '{file}', which holds something else or is damaged; take "
-                "it away, or write it again."
+                f"Expected TFRecords of tf.Example. Received: '{file}', which holds something else (such as "
+                "tf.SequenceExample) or is damaged; take it away, or write its records again as tf.Example."
             ) from error
 
 
@@ -101,7 +131,7 @@ def _of_pictures(
     picture: str,
     label: str,
     rows: list[dict[str, list[Any]]],
-    labels: list[Any],
+    found: Differing,
     notes: tuple[str, ...],
 ) -> Looked:
     sampled = [row[picture][0] for row in rows[:200] if row.get(picture)]
@@ -109,16 +139,21 @@ def _of_pictures(
     return pictures_of(
         source,
         "records_files",
-        Counter(labels),
+        found.counts,
         sizes,
         all(map(is_grey, sampled)),
-        (*notes, f"The feature '{picture}' holds pictures."),
+        (*notes, *found.notes, f"The feature '{picture}' holds pictures."),
         {"records_files": {"LABEL": label, "FEATURES": {picture: "picture"}, "CLASSES": True}},
     )
 
 
 def _of_columns(
-    source: Path, label: str, rows: list[dict[str, list[Any]]], labels: list[Any], notes: tuple[str, ...]
+    source: Path,
+    label: str,
+    rows: list[dict[str, list[Any]]],
+    labels: list[Any],
+    contents: list[bytes],
+    notes: tuple[str, ...],
 ) -> Looked:
     """Features of one value, or of equally many numbers, are columns; others are left out, and told.
 
@@ -139,7 +174,8 @@ def _of_columns(
     }
     table[label] = labels[: len(rows)]
     columns = look_at_columns(table, label, vectors, left_out)
-    looked = looked_at(source, "records_files", columns, labels, notes)
+    found = _differing(labels if columns.classes else [""] * len(labels), contents)
+    looked = looked_at(source, "records_files", columns, labels, found, notes)
     taken = {one["name"]: one["feature"] for key in ("numbers", "words") for one in (looked.columns or {})[key]}
     constants = {"LABEL": label, "FEATURES": taken, "CLASSES": columns.classes}
     return replace(looked, constants={"records_files": constants})

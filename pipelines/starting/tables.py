@@ -1,6 +1,5 @@
 """Looks at a table: a file of separated values with a line of names."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import pandas as pd
 
 from piecehub.errors import DataError
 from pipelines.starting.columns import Columns, as_numbers, guess_label, look_at_columns, spread_of
-from pipelines.starting.looked import Looked, template
+from pipelines.starting.looked import Differing, Looked, template
 from pipelines.starting.texts import TEXT_DESCRIPTION, TEXT_MODEL
 
 
@@ -32,12 +31,26 @@ def look_at_table(source: Path, label: str = "") -> Looked:
     notes = [f"{len(table):,} rows; the label is the column '{chosen}' ({how}), {what}. Another: --label."]
     if len(labelled) < len(table):
         notes.append(f"{len(table) - len(labelled):,} rows have no label and are left out.")
-    return looked_at(source, "csv_table", columns, cells[chosen], (*notes, *_form(source, names)))
+    taken = [cells[name] for name in columns.taken]
+    found = Differing()
+    for value, *content in zip(cells[chosen], *taken, strict=True):
+        found.add(value if columns.classes else "", tuple(content))
+    return looked_at(source, "csv_table", columns, cells[chosen], found, (*notes, *_form(source, names)))
 
 
-def looked_at(source: Path, data: str, columns: Columns, labels: list[Any], notes: tuple[str, ...]) -> Looked:
-    """What was found, of columns of whatever carrier."""
-    counts = Counter(labels) if columns.classes else Counter({"": len(labels)})
+def looked_at(
+    source: Path, data: str, columns: Columns, labels: list[Any], found: Differing, notes: tuple[str, ...]
+) -> Looked:
+    """What was found, of columns of whatever carrier.
+
+    Args:
+        source: where they lie.
+        data: the template that reads them.
+        columns: what they are.
+        labels: of all rows that have one.
+        found: which of these differ, by class; of a value under "".
+        notes: what was guessed of the data.
+    """
     told: dict[str, Any] = {"label": columns.label, "classes": columns.classes}
     told |= {"numbers": columns.numbers, "words": columns.words}
     if columns.text:
@@ -47,20 +60,28 @@ def looked_at(source: Path, data: str, columns: Columns, labels: list[Any], note
         assert values is not None, "a label that is no class is a number"
         told |= spread_of(values)
     texts = [f"The column '{columns.text}' holds sentences: the piece is one for texts."] if columns.text else []
-    kinds = [f"{len(columns.numbers)} columns of numbers, {len(columns.words)} of words."] if not columns.text else []
+    kinds = [_kinds(columns)] if not columns.text else []
     return Looked(
         source=source,
         data=data,
         model="texts" if columns.text else "columns",
         features=tuple(columns.features),
-        counts=counts,
+        counts=found.counts,
         description=TEXT_DESCRIPTION if columns.text else _description(columns),
         classes=columns.classes,
         hub_tasks=("text-embedding",) if columns.text else (),
         arguments=TEXT_MODEL if columns.text else {"width": 64},
         columns=told,
-        notes=(*notes, *texts, *kinds, *columns.notes),
+        notes=(*notes, *found.notes, *texts, *kinds, *columns.notes),
     )
+
+
+def _kinds(columns: Columns) -> str:
+    """How many columns are what; of a vector also how long it is."""
+    numbers, words = columns.numbers, columns.words
+    vectors = [f"'{one['name']}' of {one['size']}" for one in numbers if one["size"] > 1]
+    sizes = f" ({', '.join(vectors[:5])}{', …' if len(vectors) > 5 else ''})" if vectors else ""
+    return f"{len(numbers)} column{'s' * (len(numbers) != 1)} of numbers{sizes}, {len(words)} of words."
 
 
 def _description(columns: Columns) -> str:
@@ -104,9 +125,10 @@ def _read(source: Path) -> pd.DataFrame:
             f"{_said(error)}; convert it."
         ) from error
     if len(table.columns) < 2 or table.empty:
+        columns = f"{len(table.columns)} column{'s' * (len(table.columns) != 1)}"
         raise DataError(
-            f"Expected a line of names with two columns or more, and rows. Received: '{source}' with "
-            f"{len(table.columns)} columns and {len(table)} rows; separate columns by commas, semicolons, tabs or bars."
+            f"Expected a line of names with two columns or more, and rows. Received: '{source}' with {columns} and "
+            f"{len(table)} rows; separate columns by commas, semicolons, tabs or bars."
         )
     return table
 

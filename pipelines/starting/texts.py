@@ -1,11 +1,10 @@
 """Looks at a folder of texts: a file a text in one folder a class, or a line a text in one file a class."""
 
-from collections import Counter
 from pathlib import Path
 from statistics import median
 
 from piecehub.errors import DataError
-from pipelines.starting.looked import Feature, Looked, left_out, template
+from pipelines.starting.looked import Differing, Feature, Looked, left_out, splits_of, template, what_lies_in
 
 TEXT_MODEL = {"buckets": 16384, "width": 64}
 TEXT_DESCRIPTION = (
@@ -17,22 +16,25 @@ def look_at_texts(source: Path) -> Looked:
     """What lies below `source`: classes, and how long texts are.
 
     Raises:
-        DataError: if there are no texts.
+        DataError: if there are no texts, or some folders of them are called like splits.
     """
-    counts: Counter[str] = Counter()
+    found = Differing()
     lengths: list[int] = []
     reader = template("text_folder")
     for example in reader.examples(source) if source.is_dir() else ():
-        counts[example["label"]] += 1
+        found.add(example["label"], example["text"])
         lengths.append(len(example["text"].split()))
+    counts = found.counts
     if not counts:
         raise DataError(
             "Expected a folder with a folder of texts ('….txt') for each class, or a file of lines for each. Received: "
-            f"'{source}' without any; sort them so."
+            f"'{source}' without any, {what_lies_in(source)}; sort them so, or rename them."
         )
     notes = (
-        f"{sum(counts.values()):,} texts of {len(counts)} classes, the names of folders or files; half of them have "
+        f"{len(lengths):,} texts of {len(counts)} classes, the names of folders or files; half of them have "
         f"{median(lengths):.0f} words or more.",
+        *found.notes,
+        *splits_of(reader, source, list(counts)),
         *left_out(source, [reader.ENDING]),
     )
     return Looked(

@@ -376,25 +376,3 @@ def test_compile_says_what_each_pod_asks_for_and_writes_that_into_the_package(tm
         assert one["memory_from"] != "the most of such components in digits", task
     assert asked["FullModelTrainer"]["memory_from"] == "[kubeflow]"
     assert asked["PublishGate"]["memory_from"] == "measured in digits"
-
-
-def test_compile_says_where_pods_look_for_a_recipe_of_ones_own(tmp_path):
-    shutil.copytree(RECIPES / "digits", tmp_path / "mine")
-
-    def told(recipe, *more):
-        words = [
-            "kubeflow",
-            "compile",
-            str(recipe),
-            "--workdir",
-            str(tmp_path / "work"),
-            "-o",
-            str(tmp_path / "p.yaml"),
-        ]
-        done = CliRunner().invoke(cli, [*words, *more])
-        assert done.exit_code == 0, done.stderr
-        return f"Pods look for the recipe in '{recipe}' of the image; --code URI brings it instead." in done.stderr
-
-    assert told(tmp_path / "mine")
-    assert not told(tmp_path / "mine", "--code", str(tmp_path / "code"))
-    assert not told("digits")

@@ -234,11 +234,41 @@ def test_the_writer_of_examples_takes_the_folder_by_place_and_arguments_by_name(
         ({"gate.min_tasks": 2}, "'gate.min_tasks' of at most 1"),
         ({"task": [{"name": "a", "slices": ["imag"]}]}, "Received: image, label; did you mean 'image'?"),
         ({"documentation.hub_tasks": ["image-other"]}, "did you mean 'image-others'?"),
+        ({"documentation.license": "Apache2"}, "Received: 'Apache2'; did you mean 'apache-2.0'?"),
+        ({"train.optimizer": "adamm"}, "function 'adamm' in 'model.py'. Received: none; did you mean 'adam'?"),
     ],
 )
 def test_what_the_recipe_names_and_is_not_there_is_told(setting: dict[str, object], words: str) -> None:
     [fault] = read_recipe("digits", setting).faults
     assert words in fault.sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("nan", "a finite number"),
+        ("inf", "a finite number"),
+        ("-inf", "a finite number"),
+        ("2", "a number less than 1"),
+        ("true", "a valid number"),
+        ("'0.02'", "a valid number"),
+    ],
+)
+@pytest.mark.parametrize("table", ["[gate]", "[[task]]"])
+def test_the_least_gain_is_a_share_that_is_a_number(folder: Path, table: str, value: str, wanted: str) -> None:
+    text = (RECIPES / "digits" / "recipe.toml").read_text("utf-8")
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("min_gain"))
+    [fault] = _write(folder, text.replace(table, f"{table}\nmin_gain = {value}", 1))
+    assert f"Expected {wanted} for '{table.strip('[]')}.min_gain' in the recipe." in fault
+
+
+def test_what_is_to_be_written_before_it_is_published_is_told_where_nothing_is_wrong(folder: Path) -> None:
+    text = (folder / "recipe.toml").read_text("utf-8")
+    assert "to write" not in piecehub("recipe", "check", str(folder)).stdout
+    (folder / "recipe.toml").write_text(re.sub(r"(?m)^(limitations|license) = .*", r'\1 = ""', text), "utf-8")
+    done = piecehub("recipe", "check", str(folder))
+    assert done.returncode == 0
+    assert "  to write    limitations, license of [documentation], before it is published" in done.stdout
 
 
 def test_a_text_that_is_no_toml_is_told_with_its_line(folder: Path) -> None:

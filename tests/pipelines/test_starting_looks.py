@@ -1,5 +1,6 @@
 """What `piecehub init` finds in data of each form, and what it says of them."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pipelines.starting.records import look_at_records
 from pipelines.starting.tables import look_at_table
 from pipelines.starting.texts import look_at_texts
 from pipelines.starting.writing import write_recipe
-from tests.pipelines.starting_data import LOOKERS, WORDS, pictures, table, texts
+from tests.pipelines.starting_data import LOOKERS, WORDS, made, pictures, table, texts
 
 
 def test_pictures_in_grey_are_seen_and_large_ones_made_smaller(tmp_path: Path) -> None:
@@ -133,6 +134,100 @@ def test_files_that_are_called_otherwise_are_told(tmp_path: Path) -> None:
     assert not any("left out" in note for note in look_at_texts(texts(tmp_path / "plain")).notes)
 
 
+def test_folders_called_like_splits_above_the_classes_are_taken_together(tmp_path: Path) -> None:
+    in_pictures, in_texts = tmp_path / "pictures", tmp_path / "texts"
+    for part in ("train", "Test"):
+        pictures(in_pictures / part)
+        texts(in_texts / part)
+    (in_texts / "README.md").write_text("beside the splits")
+    for looked in (look_at_images(in_pictures), look_at_texts(in_texts)):
+        assert dict(looked.counts) == dict.fromkeys(WORDS, 20)
+        assert any(note.startswith("200 ") for note in looked.notes)
+        assert "100 are equal to another but for the label, and left out." in looked.notes
+        assert "What lies in Test, train is taken together: the recipe makes splits of its own." in looked.notes
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+@pytest.mark.parametrize("form", ["images", "text", "csv", "tfrecord"])
+def test_equal_examples_are_counted_once_as_they_are_written(tmp_path: Path, form: str) -> None:
+    folder = made(form, tmp_path / "data")
+    before = LOOKERS[form](folder)
+    if folder.is_file():
+        head, *rows = folder.read_text("utf-8").splitlines()
+        numbers = (f"{n},{row.partition(',')[2]}" for n, row in enumerate([*rows, *rows[:60]]))
+        folder.write_text("\n".join([head, *numbers]), "utf-8")
+    elif form == "tfrecord":
+        (folder / "again.tfrecord.gz").write_bytes(sorted(folder.iterdir())[0].read_bytes())
+    else:
+        shutil.copytree(folder / "egg", folder / "eggs")
+        shutil.rmtree(folder / "apple")
+        shutil.copytree(folder / "door", folder / "apple")
+    looked = LOOKERS[form](folder)
+    expected = dict(before.counts)
+    if folder.is_dir() and form != "tfrecord":
+        expected["apple"] = expected.pop("door")
+    assert dict(looked.counts) == expected
+    assert any("are equal to another but for the label, and left out." in note for note in looked.notes)
+    write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
+    examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+
+
+def test_values_that_float32_does_not_hold_are_told(tmp_path: Path) -> None:
+    found = look_at_columns({"a": ["1", "1e300"] * 9, "b": ["1", "2", "2"] * 6, "label": ["x", "y"] * 9}, "label")
+    assert found.notes == ["The column 'a' is left out: it has infinite values, or such that float32 does not hold."]
+    with pytest.raises(DataError, match=r"Expected values that float32 holds in the label 'label'\."):
+        look_at_columns({"a": ["1", "2"] * 20, "label": [f"{n}.5e38" for n in range(40)]}, "label")
+
+
+@pytest.mark.parametrize("form", ["images", "text"])
+def test_a_folder_called_like_a_split_beside_classes_is_refused(tmp_path: Path, form: str) -> None:
+    folder = {"images": pictures, "text": texts}[form](tmp_path / "data")
+    (folder / "boat").rename(folder / "test")
+    with pytest.raises(DataError, match=r"Expected one folder a class, or .*Received: 'test', which is called like"):
+        LOOKERS[form](folder)
+
+
+@pytest.mark.parametrize("form", ["images", "text"])
+def test_where_nothing_is_called_as_expected_it_is_told_what_is_there(tmp_path: Path, form: str) -> None:
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    for name in ("1.tif", "2.TIF", "3"):
+        (tmp_path / "data" / "a" / name).write_text("x")
+    with pytest.raises(DataError, match=r"without any, but with 3 other files \(\.tif, no ending\); sort them so"):
+        LOOKERS[form](tmp_path / "data")
+
+
+@pytest.mark.parametrize("label", [[1, 2], [0.0, 1.0, 0.0]])
+def test_a_label_of_several_values_is_refused(tmp_path: Path, label: list[Any]) -> None:
+    write_records(tmp_path / "records", ({"x": float(n), "label": label} for n in range(40)), shards=1)
+    with pytest.raises(DataError, match=rf"Expected a label of one value .* Received: 'label' with {len(label)} in "):
+        look_at_records(tmp_path / "records")
+
+
+def test_what_a_question_mark_stands_for_is_missing(tmp_path: Path) -> None:
+    rows = [f"{'?' if n % 5 == 0 else n * n % 17},{'?' if n % 7 == 0 else 'ab'[n % 2]},{n % 2}" for n in range(60)]
+    (tmp_path / "data.csv").write_text("\n".join(["size,kind,label", *rows]), "utf-8")
+    looked = look_at_table(tmp_path / "data.csv")
+    assert looked.columns is not None
+    assert [(one["name"], one["missing"]) for one in looked.columns["numbers"]] == [("size", True)]
+    read = template("csv_table")
+    assert next(read.examples(read.read(tmp_path / "data.csv"), looked.columns)) == {"label": "0"}
+
+
+def test_numbers_with_something_else_among_them_are_told() -> None:
+    table = {"odd": ["1", "2.5", "-"] * 10, "words": ["a", "b", "3"] * 10, "label": ["x", "y"] * 15}
+    (note,) = look_at_columns(table, "label").notes
+    assert note.startswith("The column 'odd' is taken as words, for '-' among its numbers is none")
+
+
+def test_a_column_that_numbered_the_rows_is_told_where_rows_without_a_label_are_gone(tmp_path: Path) -> None:
+    rows = [f"{n},{n * n % 17},{'' if n % 5 == 0 else 'ab'[n % 2]}" for n in range(60)]
+    (tmp_path / "data.csv").write_text("\n".join(["row,size,label", *rows]), "utf-8")
+    looked = look_at_table(tmp_path / "data.csv")
+    assert "The column 'row' is left out: it numbers the rows." in looked.notes
+    assert "1 column of numbers, 0 of words." in looked.notes
+
+
 @pytest.mark.parametrize("count", [1, 3, 200, 399, 400])
 def test_what_is_looked_at_is_spread_evenly(count: int) -> None:
     found = evenly(range(count), 200)
@@ -208,6 +303,7 @@ def test_the_label_is_guessed_by_name_or_is_the_last_column(names: list[str], to
         (["a", "b"] * 9, True),
         (["0", "1"] * 9, True),
         ([1, 2, 3] * 9, True),
+        ([60, 62, 64, 46, 74, 50] * 2, False),
         ([0.5, 1.5] * 50, False),
         ([str(n) for n in range(100)], False),
         ([n % 40 for n in range(4000)], True),
@@ -223,8 +319,9 @@ def test_few_whole_numbers_and_texts_are_classes(values: list[Any], classes: boo
         (["x"] * 30, "it is 'x' in every row"),
         ([None] * 30, "it is empty"),
         ([str(n) for n in range(30)], "it numbers the rows"),
+        ([str(n + n // 3) for n in range(30)], "it numbers the rows"),
         ([f"name{n}" for n in range(30)], "nearly every row has another text in it"),
-        (["1", "inf"] * 15, "it has infinite values"),
+        (["1", "inf"] * 15, "it has infinite values, or such that float32 does not hold"),
     ],
 )
 def test_a_column_that_teaches_nothing_is_left_out_and_told(values: list[Any], said: str) -> None:
@@ -239,9 +336,8 @@ def test_a_column_that_teaches_nothing_is_left_out_and_told(values: list[Any], s
         (
             "images",
             lambda f: f.mkdir(),
-            "Expected a folder with a folder of pictures .* without any; sort them so",
+            "Expected a folder with a folder of pictures .* without any, and empty; sort them so",
         ),
-        ("images", lambda f: pictures(f / "train"), r"Expected one folder a class\. Received: 'train'"),
         ("text", lambda f: f.mkdir(), r"Expected a folder with a folder of texts"),
         ("csv", lambda f: f.write_text("a\n1\n"), "Expected a line of names with two columns or more, and rows"),
         ("csv", lambda f: f.write_bytes(b"a,b\n\xff\xfe,1\n"), "Expected a file of values in UTF-8"),
@@ -252,6 +348,7 @@ def test_a_column_that_teaches_nothing_is_left_out_and_told(values: list[Any], s
         ("csv", lambda f: f.write_text("a,label\nx,1\nx,2\n"), "Expected a column beside the label"),
         ("tfrecord", lambda f: f.write_bytes(b"no records at all"), r"Expected TFRecords of tf\.Example"),
         ("tfrecord", lambda f: f.mkdir(), "Expected a TFRecord file, or a folder with some"),
+        ("tfrecord", lambda f: f.write_bytes(b""), r"Expected records of tf\.Example\. Received: none in"),
     ],
 )
 def test_what_is_no_such_data_is_one_sentence(tmp_path: Path, form: str, make: Any, sentence: str) -> None:

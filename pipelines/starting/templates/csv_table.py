@@ -14,7 +14,7 @@ import pandas as pd
 from piecehub import write_splits
 
 COLUMNS = Path(__file__).with_name("columns.json")
-AS_TEXT: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "skipinitialspace": True}
+AS_TEXT: dict[str, Any] = {"dtype": str, "encoding": "utf-8-sig", "skipinitialspace": True, "na_values": "?"}
 
 
 def write(folder: Path, *, source: str, task: str, held_out: Sequence[str] = (), upstream: bool = True) -> None:
@@ -35,14 +35,14 @@ def write(folder: Path, *, source: str, task: str, held_out: Sequence[str] = (),
 
 
 def read(source: Path) -> pd.DataFrame:
-    """The table, all of it as text; an empty cell and NA, NaN and their like are missing.
+    """The table, all of it as text; an empty cell, a question mark, NA, NaN and their like are missing.
 
     Where commas separate no cells, a column of numbers may have decimal commas; they become points.
     """
     separator = separator_of(source)
     table = pd.read_csv(source, sep=separator, **AS_TEXT)
     if not isinstance(table.index, pd.RangeIndex):
-        raise pd.errors.ParserError("the rows have more cells")
+        raise pd.errors.ParserError("the rows, that in line 2 for one, have more cells")
     for name in table.columns if separator != "," else ():
         if has_decimal_commas(table[name]):
             table[name] = table[name].str.replace(",", ".")

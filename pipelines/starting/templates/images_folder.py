@@ -1,6 +1,7 @@
 """The examples of this recipe: pictures, in one folder a class.
 
     SOURCE/<class>/…/<any name>.jpg
+    SOURCE/train/<class>/…/<any name>.jpg      where all folders of SOURCE are called like splits
 
 `write` is called once, and again when this file, its arguments in `recipe.toml` or a picture below SOURCE changes. A
 record holds the file as it is; `decode` in `model.py` makes a tensor of it, wherever records are read.
@@ -14,6 +15,7 @@ from piecehub import images, write_splits
 from piecehub.errors import DataError
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
 
 
 def write(folder: Path, *, source: str, task: str, held_out: Sequence[str] = (), upstream: bool = True) -> None:
@@ -43,8 +45,18 @@ def examples(source: Path) -> Iterator[dict[str, Any]]:
 
 def pictures(source: Path) -> Iterator[tuple[Path, str]]:
     """Each file that is called like a picture, in order, with the name of its class."""
-    for place in sorted(source.iterdir()):
-        if place.is_dir() and not place.name.startswith((".", "_")):
-            for file in sorted(place.rglob("*")):
-                if file.suffix.lower() in ENDINGS and file.is_file() and not file.name.startswith("."):
-                    yield file, place.name
+    for place in (place for part in (splits(source) or [source]) for place in shown(part) if place.is_dir()):
+        for file in sorted(place.rglob("*")):
+            if file.suffix.lower() in ENDINGS and file.is_file() and not file.name.startswith("."):
+                yield file, place.name
+
+
+def splits(source: Path) -> list[Path]:
+    """The folders between SOURCE and the classes, where all that it has are called like splits; else none."""
+    folders = [place for place in shown(source) if place.is_dir()]
+    return folders if all(place.name.lower() in SPLITS for place in folders) else []
+
+
+def shown(folder: Path) -> list[Path]:
+    """What a folder holds, in order, without what is hidden."""
+    return [place for place in sorted(folder.iterdir()) if not place.name.startswith((".", "_"))]
