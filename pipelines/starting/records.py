@@ -86,14 +86,6 @@ def _label(row: dict[str, list[Any]], told: str) -> str:
     return guess_label(sorted(row), told) if told or not fitting else guess_label(fitting, "")
 
 
-def _refuse_several(source: Path, label: str, values: list[Any]) -> None:
-    if len(values) > 1:
-        raise DataError(
-            f"Expected a label of one value. Received: '{label}' in '{source}', with {len(values)} in a record; name "
-            "another by --label, or write the records with one."
-        )
-
-
 def _is_picture(value: Any) -> bool:
     return isinstance(value, bytes) and value.startswith(_PICTURES)
 

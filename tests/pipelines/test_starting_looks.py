@@ -363,7 +363,7 @@ def test_the_label_of_records_is_a_feature_of_one_value_that_is_no_picture(tmp_p
     write_records(tmp_path / "signals", rows, shards=1)
     looked = look_at_records(tmp_path / "signals")
     assert (looked.columns or {})["label"] == "kind"
-    with pytest.raises(DataError, match=r"Expected a label of one value. Received: 'signal' in .*, with 6 in a record"):
+    with pytest.raises(DataError, match=r"Expected a label of one value .* Received: 'signal' with 6 in "):
         look_at_records(tmp_path / "signals", "signal")
     file = next(pictures(tmp_path / "pictures").rglob("*.png")).read_bytes()
     write_records(tmp_path / "shown", [{"kind": "abcde"[n % 5], "png": file} for n in range(100)], shards=1)
