@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from piecehub.errors import DataError
+from piecehub.facts.nearest import nearest
 from pipelines.starting.looked import Feature
 
 # Names that a label often has; else it is the last column.
@@ -52,7 +53,9 @@ def guess_label(names: Sequence[str], told: str) -> str:
         DataError: if there is no column of the name that was told.
     """
     if told and told not in names:
-        raise DataError(f"Expected the label among the columns {', '.join(names)}. Received: '{told}'.")
+        other = nearest(told.lower(), [name.lower() for name in names])
+        meant = next((f"; did you mean '{name}'?" for name in names if name.lower() == other), ".")
+        raise DataError(f"Expected the label among the columns {', '.join(names)}. Received: '{told}'{meant}")
     whole = [name for wanted in _LABELS for name in names if name.strip().lower() == wanted]
     ends = [name for wanted in _LABELS for name in names if name.strip().lower().rpartition("/")[2] == wanted]
     return told or next(iter([*whole, *ends]), names[-1])

@@ -114,7 +114,8 @@ class Differing:
     @property
     def notes(self) -> list[str]:
         """How many are left out."""
-        return [f"{self.equal:,} are equal to another but for the label, and left out."] if self.equal else []
+        of_them = f"{self.equal:,} {'is' if self.equal == 1 else 'are'}"
+        return [f"{of_them} equal to another but for the label, and left out."] if self.equal else []
 
 
 def evenly(of: Sequence[Any], count: int) -> list[Any]:
@@ -146,11 +147,12 @@ def splits_of(reader: ModuleType, source: Path, classes: Sequence[str]) -> list[
 
 def what_lies_in(source: Path) -> str:
     """What there is instead of what was looked for: how many files, and how they are called."""
+    if source.is_file():
+        return "which is a file"
     found = Counter(file.suffix.lower() for file in source.rglob("*") if file.is_file())
     names = ", ".join(name or "no ending" for name, _ in found.most_common(3))
-    return (
-        f"but with {found.total():,} other files ({names}{', …' if len(found) > 3 else ''})" if found else "and empty"
-    )
+    more = ", …" if len(found) > 3 else ""
+    return f"without any, but with {found.total():,} other files ({names}{more})" if found else "which is empty"
 
 
 def left_out(source: Path, endings: Sequence[str]) -> list[str]:

@@ -31,7 +31,7 @@ def look_at_images(source: Path) -> Looked:
     if not counts:
         raise DataError(
             f"Expected a folder with a folder of pictures ({', '.join(reader.ENDINGS)}) for each class. "
-            f"Received: '{source}' without any, {what_lies_in(source)}; sort them so, or save them as one of these."
+            f"Received: '{source}', {what_lies_in(source)}; sort them so, or save them as one of these."
         )
     splits = splits_of(reader, source, list(counts))
     sizes, grey, broken = _sampled([file for file, _ in found])

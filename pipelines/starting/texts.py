@@ -28,7 +28,7 @@ def look_at_texts(source: Path) -> Looked:
     if not counts:
         raise DataError(
             "Expected a folder with a folder of texts ('….txt') for each class, or a file of lines for each. Received: "
-            f"'{source}' without any, {what_lies_in(source)}; sort them so, or rename them."
+            f"'{source}', {what_lies_in(source)}; sort them so, or rename them."
         )
     notes = (
         f"{len(lengths):,} texts of {len(counts)} classes, the names of folders or files; half of them have "

@@ -193,7 +193,7 @@ def test_where_nothing_is_called_as_expected_it_is_told_what_is_there(tmp_path: 
     (tmp_path / "data" / "a").mkdir(parents=True)
     for name in ("1.tif", "2.TIF", "3"):
         (tmp_path / "data" / "a" / name).write_text("x")
-    with pytest.raises(DataError, match=r"without any, but with 3 other files \(\.tif, no ending\); sort them so"):
+    with pytest.raises(DataError, match=r"', without any, but with 3 other files \(\.tif, no ending\); sort them so"):
         LOOKERS[form](tmp_path / "data")
 
 
@@ -297,6 +297,11 @@ def test_the_label_is_guessed_by_name_or_is_the_last_column(names: list[str], to
     assert guess_label(names, told) == label
 
 
+def test_a_label_that_is_no_column_is_told_with_the_one_that_was_meant() -> None:
+    with pytest.raises(DataError, match=r"among the columns size, Species\. Received: 'species'; did you mean 'Spec"):
+        guess_label(["size", "Species"], "species")
+
+
 @pytest.mark.parametrize(
     ("values", "classes"),
     [
@@ -336,9 +341,10 @@ def test_a_column_that_teaches_nothing_is_left_out_and_told(values: list[Any], s
         (
             "images",
             lambda f: f.mkdir(),
-            "Expected a folder with a folder of pictures .* without any, and empty; sort them so",
+            "Expected a folder with a folder of pictures .*, which is empty; sort them so",
         ),
         ("text", lambda f: f.mkdir(), r"Expected a folder with a folder of texts"),
+        ("text", lambda f: f.write_text("a"), r"Received: '.*data', which is a file; sort them so"),
         ("csv", lambda f: f.write_text("a\n1\n"), "Expected a line of names with two columns or more, and rows"),
         ("csv", lambda f: f.write_bytes(b"a,b\n\xff\xfe,1\n"), "Expected a file of values in UTF-8"),
         ("csv", lambda f: f.write_text(""), "Expected a table with a line of names, and rows"),
