@@ -8,6 +8,7 @@ A file may hold Python: the byte code of a `Lambda` layer. Keras refuses to run 
 (`safe_mode`); the loader of SavedModels has no such mode, so they are read only where the maker is trusted.
 """
 
+import importlib
 import importlib.util
 import re
 import shlex
@@ -37,6 +38,8 @@ _REFUSALS = (
 
 # The operations of functional models of Keras 2, as its HDF5 files call them.
 _OF_KERAS_2 = ("TFOpLambda", "SlicingOpLambda")
+# Whoever reads a file with a `ReusableLayer` in it must have loaded its class.
+_OWN_LAYER = "piecehub.consume.layer"
 # What Keras does not find, as it says so.
 _UNKNOWN = re.compile(r"Could not locate ((?:class|function) '[^']+')")
 
@@ -67,6 +70,7 @@ def load_keras(path: Path, *, code: Path | None = None, trust: bool = False) -> 
         raise RecipeError(
             f"Expected a name that ends in {endings[0]}. Received: '{path}'; Keras goes by it: rename it."
         )
+    importlib.import_module(_OWN_LAYER)
     try:
         return keras.models.load_model(path, custom_objects=own, compile=False, safe_mode=not trust)
     except _REFUSALS as error:
@@ -168,7 +172,12 @@ def _refusal(path: Path, error: Exception) -> Exception:
     if full := no_space(error):
         return full
     said = " ".join(str(error).split())
-    if "safe_mode" in said or "unsafe deserialization" in said:
+    if "safe_mode=False, to load the SavedModel" in said:
+        why, remedy = (
+            "it holds a published SavedModel, which can run any graph",
+            "pass --trust if you trust who made it",
+        )
+    elif "safe_mode" in said or "unsafe deserialization" in said:
         why, remedy = "it holds Python code, such as a Lambda layer", "pass --trust if you trust who made it"
     elif "No model config" in said:
         why, remedy = "weights without a model", "build the model, load them into it, and save it as .keras"

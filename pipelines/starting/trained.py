@@ -21,6 +21,8 @@ from piecehub.training.building import model_input
 from pipelines.starting.looked import Feature, Looked, Trained
 from pipelines.starting.networks import frozen_layers, last_features, takes_bytes
 
+# By its name in Keras.
+_REUSABLE_LAYER = "piecehub>ReusableLayer"
 _TEMPLATES = {"pictures": "trained_pictures", "texts": "trained_texts", "columns": "trained_columns"}
 # Of pictures, where the model says nothing of their size.
 _OPEN_SIDE = 224
@@ -44,6 +46,14 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None, *, 
         raise RecipeError(
             f"Expected a model of Keras 3. Received: one of {type(model).__module__.partition('.')[0]}; export it by "
             "`piecehub export`, and name the folder that this writes by --from savedmodel."
+        )
+    if any(
+        keras.saving.get_registered_name(type(layer)) == _REUSABLE_LAYER for layer in cast(Any, model)._flatten_layers()
+    ):
+        raise RecipeError(
+            f"Expected a model whose layers draw their own weights, for the controls. Received: '{model.name}', which "
+            "holds a published piece; share that by `piecehub.reexport`, or export the model by `piecehub export`, and "
+            "name the folder that this writes by --from savedmodel."
         )
     if code:
         _refuse_neighbours(code)

@@ -126,13 +126,13 @@ def test_the_command_says_what_it_found_and_what_comes_next(tmp_path: Path) -> N
         (["--from", "savedmodel", "model"], "Expected --task FORM PATH with --from savedmodel"),
         (
             ["--from", "savedmodel", "model", "--task", "csv", "model", "--layer", "x"],
-            "--layer and --code with --from k",
+            "--layer, --code and --trust with --from k",
         ),
         (["--from", "csv", "nothing"], "Received: 'nothing', which is not there"),
         (["--from", "csv", "model", "--task", "csv", "model"], "Expected --task with --from keras or savedmodel"),
         (["--from", "keras", "model", "--task", "sounds", "data"], "Received: sounds."),
         (["--from", "keras", "model", "--task", "csv", "none"], "Received: 'none', which is not there"),
-        (["--from", "csv", "model", "--layer", "last"], "Expected --layer and --code with --from keras"),
+        (["--from", "csv", "model", "--layer", "last"], "Expected --layer, --code and --trust with --from keras"),
         (["--from", "images", "model", "--label", "x"], "Expected --label with csv or tfrecord"),
     ],
 )

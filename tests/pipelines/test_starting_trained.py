@@ -213,6 +213,23 @@ def test_a_model_that_holds_python_is_taken_with_trust(tmp_path: Path) -> None:
     assert not np.array_equal(first, second)
 
 
+def test_a_model_that_holds_a_published_piece_is_refused_for_its_controls_would_hold_it_too(tmp_path: Path) -> None:
+    door.export(keras.Sequential([keras.Input((17,)), layers.Dense(3)]), tmp_path / "shared")
+    piece = door.ReusableLayer(str(tmp_path / "shared"), trainable=True)
+    holding = keras.Sequential([keras.Input((17,)), piece, layers.Dense(5)])
+    holding.save(tmp_path / "mine.keras")
+    records(tmp_path / "data")
+    words = ["init", "recipe", "--from", "keras", "mine.keras", "--task", "tfrecord", "data"]
+    assert (
+        "it holds a published SavedModel, which can run any graph; pass --trust"
+        in piecehub(*words, cwd=tmp_path).stderr
+    )
+    refused = piecehub(*words, "--trust", cwd=tmp_path)
+    assert "which holds a published piece; share that by `piecehub.reexport`" in " ".join(refused.stderr.split())
+    done = piecehub("export", "mine.keras", "--trust", "-o", "exported", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 def test_code_that_imports_what_lies_beside_it_is_refused_for_it_comes_along_alone(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("WIDTH = 3\n")
     (tmp_path / "mine.py").write_text("import json\nfrom helper import WIDTH\nimport numpy\n")
