@@ -46,8 +46,8 @@ class Columns:
         return [self.text] if self.text else [one["name"] for one in (*self.numbers, *self.words)]
 
 
-def guess_label(names: Sequence[str], told: str) -> str:
-    """The column that is the label.
+def guess_label(names: Sequence[str], told: str, fitting: Sequence[str] = ()) -> str:
+    """The column that is the label: as told, or by its name, or the last one of those that are `fitting`, if any are.
 
     Raises:
         DataError: if there is no column of the name that was told.
@@ -58,7 +58,7 @@ def guess_label(names: Sequence[str], told: str) -> str:
         raise DataError(f"Expected the label among the columns {', '.join(names)}. Received: '{told}'{meant}")
     whole = [name for wanted in _LABELS for name in names if name.strip().lower() == wanted]
     ends = [name for wanted in _LABELS for name in names if name.strip().lower().rpartition("/")[2] == wanted]
-    return told or next(iter([*whole, *ends]), names[-1])
+    return told or next(iter([*whole, *ends]), (fitting or names)[-1])
 
 
 def is_class(values: _CELL) -> bool:

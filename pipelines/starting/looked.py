@@ -125,7 +125,9 @@ def evenly(of: Sequence[Any], count: int) -> list[Any]:
 
 
 def splits_of(reader: ModuleType, source: Path, classes: Sequence[str]) -> list[str]:
-    """A note on the folders between SOURCE and the classes that are called like splits; none if there are none.
+    """A note on what is called like a split, above the classes or in the place of one; none if nothing is.
+
+    A class may be called `train`, which is a vehicle too, where examples lie in it at once and no other is called so.
 
     Args:
         reader: the template that reads folders, which knows such names.
@@ -133,14 +135,20 @@ def splits_of(reader: ModuleType, source: Path, classes: Sequence[str]) -> list[
         classes: which it found.
 
     Raises:
-        DataError: if a class is called like a split: then it is one, beside folders that are none.
+        DataError: if another class is called like a split: then it is one, beside folders that are none.
     """
-    if parts := sorted(name for name in classes if name.lower() in reader.SPLITS):
+    parts = sorted(name for name in classes if name.lower() in reader.SPLITS)
+    vehicle = [part.lower() for part in parts] == ["train"] and not any(
+        place.is_dir() for place in (source / parts[0]).glob("[!._]*")
+    )
+    if parts and not vehicle:
         raise DataError(
             f"Expected one folder a class, or folders called like splits with those in each. Received: '{parts[0]}', "
             "which is called like a split; name one of the splits as the PATH, or put the examples of each class "
             "together: the recipe makes splits of its own."
         )
+    if vehicle:
+        return [f"'{parts[0]}' is taken for a class, and not for a split, since no folders lie in it."]
     names = ", ".join(place.name for place in reader.splits(source))
     return [f"What lies in {names} is taken together: the recipe makes splits of its own."] if names else []
 

@@ -81,9 +81,9 @@ def _refuse_several(source: Path, label: str, values: list[Any]) -> None:
 
 
 def _label(row: dict[str, list[Any]], told: str) -> str:
-    """The feature that is the label: of those with one value that is no picture, if there are any."""
+    """The feature that is the label; where no name says it, one of a single value that is no picture."""
     fitting = [name for name in sorted(row) if len(row[name]) == 1 and not _is_picture(row[name][0])]
-    return guess_label(sorted(row), told) if told or not fitting else guess_label(fitting, "")
+    return guess_label(sorted(row), told, fitting)
 
 
 def _is_picture(value: Any) -> bool:

@@ -181,6 +181,18 @@ def test_values_that_float32_does_not_hold_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["images", "text"])
+def test_a_class_may_be_called_train_where_nothing_else_is_called_like_a_split(tmp_path: Path, form: str) -> None:
+    folder = {"images": pictures, "text": texts}[form](tmp_path / "data")
+    (folder / "boat").rename(folder / "train")
+    looked = LOOKERS[form](folder)
+    assert looked.counts["train"] == 20
+    assert "'train' is taken for a class, and not for a split, since no folders lie in it." in looked.notes
+    (folder / "train" / "more").mkdir()
+    with pytest.raises(DataError, match="'train', which is called like a split"):
+        LOOKERS[form](folder)
+
+
+@pytest.mark.parametrize("form", ["images", "text"])
 def test_a_folder_called_like_a_split_beside_classes_is_refused(tmp_path: Path, form: str) -> None:
     folder = {"images": pictures, "text": texts}[form](tmp_path / "data")
     (folder / "boat").rename(folder / "test")
