@@ -7,9 +7,10 @@ from piecehub.conformance.common_apis import Declared, apis_hold
 from piecehub.conformance.described import of_specs
 from piecehub.conformance.documentation_rules import page_conforms
 from piecehub.documentation.page import draft
-from piecehub.errors import PieceError, RecipeError, TrainingError
+from piecehub.errors import NotReusableError, PieceError, RecipeError, TrainingError
 from piecehub.examples.features import Features
 from piecehub.examples.stream import Stream
+from piecehub.exporting.frozen import frozen_layers
 from piecehub.extraction.piece import Builder, piece_facts
 from piecehub.facts.handle import Handle
 from piecehub.store.catalog import Store
@@ -28,8 +29,8 @@ def check(loaded: LoadedRecipe, store_folder: Path | str) -> None:
     """Builds the full model once for each piece, and finds the piece in it; looks whether the store can be read.
 
     Raises:
-        RecipeError: if the module, the function or a layer is missing, the function raises, or the model page would not
-            pass the validator.
+        RecipeError: if the module, the function or a layer is missing, the function raises, layers are frozen that the
+            recipe does not provide for, or the model page would not pass the validator.
         StoreError: if the store lacks the parent, or has it in quarantine.
         EnvironmentProblem: if the store cannot be reached.
     """
@@ -62,9 +63,11 @@ def _check_pieces(loaded: LoadedRecipe, parent: Path | None) -> None:
             features=features,
         )
         try:
-            facts = piece_facts(builder.find(builder.build(loaded.folder, config.train.seed, parent)))
+            found = builder.find(builder.build(loaded.folder, config.train.seed, parent))
+            with frozen_layers(found.model, piece.frozen):
+                facts = piece_facts(found)
             _check_features(piece, facts["output"])
-        except (PieceError, TrainingError) as error:
+        except (NotReusableError, PieceError, TrainingError) as error:
             raise RecipeError(error.sentence) from error
         _check_page(config, piece, facts)
 

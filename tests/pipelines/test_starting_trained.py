@@ -190,11 +190,18 @@ def test_a_layer_that_is_not_there_is_refused_before_a_recipe_is_written(tmp_pat
 
 
 def test_frozen_layers_are_trained_by_consumers_and_told(tmp_path: Path) -> None:
+    from pipelines import preflight
+
     model = _trained("tfrecord")
     model.get_layer("last").trainable = False
     looked = look_at_trained(model, looked_at("tfrecord", tmp_path / "data"), "", None)
     write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
-    assert load_recipe(tmp_path / "recipe").config.piece[0].frozen == "unfreeze"
+    loaded = load_recipe(tmp_path / "recipe")
+    assert loaded.config.piece[0].frozen == "unfreeze"
+    preflight.check(loaded, tmp_path / "store")
+    refusing = replace(loaded.config, piece=(replace(loaded.config.piece[0], frozen="refuse"),))
+    with pytest.raises(RecipeError, match=r"Expected no frozen layers with weights. Received: last; set frozen"):
+        preflight.check(replace(loaded, config=refusing), tmp_path / "store")
     assert looked.network[-1] == "Frozen in it, and trained where the piece is fine-tuned: last: piece.frozen."
 
 
