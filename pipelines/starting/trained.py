@@ -120,7 +120,7 @@ def look_at_saved_model(saved_model: Path, seen: Glance, task: Looked) -> Looked
     if not seen.interface["trainable_variables"]:
         raise RecipeError(
             "Expected a SavedModel that can be fine-tuned, with 'trainable_variables'. Received: one without; it has "
-            "no evidence to give, so share it by `piecehub publish`."
+            "no evidence to give. If `piecehub check` passes it, share it by `piecehub publish`; else export it again."
         )
     expression = _inputs_expression(seen.interface["input"])
     inputs = eval(expression, {"keras": keras})
