@@ -43,7 +43,7 @@ class Kind:
         arguments: to call the export with in both modes, such as a hyperparameter at its default.
         inference: largest accepted difference of an output.
         fine_tuning: largest accepted difference of a loss over the steps.
-        in_a_graph: whether the original is compared as a graph trains it: where a processor computes in bfloat16
+        in_a_graph: whether the original is compared as a graph trains it: where a processor computes in 16 bits
             itself, kernels that a graph fuses round elsewhere than those of eager mode.
         reason: why a tolerance is wider than 1e-6 and 1e-5; empty where it is not.
         learning_rate: of the steps.
@@ -619,7 +619,9 @@ KINDS: dict[str, Kind] = {
     "mixed_bfloat16": Kind(
         _seeded(_mixed("mixed_bfloat16")), _images, inference=1e-3, in_a_graph=True, reason=_MIXED_REASON
     ),
-    "mixed_float16": Kind(_seeded(_mixed("mixed_float16")), _images, inference=1e-3, reason=_MIXED_REASON),
+    "mixed_float16": Kind(
+        _seeded(_mixed("mixed_float16")), _images, inference=1e-3, in_a_graph=True, reason=_MIXED_REASON
+    ),
     "augmentation": Kind(_seeded(_augmentation), _images),
     "normalization": Kind(_seeded(_normalization), _vectors),
     "normalization_adapted": Kind(_seeded(_normalization_adapted), _vectors),
