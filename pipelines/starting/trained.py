@@ -17,7 +17,7 @@ from piecehub.conformance.glance import Glance
 from piecehub.errors import NotReusableError, RecipeError
 from piecehub.extraction.roads import cut_piece
 from piecehub.tensors.specs import is_fact
-from piecehub.training.building import model_input
+from piecehub.training.building import model_input, model_output
 from pipelines.starting.looked import Feature, Looked, Trained
 from pipelines.starting.networks import frozen_layers, last_features, takes_bytes
 
@@ -57,6 +57,7 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None, *, 
         )
     if code:
         _refuse_neighbours(code)
+    model = _with_named_inputs(model)
     chosen = layer or last_features(model)
     frozen = frozen_layers(cut_piece(model, chosen) if chosen else model)
 
@@ -80,6 +81,15 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None, *, 
     more = f" and {len(frozen) - 3} more" if len(frozen) > 3 else ""
     told = f"Frozen in it, and trained where the piece is fine-tuned: {', '.join(frozen[:3])}{more}: piece.frozen."
     return replace(looked, network=(*looked.network, told))
+
+
+def _with_named_inputs(model: keras.Model) -> keras.Model:
+    """The same layers, called with a dict, where the model takes a list: examples are features by their names."""
+    inputs = model_input(model) if getattr(model, "inputs", None) else None
+    if not isinstance(inputs, list):
+        return model
+    named = {tensor.name: tensor for tensor in cast(list[Any], inputs)}
+    return keras.Model(named, model_output(model), name=model.name)
 
 
 def _refuse_neighbours(code: Path) -> None:

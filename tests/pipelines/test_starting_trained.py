@@ -18,10 +18,11 @@ import piecehub as door
 from piecehub.errors import PieceError, RecipeError
 from piecehub.exporting.reusable import export_piece
 from piecehub.extraction.piece import Builder, control_kind, control_weights, write_piece
-from piecehub.extraction.roads import saved_model_in
+from piecehub.extraction.roads import cut_piece, saved_model_in
 from piecehub.facts import piece_manifest
 from piecehub.facts.content import content_digest, list_files
 from piecehub.training import weights
+from piecehub.training.building import model_input
 from piecehub.training.checkpoint import restore
 from piecehub.training.recipe_modules import load_module
 from pipelines.data import examples_folder
@@ -135,6 +136,20 @@ def test_columns_are_found_by_their_names_as_they_stand_in_the_table(tmp_path: P
         "Age": [3.0],
         "label": 1,
     }
+
+
+def test_a_model_that_takes_a_list_is_shared_as_one_that_takes_its_columns_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(_rows("left", "right"))
+    inputs = [keras.Input((1,), name=name) for name in ("right", "left")]
+    features = layers.Dense(4, "relu", name="joint")(layers.concatenate(inputs))
+    model = keras.Model(inputs, layers.Dense(5)(features))
+    module = _written(model, look_at_table(tmp_path / "table.csv"), tmp_path / "recipe")
+    named: Any = keras.models.load_model(tmp_path / "recipe" / "model.keras")
+    left, right = np.float32([[1.0], [2.0]]), np.float32([[3.0], [5.0]])
+    np.testing.assert_array_equal(named({"left": left, "right": right}), model([right, left]))
+    assert model_input(module.build_model(seed=1)).keys() == {"left", "right"}
+    piece = cut_piece(named, "joint")
+    assert model_input(piece).keys() == {"left", "right"}
 
 
 @pytest.mark.parametrize(("shape", "laid_out"), [((6, 1), [6, 1]), ((2, 3), [2, 3]), ((None, 3), [2, 3]), ((6,), [6])])
