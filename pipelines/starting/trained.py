@@ -17,7 +17,7 @@ from piecehub.conformance.glance import Glance
 from piecehub.errors import NotReusableError, RecipeError
 from piecehub.extraction.roads import cut_piece
 from piecehub.tensors.specs import is_fact
-from piecehub.training.building import model_input, model_output
+from piecehub.training.building import model_input, model_output, spec_facts
 from pipelines.starting.looked import Feature, Looked, Trained
 from pipelines.starting.networks import frozen_layers, last_features, takes_bytes
 
@@ -59,7 +59,8 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None, *, 
         _refuse_neighbours(code)
     model = _with_named_inputs(model)
     chosen = layer or last_features(model)
-    frozen = frozen_layers(cut_piece(model, chosen) if chosen else model)
+    piece = cut_piece(model, chosen) if chosen else model
+    frozen = frozen_layers(piece)
 
     def write(folder: Path) -> None:
         model.save(folder / "model.keras")
@@ -73,9 +74,9 @@ def look_at_trained(model: Any, task: Looked, layer: str, code: Path | None, *, 
         cut = "It is shared as a whole: piece.road."
     part = f", up to its layer {chosen}" if chosen else ""
     what = f"The Keras model '{model.name}'{part}."
-    looked = _looked(
-        model, task, Trained(chosen, code is not None, write, trust=trust, unfreeze=bool(frozen)), cut, what
-    )
+    trained = Trained(chosen, code is not None, write, trust=trust, unfreeze=bool(frozen))
+    output = spec_facts(model_output(piece)) if getattr(piece, "inputs", None) else None
+    looked = _looked(model, task, trained, cut, what, output)
     if not frozen:
         return looked
     more = f" and {len(frozen) - 3} more" if len(frozen) > 3 else ""
@@ -140,7 +141,8 @@ def look_at_saved_model(saved_model: Path, seen: Glance, task: Looked) -> Looked
         shutil.copytree(saved_model, folder / "saved_model")
 
     told = "It is shared as it is: piece.road."
-    return _looked(stand_in, task, Trained("", False, write, expression), told, "A Reusable SavedModel.")
+    trained = Trained("", False, write, expression)
+    return _looked(stand_in, task, trained, told, "A Reusable SavedModel.", seen.interface["output"])
 
 
 def _inputs_expression(specs: Any) -> str:
@@ -160,23 +162,27 @@ def _inputs_expression(specs: Any) -> str:
     return "{" + ", ".join(f"{json.dumps(key)}: {value}" for key, value in made.items()) + "}" if several else made[""]
 
 
-def _looked(model: Any, task: Looked, trained: Trained, cut: str, what: str) -> Looked:
-    """The recipe of a task for a model with these inputs."""
+def _looked(model: Any, task: Looked, trained: Trained, cut: str, what: str, output: Any) -> Looked:
+    """The recipe of a task for a model with these inputs; `output` are the facts of what the piece gives."""
     template = _TEMPLATES[task.model]
     constants, note = {"pictures": _pictures, "texts": _texts, "columns": _columns}[task.model](model, task)
     unseen = "Nothing is trained: whether it has seen the task's examples cannot be checked."
-    bytes_wide = constants.get("LARGEST", 1.0) > 1
+    # TensorFlow Hub's API for feature vectors takes pictures of three channels in [0, 1], and gives a vector of each.
+    others = constants.get("LARGEST", 1.0) > 1 or _is_grey(constants) or not _is_vector(output)
     return replace(
         task,
         model=template,
-        # TensorFlow Hub's API for feature vectors asks for values in [0, 1].
-        hub_tasks=("image-others",) if bytes_wide or _is_grey(constants) else task.hub_tasks,
+        hub_tasks=("image-others",) if task.model == "pictures" and others else task.hub_tasks,
         constants={**task.constants, template: constants},
         network=(note, cut, unseen),
         description=f"{what} {_takes(task, constants)}",
         arguments={},
         trained=trained,
     )
+
+
+def _is_vector(output: Any) -> bool:
+    return is_fact(output) and output["dtype"] == "float32" and len(output.get("shape") or ()) == 2
 
 
 def _is_grey(constants: dict[str, Any]) -> bool:

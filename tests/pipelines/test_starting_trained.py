@@ -199,6 +199,15 @@ def test_pictures_without_a_channel_and_of_any_size_are_taken(tmp_path: Path) ->
     assert constants["HEIGHT, WIDTH, CHANNELS"] == (30, 30, 1)
 
 
+def test_pictures_of_which_maps_are_made_are_no_feature_vectors(tmp_path: Path) -> None:
+    inputs = keras.Input((8, 8, 3))
+    maps = layers.Conv2D(4, 3, name="maps")(inputs)
+    model = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D(name="mean")(maps)))
+    task = look_at_images(pictures(tmp_path / "data"))
+    told = {layer: look_at_trained(model, task, layer, None).hub_tasks for layer in ("maps", "mean")}
+    assert told == {"maps": ("image-others",), "mean": ("image-feature-vector",)}
+
+
 def test_a_layer_that_is_not_there_is_refused_before_a_recipe_is_written(tmp_path: Path) -> None:
     with pytest.raises(PieceError, match="Received: 'lats'; did you mean 'last'"):
         look_at_trained(_trained("tfrecord"), looked_at("tfrecord", tmp_path / "data"), "lats", None)
