@@ -164,6 +164,7 @@ def _inputs_expression(specs: Any) -> str:
 
 def _looked(model: Any, task: Looked, trained: Trained, cut: str, what: str, output: Any) -> Looked:
     """The recipe of a task for a model with these inputs; `output` are the facts of what the piece gives."""
+    _refuse_maps(output)
     template = _TEMPLATES[task.model]
     constants, note = {"pictures": _pictures, "texts": _texts, "columns": _columns}[task.model](model, task)
     unseen = "Nothing is trained: whether it has seen the task's examples cannot be checked."
@@ -179,6 +180,17 @@ def _looked(model: Any, task: Looked, trained: Trained, cut: str, what: str, out
         arguments={},
         trained=trained,
     )
+
+
+def _refuse_maps(output: Any) -> None:
+    """Refuses a piece of one output that no head can read, which a run would say at its end."""
+    shape = output.get("shape") if is_fact(output) else None
+    if shape and len(shape) != 2:
+        raise RecipeError(
+            f"Expected a piece that gives a head its features, [batch, width]. Received: {output['dtype']} "
+            f"[batch, {', '.join(str(side or '?') for side in shape[1:])}]; name a layer behind a pooling or a Flatten "
+            "by --layer, or export a model that ends with one."
+        )
 
 
 def _is_vector(output: Any) -> bool:

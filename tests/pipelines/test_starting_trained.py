@@ -199,13 +199,14 @@ def test_pictures_without_a_channel_and_of_any_size_are_taken(tmp_path: Path) ->
     assert constants["HEIGHT, WIDTH, CHANNELS"] == (30, 30, 1)
 
 
-def test_pictures_of_which_maps_are_made_are_no_feature_vectors(tmp_path: Path) -> None:
+def test_a_piece_that_gives_no_head_its_features_is_refused_before_a_recipe_is_written(tmp_path: Path) -> None:
     inputs = keras.Input((8, 8, 3))
     maps = layers.Conv2D(4, 3, name="maps")(inputs)
     model = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D(name="mean")(maps)))
     task = look_at_images(pictures(tmp_path / "data"))
-    told = {layer: look_at_trained(model, task, layer, None).hub_tasks for layer in ("maps", "mean")}
-    assert told == {"maps": ("image-others",), "mean": ("image-feature-vector",)}
+    assert look_at_trained(model, task, "mean", None).hub_tasks == ("image-feature-vector",)
+    with pytest.raises(RecipeError, match=r"gives a head its features.* Received: float32 \[batch, 6, 6, 4\]; name a"):
+        look_at_trained(model, task, "maps", None)
 
 
 def test_a_layer_that_is_not_there_is_refused_before_a_recipe_is_written(tmp_path: Path) -> None:
