@@ -6,6 +6,7 @@ from components.artifacts import ConformanceReport, ReusableSavedModel
 from components.dsl import Evaluate, InputArtifact, OutputArtifact, Parameter, component
 from piecehub.conformance.check import check_saved_model
 from piecehub.documentation import page as pages
+from piecehub.documentation.person import Person
 
 
 @component(Evaluate)
@@ -24,7 +25,7 @@ def ReusabilityValidator(
     lock_digest: Parameter[str],
 ) -> None:
     """Checks the SavedModel and its page to be; a check that falls short is a finding, which the gate reads."""
-    person = pages.Person(description, intended_use, limitations, training_data, license_id, hub_tasks)
+    person = Person(description, intended_use, limitations, training_data, license_id, hub_tasks)
     model = Path(reusable_model.uri) / "saved_model"
     report = check_saved_model(model, documentation=pages.draft_of(publisher, name, person, model))
     report.write(Path(conformance.uri))

@@ -18,10 +18,10 @@ from components.publish_gate import PublishGate
 from components.reusability_validator import ReusabilityValidator
 from components.reusable_exporter import ReusableExporter
 from piecehub.containers.code import code_digest, joined, lock_digest, recipe_digest
-from piecehub.documentation.page import Person
 from piecehub.facts.tables import LimitsTable, TaskTable
 from pipelines.protocols import protocol_of, task_rules
 from pipelines.recipe.node_ids import piece_suffixes
+from pipelines.recipe.page_texts import person_of
 from pipelines.recipe.tables import EXPORT_OPTIONS, DownstreamTask, Piece, Recipe
 
 
@@ -120,19 +120,6 @@ class Shared:
 def export_options(piece: Piece, parent: str = "") -> dict[str, Any]:
     """The piece's `ExportOptions` as plain JSON; `parent` is `handle@digest` of the piece to start from."""
     return {**{key: value for key, value in asdict(piece).items() if key in EXPORT_OPTIONS}, "parent": parent}
-
-
-def person_of(config: Recipe, piece: Piece) -> Person:
-    """What the recipe says on the piece's page."""
-    told = config.documentation
-    return Person(
-        description=piece.description or told.description,
-        intended_use=told.intended_use,
-        limitations=told.limitations,
-        training_data=told.training_data,
-        license_id=told.license,
-        hub_tasks=json.dumps(piece.hub_tasks or told.hub_tasks),
-    )
 
 
 def journey(piece: Piece, shared: Shared) -> list[BaseNode]:

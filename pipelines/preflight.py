@@ -21,7 +21,7 @@ from piecehub.training.decoding import decode_of
 from piecehub.training.full_model import refuse_settings
 from piecehub.training.own_code import OwnCode
 from piecehub.training.recipe_modules import load_module
-from pipelines.piece_journey import person_of
+from pipelines.recipe.page_texts import person_of
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Piece, Recipe
 
 

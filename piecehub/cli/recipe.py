@@ -76,12 +76,12 @@ def _lines(read: "Read") -> list[str]:
 
 def _open_texts(config: "Recipe") -> list[str]:
     """What is still to be written before the piece can be published; a run comes to its verdict without."""
-    texts = ("description", "intended_use", "limitations", "training_data", "license")
-    told = config.documentation
-    missing = [name for name in texts if not getattr(told, name)]
-    if "description" in missing and all(piece.description for piece in config.piece):
-        missing.remove("description")
-    return [f"  to write    {', '.join(missing)} of [documentation], before it is published"] if missing else []
+    from pipelines.recipe.page_texts import person_of
+
+    # Pieces differ in their descriptions alone: who lacks most lacks all that another lacks.
+    unsaid = max((person_of(config, piece).unsaid for piece in config.piece), key=len)
+    missing = ", ".join(entry.removeprefix("documentation.") for entry in unsaid)
+    return [f"  to write    {missing} of [documentation], before it is published"] if missing else []
 
 
 def _started(config: "Recipe") -> str:

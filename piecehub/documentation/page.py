@@ -7,7 +7,7 @@ come from the recipe, every number from an artifact.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ import jinja2
 
 from piecehub.documentation.advice import advice
 from piecehub.documentation.evidence_table import FINE_TUNING, gain_of, main_gain
+from piecehub.documentation.person import Person
 from piecehub.documentation.recommendation import recommend
 from piecehub.documentation.template import DRAFT, OFFERED, TEMPLATE
 from piecehub.errors import NotReusableError
@@ -34,42 +35,6 @@ _UNMEASURED: dict[str, Any] = {
 }
 # What stands before the numbers of a task that was not judged.
 _ROLES = {"gate": "", "report": "Reported, not judged. ", "negative_control": "A negative control: nothing can help. "}
-
-
-@dataclass(frozen=True)
-class Person:
-    """What only a person knows; a text that is empty is still to be written.
-
-    Attributes:
-        hub_tasks: a JSON list of TensorFlow Hub's task ids.
-    """
-
-    description: str
-    intended_use: str
-    limitations: str
-    training_data: str
-    license_id: str
-    hub_tasks: str
-
-    @property
-    def unsaid(self) -> list[str]:
-        """The recipe's entries that are still to be written."""
-        texts = ("description", "intended_use", "limitations", "training_data")
-        missing = [f"documentation.{name}" for name in texts if not getattr(self, name)]
-        return missing if self.license_id else [*missing, "documentation.license"]
-
-    @property
-    def provisional(self) -> "Person":
-        """The same with words in place of what is not written: a run comes to its verdict without it."""
-        stand_in = "Not written yet."
-        return replace(
-            self,
-            description=self.description or stand_in,
-            intended_use=self.intended_use or stand_in,
-            limitations=self.limitations or stand_in,
-            training_data=self.training_data or stand_in,
-            license_id=self.license_id or "custom",
-        )
 
 
 @dataclass(frozen=True)

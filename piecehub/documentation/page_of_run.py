@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from piecehub.documentation import page as pages
+from piecehub.documentation.person import Person
 from piecehub.facts.provenance import Facts
 
 
@@ -25,7 +26,7 @@ def document_run(
     hub_tasks: str,
 ) -> Facts:
     """Writes the page into `documentation`, with what the recipe says and every number from the other folders."""
-    person = pages.Person(description, intended_use, limitations, training_data, license_id, hub_tasks)
+    person = Person(description, intended_use, limitations, training_data, license_id, hub_tasks)
     sources = pages.Sources(
         full_model=full_model,
         piece=piece,

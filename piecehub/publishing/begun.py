@@ -12,7 +12,8 @@ from typing import Any
 from piecehub.conformance.documentation_terms import DEMANDS, LICENSES, TASKS
 from piecehub.conformance.glance import glance
 from piecehub.conformance.sandbox import strongest
-from piecehub.documentation.page import Person, Shown, offered_page
+from piecehub.documentation.page import Shown, offered_page
+from piecehub.documentation.person import Person
 from piecehub.errors import NotReusableError, RecipeError
 from piecehub.facts import piece_manifest
 from piecehub.facts.content import content_digest, list_files

@@ -38,10 +38,11 @@ from pipelines.cost.arithmetic import all_trials, line
 from pipelines.cost.sample import Sampled, take_sample
 from pipelines.cost.stopwatch import Stopwatch, Window
 from pipelines.data import examples_folder
-from pipelines.piece_journey import export_options, person_of
+from pipelines.piece_journey import export_options
 from pipelines.pipeline import parent_digest
 from pipelines.protocols import protocol_of, rule_of
 from pipelines.recipe.loader import load_recipe
+from pipelines.recipe.page_texts import person_of
 from pipelines.recipe.tables import DownstreamTask, LoadedRecipe, Piece
 
 # Of upstream's training split, in bytes of its records: enough to time, and read within a minute.

@@ -3,17 +3,19 @@
 What the page must say of the model itself is checked as soon as that is built (`pipelines/preflight.py`).
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields
 
 from piecehub.conformance import documentation_terms as terms
 from piecehub.conformance.page import parse
+from piecehub.documentation.person import Person
 from pipelines.recipe.faults import Fault, fault
 from pipelines.recipe.lines import Path
 from pipelines.recipe.sentences import did_you_mean
 from pipelines.recipe.spelling import closest
-from pipelines.recipe.tables import Recipe
+from pipelines.recipe.tables import Piece, Recipe
 
 # What is no text: such a word at the start or as all of it, or a form to fill in. "The to-do lists of …" is one.
 # What is left empty is asked for before it is published.
@@ -21,6 +23,19 @@ _UNWRITTEN = re.compile(
     r"\W*|\W*(TODO|TBD|FIXME|XXX)\b.*|\W*(todo|to-?do|tbd|fixme|xxx|lorem ipsum\b.*)\W*|<[^<>]*>|…+",
     re.DOTALL,
 )
+
+
+def person_of(config: Recipe, piece: Piece) -> Person:
+    """What the recipe says on the piece's page."""
+    told = config.documentation
+    return Person(
+        description=piece.description or told.description,
+        intended_use=told.intended_use,
+        limitations=told.limitations,
+        training_data=told.training_data,
+        license_id=told.license,
+        hub_tasks=json.dumps(piece.hub_tasks or told.hub_tasks),
+    )
 
 
 def text_faults(recipe: Recipe) -> Iterator[Fault]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from piecehub.documentation.advice import in_common
-from piecehub.documentation.page import Person, Sources, page, write
+from piecehub.documentation.page import Sources, page, write
+from piecehub.documentation.person import Person
 from piecehub.documentation.recommendation import recommend
 from piecehub.errors import NotReusableError
 from piecehub.facts import piece_manifest
