@@ -164,9 +164,9 @@ def _inputs_expression(specs: Any) -> str:
 
 def _looked(model: Any, task: Looked, trained: Trained, cut: str, what: str, output: Any) -> Looked:
     """The recipe of a task for a model with these inputs; `output` are the facts of what the piece gives."""
-    _refuse_maps(output)
     template = _TEMPLATES[task.model]
     constants, note = {"pictures": _pictures, "texts": _texts, "columns": _columns}[task.model](model, task)
+    _refuse_maps(output)
     unseen = "Nothing is trained: whether it has seen the task's examples cannot be checked."
     # TensorFlow Hub's API for feature vectors takes pictures of three channels in [0, 1], and gives a vector of each.
     others = constants.get("LARGEST", 1.0) > 1 or _is_grey(constants) or not _is_vector(output)
