@@ -84,6 +84,7 @@ def test_killed_in_the_middle_it_goes_on_and_comes_to_the_same(simulated, tmp_pa
     assert found == {**simulated[0], "facts": {**whole, repeated: "0 of 0"}}
 
 
+@pytest.mark.long
 def test_a_network_with_batch_norm_is_judged_in_both_ways_and_in_batches_as_the_product_does(tmp_path):
     # 50 shots of the larger count: two batches of 25, or one of 50.
     sizes = replace(PLAN.sizes, pool=14, shots=(2, 10))

@@ -47,6 +47,8 @@ ALSO = {
     "random inference": {"D7", "D18", "S13"},  # nothing equals itself
     "at most 32 examples": {"D26", "D35"},  # larger batches are refused there too
 }
+# Whose steps TensorFlow takes long to differentiate; `.ci/run` runs them too.
+_LONG = ("native LSTM", "transformer")
 
 
 def _short(findings: list[Finding]) -> set[str]:
@@ -114,7 +116,9 @@ def test_each_check_of_level_fail_has_a_broken_model() -> None:
     assert set(NUMBERS) - elsewhere <= {check for _, check, _ in BROKEN.values()}
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in GOOD]
+)
 def test_a_good_model_falls_short_nowhere(name: str, tmp_path: Path) -> None:
     findings = dynamic_findings(GOOD[name](tmp_path / "model"))
     assert [found for found in findings if found.passed is False] == []

@@ -659,6 +659,7 @@ KINDS: dict[str, Kind] = {
     "tf_module": Kind(Affine, _vectors, "low-level", specs=tf.TensorSpec([None, 6])),
 }
 
-# The two whole networks of keras.applications take minutes, so they wait for the long run.
-_LARGE = ("efficientnet_v2", "mobilenet_v3")
-NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LARGE else name for name in KINDS]
+# Two whole networks of keras.applications, and one whose loops TensorFlow takes long to differentiate, take minutes, so
+# they wait for the long run.
+_LONG = ("efficientnet_v2", "mobilenet_v3", "tf_keras_lstm")
+NAMES = [pytest.param(name, marks=pytest.mark.long) if name in _LONG else name for name in KINDS]

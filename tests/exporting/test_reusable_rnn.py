@@ -20,7 +20,7 @@ def folder(request: pytest.FixtureRequest, exported_kind: Callable[[str], Path])
     return exported_kind(request.param)
 
 
-@pytest.mark.parametrize("name", ["custom_rnn", "tf_keras_lstm"])
+@pytest.mark.parametrize("name", ["custom_rnn", pytest.param("tf_keras_lstm", marks=pytest.mark.long)])
 def test_a_second_gradient_equals_the_first(name: str, exported_kind: Callable[[str], Path]) -> None:
     """A persistent tape; eager first, then in a graph (tensorflow#51535). TensorFlow takes long for it."""
     folder = exported_kind(name)

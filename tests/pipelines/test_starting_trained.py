@@ -289,7 +289,9 @@ def test_classes_of_the_models_own_come_along(tmp_path: Path) -> None:
     assert type(model.layers[1]).__name__ == "Doubled"
 
 
-@pytest.mark.parametrize("form", LOOKERS)
+@pytest.mark.parametrize(
+    "form", [form if form == "images" else pytest.param(form, marks=pytest.mark.long) for form in LOOKERS]
+)
 def test_a_reusable_saved_model_gets_a_recipe_that_shares_it_as_it_is(tmp_path: Path, form: str) -> None:
     from pipelines import preflight
 

@@ -36,6 +36,7 @@ def test_one_worker_changes_no_byte(measured, measured_by_one):
         assert (measured_by_one.folder / name).read_bytes() == (measured.folder / name).read_bytes()
 
 
+@pytest.mark.long
 def test_four_workers_change_no_byte_of_a_trial(measured, subject, task, protocol, tmp_path):
     trials = planned(subject, task, protocol)[::4]
     assert {t.mode for t in trials} == set(MODES)
