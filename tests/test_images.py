@@ -311,7 +311,7 @@ BROKEN = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_file_is_named_before_it_is_written_and_when_it_is_read(name: str, tmp_path: Path) -> None:
     contents, said = BROKEN[name]
-    for function in (images.read, images.check):
+    for function in (images.read, images.check, lambda file: images.shrink(file, 1)):
         with pytest.raises(DataError, match=said) as caught:
             function(contents)
         assert caught.value.sentence.startswith("Expected a picture ")
@@ -329,6 +329,23 @@ def test_check_tells_what_a_file_is(tmp_path: Path) -> None:
     assert images.check(str(tmp_path / "turned.jpg")) == images.Picture("JPEG", height=40, width=28)
     for name in ("PNG", "GIF", "BMP", "WebP"):
         assert images.check(saved(RGB, name)) == images.Picture(name, height=28, width=40)
+
+
+def test_a_large_file_is_made_smaller_before_it_is_written(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "turned.jpg").write_bytes(saved(RGB, "JPEG", exif=exif.tobytes()))
+    small = images.shrink(tmp_path / "turned.jpg", 14)
+    assert images.check(small) == images.Picture("JPEG", height=20, width=14)
+    resized = images.resize(images.read((tmp_path / "turned.jpg").read_bytes()), (20, 14), fit="stretch")
+    np.testing.assert_allclose(images.read(small), resized, atol=0.1)
+    for name in ("PNG", "GIF", "BMP", "WebP"):
+        contents = saved(RGB, name)
+        small = images.shrink(contents, 14)
+        assert images.check(small) == images.Picture("PNG", height=14, width=20)
+        resized = images.resize(images.read(contents), (14, 20), fit="stretch")
+        np.testing.assert_allclose(images.read(small), resized, atol=0.501 / 255)
+        assert images.shrink(contents, 15) == contents
 
 
 def test_a_stream_says_which_record_holds_the_broken_file(tmp_path: Path) -> None:
@@ -466,6 +483,6 @@ def test_hues_turn_as_those_of_the_standard_library_do() -> None:
     assert 0.05 < max(turns) <= 0.1
 
 
-@pytest.mark.parametrize("name", ["read", "check", "resize", "random_crop", "random_flip", "random_color"])
+@pytest.mark.parametrize("name", ["read", "check", "shrink", "resize", "random_crop", "random_flip", "random_color"])
 def test_the_example_in_the_docstring_runs(name: str) -> None:
     run_docstring(getattr(images, name), tf=tf)

@@ -14,7 +14,7 @@ from piecehub.errors import DataError
 from pipelines.starting.looked import Differing, Feature, Looked, evenly, left_out, splits_of, template, what_lies_in
 
 _SAMPLE = 200
-# A network for a first run takes minutes on pictures of this size, and hours on four times as many pixels.
+# Enough to tell most things apart by, and decoded in no time.
 _LARGEST = 96
 
 
@@ -34,22 +34,17 @@ def look_at_images(source: Path) -> Looked:
             f"Received: '{source}', {what_lies_in(source)}; sort them so, or save them as one of these."
         )
     splits = splits_of(reader, source, list(counts))
-    sizes, grey, broken = _sampled([file for file, _ in found])
     notes = [f"{len(found):,} pictures of {len(counts)} classes, the folders' names.", *differing.notes, *splits]
-    if broken:
-        looked_at = broken + len(sizes)
-        notes.append(f"{broken} of {looked_at} that were looked at cannot be read; such are left out, and named.")
     notes += left_out(source, reader.ENDINGS)
-    return pictures_of(source, "images_folder", counts, sizes, grey, tuple(notes))
+    return pictures_of(source, "images_folder", counts, [file for file, _ in found], notes)
 
 
 def pictures_of(
     source: Path,
     data: str,
     counts: Mapping[Any, int],
-    sizes: Sequence[tuple[int, int]],
-    grey: bool,
-    notes: tuple[str, ...],
+    files: Sequence[Path | bytes],
+    notes: Sequence[str],
     constants: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Looked:
     """What was found, of pictures of whatever carrier.
@@ -58,15 +53,23 @@ def pictures_of(
         source: where they lie.
         data: the template that reads them.
         counts: of each class.
-        sizes: height and width in pixels of those that were looked at; the network takes the median of their shorter
-            sides, or less.
-        grey: whether they have no colours.
+        files: of the pictures, of which some are looked at: the network takes the median of their shorter sides, or
+            less, and of grey ones grey.
         notes: what was guessed of the data.
         constants: of the templates, but for the network's.
+
+    Raises:
+        DataError: if none of those that are looked at can be read.
     """
+    sizes, grey, broken = _sampled(files)
+    if broken:
+        looked_at = broken + len(sizes)
+        notes = [*notes, f"{broken} of {looked_at} that were looked at cannot be read; such are left out, and named."]
     shortest = round(median(min(size) for size in sizes))
     side, channels = min(_LARGEST, shortest), 1 if grey else 3
     larger = f", made smaller from a median of {shortest} pixels" if shortest > side else ""
+    if any(min(size) >= 2 * template(data).KEPT for size in sizes):
+        notes = [*notes, "Large ones are made smaller once, when records are written: KEPT of data.py."]
     what, colours = ("grey", "grey") if grey else ("coloured", "colours")
     return Looked(
         source=source,
@@ -77,9 +80,9 @@ def pictures_of(
         description=f"A small convolutional network for {what} pictures of {side} x {side} pixels. It takes float32 "
         "images with values in [0, 1].",
         hub_tasks=("image-others",) if grey else ("image-feature-vector",),
-        arguments={"widths": [32, 64, 128]},
+        arguments={"widths": [24, 48, 96]},
         constants={**(constants or {}), "pictures": {"SIDE, CHANNELS": (side, channels)}},
-        notes=notes,
+        notes=tuple(notes),
         network=(f"The model takes {side} x {side} pixels{larger}, in {colours}: SIDE, CHANNELS.",),
         side=shortest,
     )
@@ -96,7 +99,7 @@ def _differing(found: Sequence[tuple[Path, str]]) -> Differing:
     return differing
 
 
-def _sampled(files: list[Path]) -> tuple[list[tuple[int, int]], bool, int]:
+def _sampled(files: Sequence[Path | bytes]) -> tuple[list[tuple[int, int]], bool, int]:
     """Height and width of some, whether these are all grey, and how many cannot be read.
 
     Raises:
@@ -111,13 +114,13 @@ def _sampled(files: list[Path]) -> tuple[list[tuple[int, int]], bool, int]:
             broken, last = broken + 1, error.sentence
             continue
         sizes.append((about.height, about.width))
-        grey = grey and is_grey(file.read_bytes())
+        grey = grey and _is_grey(file if isinstance(file, bytes) else file.read_bytes())
     if not sizes:
         raise DataError(f"Expected pictures that can be read. Received: none among {broken}. {last}")
     return sizes, grey, broken
 
 
-def is_grey(contents: bytes) -> bool:
+def _is_grey(contents: bytes) -> bool:
     """Whether a picture has no colours, but for what JPEG's rounding makes."""
     picture = np.asarray(images.read(contents, size=(32, 32)))
     return float(np.ptp(picture, axis=-1).max()) < 0.02

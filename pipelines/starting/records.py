@@ -11,11 +11,10 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from piecehub import images
 from piecehub.errors import DataError
 from pipelines.starting.columns import guess_label, look_at_columns
 from pipelines.starting.looked import Differing, Looked, template
-from pipelines.starting.pictures import is_grey, pictures_of
+from pipelines.starting.pictures import pictures_of
 from pipelines.starting.tables import looked_at
 
 _SAMPLE = 2000
@@ -126,14 +125,11 @@ def _of_pictures(
     found: Differing,
     notes: tuple[str, ...],
 ) -> Looked:
-    sampled = [row[picture][0] for row in rows[:200] if row.get(picture)]
-    sizes = [(about.height, about.width) for about in map(images.check, sampled)]
     return pictures_of(
         source,
         "records_files",
         found.counts,
-        sizes,
-        all(map(is_grey, sampled)),
+        [row[picture][0] for row in rows if row.get(picture)],
         (*notes, *found.notes, f"The feature '{picture}' holds pictures."),
         {"records_files": {"LABEL": label, "FEATURES": {picture: "picture"}, "CLASSES": True}},
     )
@@ -169,7 +165,7 @@ def _of_columns(
     found = _differing(labels if columns.classes else [""] * len(labels), contents)
     looked = looked_at(source, "records_files", columns, labels, found, notes)
     taken = {one["name"]: one["feature"] for key in ("numbers", "words") for one in (looked.columns or {})[key]}
-    constants = {"LABEL": label, "FEATURES": taken, "CLASSES": columns.classes}
+    constants = {"LABEL": label, "FEATURES": taken, "CLASSES": columns.classes, "KEPT": 0}
     return replace(looked, constants={"records_files": constants})
 
 

@@ -18,7 +18,7 @@ from piecehub.errors import NotReusableError, RecipeError
 from piecehub.extraction.roads import cut_piece
 from piecehub.tensors.specs import is_fact
 from piecehub.training.building import model_input, model_output, spec_facts
-from pipelines.starting.looked import Feature, Looked, Trained
+from pipelines.starting.looked import Feature, Looked, Trained, template
 from pipelines.starting.networks import frozen_layers, last_features, takes_bytes
 
 # By its name in Keras.
@@ -164,7 +164,7 @@ def _inputs_expression(specs: Any) -> str:
 
 def _looked(model: Any, task: Looked, trained: Trained, cut: str, what: str, output: Any) -> Looked:
     """The recipe of a task for a model with these inputs; `output` are the facts of what the piece gives."""
-    template = _TEMPLATES[task.model]
+    network = _TEMPLATES[task.model]
     constants, note = {"pictures": _pictures, "texts": _texts, "columns": _columns}[task.model](model, task)
     _refuse_maps(output)
     unseen = "Nothing is trained: whether it has seen the task's examples cannot be checked."
@@ -172,14 +172,22 @@ def _looked(model: Any, task: Looked, trained: Trained, cut: str, what: str, out
     others = constants.get("LARGEST", 1.0) > 1 or _is_grey(constants) or not _is_vector(output)
     return replace(
         task,
-        model=template,
+        model=network,
         hub_tasks=("image-others",) if task.model == "pictures" and others else task.hub_tasks,
-        constants={**task.constants, template: constants},
+        constants={**task.constants, **_data(task, constants), network: constants},
         network=(note, cut, unseen),
         description=f"{what} {_takes(task, constants)}",
         arguments={},
         trained=trained,
     )
+
+
+def _data(task: Looked, constants: dict[str, Any]) -> dict[str, Any]:
+    """The constants of `data.py` that the model changes: large pictures are not kept smaller than it takes them."""
+    if task.model != "pictures":
+        return {}
+    height, width, _ = constants["HEIGHT, WIDTH, CHANNELS"]
+    return {task.data: {**task.constants.get(task.data, {}), "KEPT": max(template(task.data).KEPT, height, width)}}
 
 
 def _refuse_maps(output: Any) -> None:

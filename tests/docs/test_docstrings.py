@@ -13,7 +13,7 @@ from tests.docstring_examples import run_docstring
 # By tests/test_front_door.py and tests/pipelines/test_published.py, by tests/test_images.py, and below.
 _RUN = {
     *piecehub.__all__,
-    *("read", "check", "resize", "random_crop", "random_flip", "random_color"),
+    *("read", "check", "shrink", "resize", "random_crop", "random_flip", "random_color"),
     "pointer",
 }
 

@@ -1,5 +1,6 @@
 """What `piecehub init` finds in data of each form, and what it says of them."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from piecehub import images
 from piecehub.errors import DataError
 from piecehub.examples.records import serialize, write_records
 from piecehub.examples.tfrecord_files import parsed_example
+from piecehub.training.recipe_modules import load_module
 from pipelines.data import examples_folder
 from pipelines.recipe.loader import load_recipe
 from pipelines.starting.columns import guess_label, is_class, look_at_columns
@@ -34,6 +37,18 @@ def test_pictures_in_grey_are_seen_and_large_ones_made_smaller(tmp_path: Path) -
     assert grey.constants["pictures"] == {"SIDE, CHANNELS": (96, 1)}
     assert grey.hub_tasks == ("image-others",)
     assert "made smaller from a median of 150 pixels, in grey" in grey.network[0]
+
+
+def test_large_pictures_are_made_smaller_once_and_the_network_makes_small_maps_of_any(tmp_path: Path) -> None:
+    large = look_at_images(pictures(tmp_path / "a", size=(600, 520)))
+    told = "Large ones are made smaller once, when records are written: KEPT of data.py."
+    assert told in large.notes
+    assert told not in look_at_images(pictures(tmp_path / "b", size=(600, 511))).notes
+    kept = [images.check(example["picture"]) for example in template("images_folder").examples(tmp_path / "a")]
+    assert {min(one.height, one.width) for one in kept} == {256}
+    model = template("pictures").build_model(seed=1, classes=3, widths=large.arguments["widths"])
+    assert model.input_shape == (None, 96, 96, 3)
+    assert [layer.output.shape[1] for layer in model.layers if layer.name.startswith("conv")] == [32, 32, 16, 16, 8, 8]
 
 
 def test_a_broken_picture_is_told_and_left_out(tmp_path: Path) -> None:
@@ -285,8 +300,13 @@ def test_one_picture_that_is_small_does_not_make_all_of_them_small(tmp_path: Pat
         assert looked.constants["pictures"] == {"SIDE, CHANNELS": (30, 3)}
 
 
-def test_pictures_in_records_are_found_by_what_they_are_not_by_name(tmp_path: Path) -> None:
+def test_pictures_in_records_are_found_by_what_they_are_not_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = pictures(tmp_path / "pictures")
+    first, second, *_ = sorted(folder.rglob("*.png"))
+    first.write_bytes(first.read_bytes()[:60])
+    Image.open(second).resize((600, 520)).save(second)
     rows = (
         {"image/encoded": file.read_bytes(), "image/class/text": file.parent.name} for file in folder.rglob("*.png")
     )
@@ -297,8 +317,15 @@ def test_pictures_in_records_are_found_by_what_they_are_not_by_name(tmp_path: Pa
     assert path.read_bytes()[:2] == b"\x1f\x8b"
     looked = look_at_records(path, "image/class/text")
     assert looked.constants["records_files"]["FEATURES"] == {"image/encoded": "picture"}
+    assert "1 of 100 that were looked at cannot be read; such are left out, and named." in looked.notes
+    assert "Large ones are made smaller once, when records are written: KEPT of data.py." in looked.notes
     write_recipe(tmp_path / "recipe", "mine", looked, plan_for(looked))
     examples_folder(load_recipe(tmp_path / "recipe"), tmp_path / "written")
+    capsys.readouterr()
+    kept = [images.check(row["picture"][0]) for row in load_module(tmp_path / "recipe", "data.py").examples(path)]
+    assert re.search(r"left out: record \d+ of .*Expected a picture that can be decoded", capsys.readouterr().out)
+    assert len(kept) == 99
+    assert {min(one.height, one.width) for one in kept} == {30, 256}
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,11 @@ def test_a_model_that_divides_by_255_is_given_values_to_255(tmp_path: Path) -> N
     task = look_at_images(pictures(tmp_path / "data"))
     constants = look_at_trained(_trained("images"), task, "", None).constants["trained_pictures"]
     assert constants == {"HEIGHT, WIDTH, CHANNELS": (20, 24, 3), "LARGEST": 255.0, "SHAPE": (20, 24, 3)}
+    assert look_at_trained(_trained("images"), task, "", None).constants["images_folder"] == {"KEPT": 256}
+    inputs = keras.Input((300, 280, 3))
+    features = layers.Dense(4, "relu")(layers.GlobalAveragePooling2D()(layers.Conv2D(2, 3)(inputs)))
+    larger = keras.Model(inputs, layers.Dense(5)(features))
+    assert look_at_trained(larger, task, "", None).constants["images_folder"] == {"KEPT": 300}
     plain = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=3)
     looked = look_at_trained(plain, task, "", None)
     assert looked.constants["trained_pictures"]["LARGEST"] == 1.0

@@ -4,7 +4,7 @@
     SOURCE/train/<class>/…/<any name>.jpg      where all folders of SOURCE are called like splits
 
 `write` is called once, and again when this file, its arguments in `recipe.toml` or a picture below SOURCE changes. A
-record holds the file as it is; `decode` in `model.py` makes a tensor of it, wherever records are read.
+record holds the file, as it is or made smaller; `decode` in `model.py` makes a tensor of it, wherever records are read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,8 @@ from piecehub import images, write_splits
 from piecehub.errors import DataError
 
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
+# The shorter side, in pixels, that pictures twice as large or larger are brought to: each epoch decodes them.
+KEPT = 256
 SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval")
 
 
@@ -36,11 +38,11 @@ def examples(source: Path) -> Iterator[dict[str, Any]]:
     """Each picture that can be read, with the name of its class."""
     for file, name in pictures(source):
         try:
-            images.check(file)
+            picture = images.shrink(file, KEPT)
         except DataError as error:
             print(f"left out: {file}: {error.sentence}")
             continue
-        yield {"picture": file.read_bytes(), "label": name}
+        yield {"picture": picture, "label": name}
 
 
 def pictures(source: Path) -> Iterator[tuple[Path, str]]:

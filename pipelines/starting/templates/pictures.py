@@ -7,6 +7,7 @@ model with a layer called `features`, whose weights start from `seed`.
 # Keras takes initializers by name or as objects; its types know only names.
 # pyright: reportArgumentType=false
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from piecehub import images
 
 # Pictures become SIDE x SIDE pixels, of 3 channels in colours or of 1 in grey.
 SIDE, CHANNELS = 96, 3
+# What the first convolution makes of larger ones, for it is the size of its maps that takes the time.
+LARGEST_MAPS = 32
 
 
 def decode(features: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,14 +44,14 @@ def build_model(*, seed: int, classes: int, widths: Sequence[int]) -> keras.Mode
 
     def convolution(x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
         kernel = keras.initializers.HeNormal(seed=next(seeds))
-        x = layers.Conv2D(filters, 3, strides, "same", use_bias=False, kernel_initializer=kernel)(x)
+        sides = max(3, strides)
+        x = layers.Conv2D(filters, sides, strides, "same", use_bias=False, kernel_initializer=kernel)(x)
         return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
     pictures = keras.Input((SIDE, SIDE, CHANNELS), name="images")
     x = layers.Rescaling(2.0, offset=-1.0)(pictures)
     for number, filters in enumerate(widths):
-        # Large pictures are halved before anything else is computed, which is what takes the time.
-        x = convolution(x, filters, 2 if number or SIDE > 48 else 1)
+        x = convolution(x, filters, 2 if number else math.ceil(SIDE / LARGEST_MAPS))
         x = convolution(x, filters, 1)
     x = layers.GlobalAveragePooling2D(name="features")(x)
     kernel = keras.initializers.GlorotUniform(seed=next(seeds))

@@ -11,17 +11,21 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from piecehub import write_splits
+from piecehub import images, write_splits
+from piecehub.errors import DataError
 
 # The feature that is the label, and those that become features of this recipe, by what they are called in the records.
 LABEL = "label"
 FEATURES = {"picture": "picture"}
 # Whether the label is a class; else it is a value.
 CLASSES = True
+# Of pictures, the shorter side, in pixels, that those twice as large or larger are brought to: each epoch decodes them.
+# 0 where there are none.
+KEPT = 256
 
 
 def write(folder: Path, *, source: str, task: str, held_out: Sequence[Any] = (), upstream: bool = True) -> None:
-    """Writes `upstream/{train,eval}` and `<task>/{pool,test}`.
+    """Writes `upstream/{train,eval}` and `<task>/{pool,test}`, and says what was left out.
 
     Args:
         folder: where to.
@@ -37,19 +41,29 @@ def write(folder: Path, *, source: str, task: str, held_out: Sequence[Any] = (),
 
 
 def examples(source: Path) -> Iterator[dict[str, Any]]:
-    """Each record that has a label, with what is not missing in it."""
+    """Each record that has a label, with what is not missing in it; without those whose picture cannot be read."""
     for file in files(source):
-        for record in records(file):
+        for number, record in enumerate(records(file)):
             found = values(record)
             if found.get(LABEL):
                 label = found[LABEL][0] if CLASSES else float(found[LABEL][0])
-                features = {new: found[old] for old, new in FEATURES.items() if found.get(old)}
-                yield {"label": label} | {name: numbers_as_floats(given) for name, given in features.items()}
+                try:
+                    features = {new: as_feature(new, found[old]) for old, new in FEATURES.items() if found.get(old)}
+                except DataError as error:
+                    print(f"left out: record {number} of {file}: {error.sentence}")
+                    continue
+                yield {"label": label, **features}
 
 
-def numbers_as_floats(values: list[Any]) -> list[Any]:
-    """What `schema.pbtxt` says of a feature: bytes, or floats, whole numbers too."""
-    return [float(value) if isinstance(value, int) else value for value in values]
+def as_feature(name: str, given: list[Any]) -> list[Any]:
+    """What `schema.pbtxt` says of a feature: a picture, other bytes, or floats, whole numbers too.
+
+    Raises:
+        DataError: if it is a picture that cannot be read.
+    """
+    if KEPT and name == "picture":
+        return [images.shrink(file, KEPT) for file in given]
+    return [float(value) if isinstance(value, int) else value for value in given]
 
 
 def files(source: Path) -> list[Path]:
